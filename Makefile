@@ -1,0 +1,41 @@
+# make demo   set up, then edit two photos and write the picture
+# make test   set up, then run the tests
+# make lint   ruff, mypy, clang-format, layering, CUDA compilation where nvcc exists
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint native format clean
+
+demo: native
+	$(BIN)/python -m stylemap.cli.demo
+
+test: native
+	$(BIN)/python -m pytest
+
+lint: native
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	git ls-files 'csrc/**.h' 'csrc/**.cpp' 'csrc/**.cu' 'csrc/**.cuh' | xargs -r $(BIN)/clang-format --dry-run -Werror
+	$(BIN)/python tests/lint_native.py
+
+format: native
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	git ls-files 'csrc/**.h' 'csrc/**.cpp' 'csrc/**.cu' 'csrc/**.cuh' | xargs -r $(BIN)/clang-format -i
+
+native: $(STAMP)
+	@$(BIN)/python -m stylemap._build
+
+$(STAMP): pyproject.toml setup.py constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt torch numpy
+	$(BIN)/pip install -q -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf build dist $(VENV) stylemap/lib .demo

@@ -1,0 +1,68 @@
+"""Install stylemap and compile its native libraries.
+
+Environment (see stylemap/_build.py): STYLEMAP_CUDA=auto|0|1, STYLEMAP_CUDA_ARCHS, CXX, CUDA_HOME.
+Install torch first: without it at install time the libraries are compiled at first use.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from setuptools import Distribution, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).resolve().parent
+spec = importlib.util.spec_from_file_location("_build", HERE / "stylemap" / "_build.py")
+native = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(native)
+
+
+class BuildWithNative(build_py):
+    """Compile the libraries into the package: in place for an editable install, else into the build tree."""
+
+    def run(self):
+        super().run()
+        package = HERE / "stylemap" if self.editable_mode else Path(self.build_lib) / "stylemap"
+        try:
+            libraries = native.wanted_libraries()
+            native.torch_root()
+        except native.BuildError as error:
+            if "torch is not installed" not in str(error):
+                sys.exit(f"stylemap: {error}")
+            print("stylemap: torch is not installed; the native libraries will be compiled at first use")
+            return
+        try:
+            for name in libraries:
+                target = package / "lib" / native.library_path(name).name
+                if not native.is_current(target, name):
+                    native.build(name, target)
+        except native.BuildError as error:
+            sys.exit(f"stylemap: {error}")
+
+
+class PlatformWheel(bdist_wheel):
+    """The libraries depend on the platform, not on the Python version (LibTorch stable ABI)."""
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+class NativeDistribution(Distribution):
+    def has_ext_modules(self):
+        return True
+
+
+packages = find_packages(include=["stylemap", "stylemap.*"])
+packages += ["stylemap.export", *(f"stylemap.export.{name}" for name in find_packages("export"))]
+
+setup(
+    packages=[*packages, "stylemap._csrc"],
+    package_dir={"stylemap": "stylemap", "stylemap.export": "export", "stylemap._csrc": "csrc"},
+    package_data={
+        "stylemap": ["py.typed", "assets/*", "lib/*.so", "lib/*.json", "editor/static/**/*"],
+        "stylemap._csrc": ["**/*.h", "**/*.cuh", "**/*.cpp", "**/*.cu"],
+    },
+    distclass=NativeDistribution,
+    cmdclass={"build_py": BuildWithNative, "bdist_wheel": PlatformWheel},
+)

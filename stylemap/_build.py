@@ -1,0 +1,255 @@
+"""Compile the native libraries: plain shared objects, built by ninja, stamped with what they were built from.
+
+Used by ``setup.py`` at install time, by ``stylemap.ops`` when a source has changed or torch was not
+there at install time, and by ``python -m stylemap._build``. Imports nothing but the standard library.
+
+Environment
+    STYLEMAP_CUDA         auto (default): build the CUDA library where nvcc is found; 1: require it; 0: leave it out
+    STYLEMAP_CUDA_ARCHS   compute capabilities to compile for, default "80 86 90a 120"
+    CXX, CUDA_HOME        compiler and toolkit to use
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+TORCH_ABI = "0x020a000000000000ULL"  # torch 2.10: the oldest release the libraries load in
+DEFAULT_ARCHS = "80 86 90a 120"
+MINIMUM_TORCH = (2, 10)
+
+CXX_FLAGS = (
+    "-O3 -std=c++20 -fPIC -fvisibility=hidden -fopenmp-simd -fno-math-errno -fno-trapping-math -Wall -Wextra"
+).split()
+NVCC_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden".split()
+LINK_FLAGS = "-shared -Wl,--no-as-needed -ltorch -ltorch_cpu".split()
+
+
+class BuildError(RuntimeError):
+    """The native libraries cannot be built; the message says what is missing."""
+
+
+def source_root() -> Path:
+    """The folder csrc/ of a checkout, or the copy that travels inside an installed package."""
+    for candidate in (PACKAGE.parent / "csrc", PACKAGE / "_csrc"):
+        if (candidate / "torch").is_dir():
+            return candidate
+    raise BuildError(f"the C++ sources are missing: neither {PACKAGE.parent / 'csrc'} nor {PACKAGE / '_csrc'} exists")
+
+
+def torch_root() -> Path:
+    """The installed torch, found without importing it (works inside pip's build isolation)."""
+    spec = importlib.util.find_spec("torch")
+    candidates = [Path(spec.origin).parent] if spec and spec.origin else []
+    candidates += [Path(sysconfig.get_path(kind)) / "torch" for kind in ("purelib", "platlib")]
+    for candidate in candidates:
+        if (candidate / "include" / "torch" / "csrc" / "stable").is_dir():
+            return candidate
+    raise BuildError("torch is not installed: `pip install torch` (2.10 or newer) first")
+
+
+def torch_version(root: Path) -> tuple[int, int]:
+    text = (root / "version.py").read_text()
+    version = text.split("__version__ = ")[1].split("'")[1]
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
+def cuda_home() -> Path | None:
+    """The CUDA toolkit, or None where there is no nvcc."""
+    named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    nvcc = shutil.which("nvcc")
+    found = [Path(named)] if named else []
+    found += [Path(nvcc).resolve().parent.parent] if nvcc else []
+    for home in [*found, Path("/usr/local/cuda")]:
+        if (home / "bin" / "nvcc").is_file():
+            return home
+    return None
+
+
+def wanted_libraries() -> list[str]:
+    """Which libraries STYLEMAP_CUDA asks for on this machine."""
+    choice = os.environ.get("STYLEMAP_CUDA", "auto")
+    if choice not in ("auto", "0", "1"):
+        raise BuildError(f"STYLEMAP_CUDA must be auto, 0 or 1, got {choice!r}")
+    if choice == "1" and cuda_home() is None:
+        raise BuildError("STYLEMAP_CUDA=1, but nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda")
+    with_cuda = choice != "0" and cuda_home() is not None and bool(_sources("cuda"))
+    return ["cpu", "cuda"] if with_cuda else ["cpu"]
+
+
+def library_path(name: str) -> Path:
+    return PACKAGE / "lib" / f"libstylemap_{name}.so"
+
+
+def ensure(name: str = "cpu") -> Path:
+    """Path of library ``name`` ("cpu" or "cuda"), compiled now if it is missing or out of date.
+
+    Raises BuildError with the reason where it cannot be built.
+    """
+    if is_current(library_path(name), name):
+        return library_path(name)
+    target = library_path(name)
+    if not os.access(PACKAGE, os.W_OK):
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        target = cache / "stylemap" / fingerprint(name)[:16] / target.name
+        if is_current(target, name):
+            return target
+    with _lock(target.parent):
+        if not is_current(target, name):
+            print(f"stylemap: compiling its {name} library (once; about half a minute)", file=sys.stderr, flush=True)
+            build(name, target)
+    return target
+
+
+def is_current(library: Path, name: str) -> bool:
+    """Whether ``library`` was built from the sources and flags of now."""
+    try:
+        stamp = json.loads(library.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        return False
+    return library.is_file() and stamp.get("fingerprint") == fingerprint(name)
+
+
+def fingerprint(name: str) -> str:
+    """Hash of every source and header and of the flags that go into library ``name``."""
+    root = source_root()
+    digest = hashlib.sha256(" ".join([*CXX_FLAGS, *NVCC_FLAGS, *LINK_FLAGS, TORCH_ABI]).encode())
+    if name == "cuda":
+        digest.update(_archs().encode())
+    headers = [path for suffix in ("*.h", "*.cuh") for path in root.rglob(suffix)]
+    for path in sorted([*_sources(name), *headers]):
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def build(name: str, target: Path) -> None:
+    """Compile library ``name`` into ``target``: incremental in a checkout, written whole or not at all."""
+    torch = torch_root()
+    if torch_version(torch) < MINIMUM_TORCH:
+        raise BuildError(f"torch {'.'.join(map(str, torch_version(torch)))} is too old: stylemap needs 2.10 or newer")
+    root = source_root()
+    stamp = {"fingerprint": fingerprint(name), "torch": ".".join(map(str, torch_version(torch)))}
+    with contextlib.ExitStack() as stack:
+        if (root.parent / "setup.py").is_file() and os.access(root.parent, os.W_OK):
+            work = root.parent / "build" / "native" / name
+            work.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_lock(work))
+        else:
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stylemap-build-")))
+        (work / "build.ninja").write_text(_ninja_file(name, root, torch))
+        run = subprocess.run([_ninja(), "-C", str(work)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if run.returncode != 0:
+            raise BuildError(f"compiling the {name} library failed:\n{run.stdout[-8000:]}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.copyfile(work / "library.so", temporary)
+        target.with_suffix(".json").unlink(missing_ok=True)
+        os.replace(temporary, target)
+        target.with_suffix(".json").write_text(json.dumps(stamp))
+
+
+def _sources(name: str) -> list[Path]:
+    root = source_root()
+    kernels, bindings = root / "kernels", root / "torch"
+    if name == "cpu":
+        files = [*kernels.rglob("*_cpu.cpp"), *(f for f in bindings.glob("*.cpp") if not f.stem.endswith("_cuda"))]
+    elif name == "cuda":
+        files = [*kernels.rglob("*.cu"), *bindings.glob("*_cuda.cpp")]
+    else:
+        raise ValueError(f"name must be 'cpu' or 'cuda', got {name!r}")
+    return sorted(files)
+
+
+def _archs() -> str:
+    return os.environ.get("STYLEMAP_CUDA_ARCHS", DEFAULT_ARCHS)
+
+
+def _ninja_file(name: str, root: Path, torch: Path) -> str:
+    include = torch / "include"
+    defines = f"-DTORCH_TARGET_VERSION={TORCH_ABI} -DSTYLEMAP_FOR_TORCH"
+    includes = f"-I{root} -isystem {include} -isystem {include / 'torch' / 'csrc' / 'api' / 'include'}"
+    link = f"-L{torch / 'lib'} {' '.join(LINK_FLAGS)}"
+    lines = [
+        f"cxx = {_cxx()}",
+        f"cflags = {' '.join(CXX_FLAGS)} {defines} {includes}",
+        "rule cxx",
+        "  command = $cxx $cflags -MMD -MF $out.d -c $in -o $out",
+        "  depfile = $out.d\n  deps = gcc\n  description = $in",
+    ]
+    if name == "cuda":
+        home = cuda_home()
+        if home is None:
+            raise BuildError("nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda")
+        codes = " ".join(f"-gencode=arch=compute_{a},code=sm_{a}" for a in _archs().split())
+        lines[1] += f" -DUSE_CUDA -isystem {home / 'include'}"
+        lines += [
+            "rule nvcc",
+            f"  command = {home / 'bin' / 'nvcc'} -ccbin $cxx {' '.join(NVCC_FLAGS)} {codes} -I{root} -MMD -MF $out.d -c $in -o $out",
+            "  depfile = $out.d\n  deps = gcc\n  description = $in",
+        ]
+        link += f" -L{home / 'lib64'} -lcudart_static -lrt -ldl -lpthread"
+    lines += ["rule link", f"  command = $cxx -o $out $in {link}", "  description = link"]
+    objects = []
+    for source in _sources(name):
+        objects.append(str(source.relative_to(root)).replace("/", "_") + ".o")
+        lines.append(f"build {objects[-1]}: {'nvcc' if source.suffix == '.cu' else 'cxx'} {source}")
+    lines.append(f"build library.so: link {' '.join(objects)}")
+    return "\n".join(lines) + "\n"
+
+
+def _cxx() -> str:
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if not compiler or not shutil.which(compiler.split()[0]):
+        raise BuildError(f"no C++ compiler: {compiler or 'g++'} was not found (Debian: apt-get install g++)")
+    return compiler
+
+
+def _ninja() -> str:
+    spec = importlib.util.find_spec("ninja")
+    if spec and spec.origin:
+        import ninja
+
+        return str(Path(ninja.BIN_DIR) / "ninja")
+    found = shutil.which("ninja")
+    if not found:
+        raise BuildError("ninja is not installed: `pip install ninja`")
+    return found
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """One build at a time per folder, also among processes started together."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> None:
+    try:
+        for name in wanted_libraries():
+            path = library_path(name)
+            up_to_date = is_current(path, name)
+            if not up_to_date:
+                build(name, path)
+            print(f"{name}: {path} ({'up to date' if up_to_date else 'built'})")
+    except BuildError as error:
+        sys.exit(f"stylemap: {error}")
+
+
+if __name__ == "__main__":
+    main()
