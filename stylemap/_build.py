@@ -4,7 +4,7 @@ Used by ``setup.py`` at install time, by ``stylemap.ops`` when a source has chan
 there at install time, and by ``python -m stylemap._build``. Imports nothing but the standard library.
 
 Environment
-    STYLEMAP_CUDA         auto (default): build the CUDA library where nvcc is found; 1: require it; 0: leave it out
+    STYLEMAP_CUDA         auto (default): build the CUDA library where there is nvcc; 1: require it; 0: do not
     STYLEMAP_CUDA_ARCHS   compute capabilities to compile for, default "80 86 90a 120"
     CXX, CUDA_HOME        compiler and toolkit to use
 """
@@ -29,6 +29,7 @@ PACKAGE = Path(__file__).resolve().parent
 TORCH_ABI = "0x020a000000000000ULL"  # torch 2.10: the oldest release the libraries load in
 DEFAULT_ARCHS = "80 86 90a 120"
 MINIMUM_TORCH = (2, 10)
+NO_NVCC = "nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda"
 
 CXX_FLAGS = (
     "-O3 -std=c++20 -fPIC -fvisibility=hidden -fopenmp-simd -fno-math-errno -fno-trapping-math -Wall -Wextra"
@@ -46,7 +47,9 @@ def source_root() -> Path:
     for candidate in (PACKAGE.parent / "csrc", PACKAGE / "_csrc"):
         if (candidate / "torch").is_dir():
             return candidate
-    raise BuildError(f"the C++ sources are missing: neither {PACKAGE.parent / 'csrc'} nor {PACKAGE / '_csrc'} exists")
+    raise BuildError(
+        f"the C++ sources are missing: neither {PACKAGE.parent / 'csrc'} nor {PACKAGE / '_csrc'} exists"
+    )
 
 
 def torch_root() -> Path:
@@ -85,7 +88,9 @@ def wanted_libraries() -> list[str]:
     if choice not in ("auto", "0", "1"):
         raise BuildError(f"STYLEMAP_CUDA must be auto, 0 or 1, got {choice!r}")
     if choice == "1" and cuda_home() is None:
-        raise BuildError("STYLEMAP_CUDA=1, but nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda")
+        raise BuildError(
+            "STYLEMAP_CUDA=1, but nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda"
+        )
     with_cuda = choice != "0" and cuda_home() is not None and bool(_sources("cuda"))
     return ["cpu", "cuda"] if with_cuda else ["cpu"]
 
@@ -109,7 +114,11 @@ def ensure(name: str = "cpu") -> Path:
             return target
     with _lock(target.parent):
         if not is_current(target, name):
-            print(f"stylemap: compiling its {name} library (once; about half a minute)", file=sys.stderr, flush=True)
+            print(
+                f"stylemap: compiling its {name} library (once)",
+                file=sys.stderr,
+                flush=True,
+            )
             build(name, target)
     return target
 
@@ -140,7 +149,9 @@ def build(name: str, target: Path) -> None:
     """Compile library ``name`` into ``target``: incremental in a checkout, written whole or not at all."""
     torch = torch_root()
     if torch_version(torch) < MINIMUM_TORCH:
-        raise BuildError(f"torch {'.'.join(map(str, torch_version(torch)))} is too old: stylemap needs 2.10 or newer")
+        raise BuildError(
+            f"torch {'.'.join(map(str, torch_version(torch)))} is too old: stylemap needs 2.10 or newer"
+        )
     root = source_root()
     stamp = {"fingerprint": fingerprint(name), "torch": ".".join(map(str, torch_version(torch)))}
     with contextlib.ExitStack() as stack:
@@ -151,7 +162,9 @@ def build(name: str, target: Path) -> None:
         else:
             work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stylemap-build-")))
         (work / "build.ninja").write_text(_ninja_file(name, root, torch))
-        run = subprocess.run([_ninja(), "-C", str(work)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        run = subprocess.run(
+            [_ninja(), "-C", str(work)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         if run.returncode != 0:
             raise BuildError(f"compiling the {name} library failed:\n{run.stdout[-8000:]}")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +179,10 @@ def _sources(name: str) -> list[Path]:
     root = source_root()
     kernels, bindings = root / "kernels", root / "torch"
     if name == "cpu":
-        files = [*kernels.rglob("*_cpu.cpp"), *(f for f in bindings.glob("*.cpp") if not f.stem.endswith("_cuda"))]
+        files = [
+            *kernels.rglob("*_cpu.cpp"),
+            *(f for f in bindings.glob("*.cpp") if not f.stem.endswith("_cuda")),
+        ]
     elif name == "cuda":
         files = [*kernels.rglob("*.cu"), *bindings.glob("*_cuda.cpp")]
     else:
@@ -193,12 +209,13 @@ def _ninja_file(name: str, root: Path, torch: Path) -> str:
     if name == "cuda":
         home = cuda_home()
         if home is None:
-            raise BuildError("nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda")
+            raise BuildError(NO_NVCC)
         codes = " ".join(f"-gencode=arch=compute_{a},code=sm_{a}" for a in _archs().split())
         lines[1] += f" -DUSE_CUDA -isystem {home / 'include'}"
         lines += [
             "rule nvcc",
-            f"  command = {home / 'bin' / 'nvcc'} -ccbin $cxx {' '.join(NVCC_FLAGS)} {codes} -I{root} -MMD -MF $out.d -c $in -o $out",
+            f"  command = {home / 'bin' / 'nvcc'} -ccbin $cxx {' '.join(NVCC_FLAGS)} {codes} -I{root}"
+            " -MMD -MF $out.d -c $in -o $out",
             "  depfile = $out.d\n  deps = gcc\n  description = $in",
         ]
         link += f" -L{home / 'lib64'} -lcudart_static -lrt -ldl -lpthread"

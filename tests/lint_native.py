@@ -27,7 +27,14 @@ def compile_cuda(root: Path, arch: str) -> list[str]:
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         for source in sorted((root / "kernels").rglob("*.cu")):
-            command = [home / "bin" / "nvcc", *_build.NVCC_FLAGS, f"-arch=sm_{arch}", f"-I{root}", "-c", source]
+            command = [
+                home / "bin" / "nvcc",
+                *_build.NVCC_FLAGS,
+                f"-arch=sm_{arch}",
+                f"-I{root}",
+                "-c",
+                source,
+            ]
             run = subprocess.run(
                 [*command, "-o", Path(folder) / "out.o"], capture_output=True, text=True, check=False
             )

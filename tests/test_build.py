@@ -1,0 +1,149 @@
+"""The native build: when it happens, what it refuses, what a wheel contains."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from stylemap import _build
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SOURCE = """
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include "kernels/value.h"
+static torch::stable::Tensor fill(const torch::stable::Tensor& x) {
+  auto y = torch::stable::empty_like(x);
+  torch::stable::fill_(y, VALUE);
+  return y;
+}
+STABLE_TORCH_LIBRARY(stylemap_build_test, m) { m.def("fill(Tensor x) -> Tensor"); }
+STABLE_TORCH_LIBRARY_IMPL(stylemap_build_test, CPU, m) { m.impl("fill", TORCH_BOX(&fill)); }
+"""
+
+USE = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from stylemap import _build
+torch.ops.load_library(str(_build.ensure("cpu")))
+print(torch.ops.stylemap_build_test.fill(torch.zeros(1)).item())
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of one operator, built by the same code as the package."""
+    (tmp_path / "stylemap").mkdir()
+    shutil.copy(ROOT / "stylemap" / "_build.py", tmp_path / "stylemap")
+    (tmp_path / "stylemap" / "__init__.py").touch()
+    (tmp_path / "setup.py").touch()
+    (tmp_path / "csrc" / "torch").mkdir(parents=True)
+    (tmp_path / "csrc" / "kernels").mkdir()
+    (tmp_path / "csrc" / "torch" / "library.cpp").write_text(SOURCE)
+    (tmp_path / "csrc" / "kernels" / "value.h").write_text("#define VALUE 3.0\n")
+    return tmp_path
+
+
+def use(project: Path) -> tuple[str, str]:
+    run = subprocess.run(
+        [sys.executable, "-c", USE, str(project)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=project.parent,
+    )
+    return run.stdout.strip(), run.stderr.strip()
+
+
+def test_built_at_first_use_and_again_only_when_a_source_changes(project: Path) -> None:
+    value, said = use(project)
+    assert value == "3.0"
+    assert len(said.splitlines()) == 1
+    assert "compiling its cpu library" in said
+
+    built = (project / "stylemap" / "lib" / "libstylemap_cpu.so").stat().st_mtime_ns
+    assert use(project) == ("3.0", "")
+    assert (project / "stylemap" / "lib" / "libstylemap_cpu.so").stat().st_mtime_ns == built
+
+    (project / "csrc" / "kernels" / "value.h").write_text("#define VALUE 4.0\n")
+    value, said = use(project)
+    assert value == "4.0"
+    assert "compiling" in said
+
+
+def test_source_that_does_not_compile_is_reported_and_keeps_nothing_stale(project: Path) -> None:
+    use(project)
+    (project / "csrc" / "kernels" / "value.h").write_text("#define VALUE undeclared_name\n")
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        use(project)
+    assert "undeclared_name" in failure.value.stderr
+
+
+def test_cuda_required_without_nvcc_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_build, "cuda_home", lambda: None)
+    monkeypatch.setenv("STYLEMAP_CUDA", "1")
+    with pytest.raises(_build.BuildError, match="nvcc was found neither in CUDA_HOME"):
+        _build.wanted_libraries()
+    monkeypatch.setenv("STYLEMAP_CUDA", "auto")
+    assert _build.wanted_libraries() == ["cpu"]
+    monkeypatch.setenv("STYLEMAP_CUDA", "yes")
+    with pytest.raises(_build.BuildError, match="auto, 0 or 1, got 'yes'"):
+        _build.wanted_libraries()
+
+
+def test_missing_torch_compiler_and_ninja_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_build.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(_build.shutil, "which", lambda name: None)
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(_build.BuildError, match=r"no C\+\+ compiler"):
+        _build._cxx()
+    with pytest.raises(_build.BuildError, match="ninja is not installed"):
+        _build._ninja()
+    monkeypatch.setattr(_build.sysconfig, "get_path", lambda kind: str(tmp_path))
+    with pytest.raises(_build.BuildError, match="torch is not installed"):
+        _build.torch_root()
+
+
+@pytest.mark.slow
+def test_wheel_serves_every_python_and_contains_everything(tmp_path: Path) -> None:
+    environment = {**os.environ, "STYLEMAP_CUDA": "0"}
+    sources = tmp_path / "sources"
+    shutil.copytree(
+        ROOT,
+        sources,
+        ignore=shutil.ignore_patterns(".git", ".venv", "build", "lib", ".demo", "*.egg-info", "runs"),
+    )
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run(
+        [*pip, "-w", str(tmp_path), str(sources)], check=True, env=environment, capture_output=True
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "-py3-none-linux" in wheel.name
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = "lib/libstylemap_cpu.so export/__init__.py _csrc/torch/library.cpp ops/reference.py".split()
+    assert {f"stylemap/{name}" for name in wanted} <= names
+
+    # Imported from outside the repository, with the wheel's files alone.
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    check = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r});"
+        "import stylemap.export, stylemap._build as b;"
+        "print(stylemap.export.__file__, b.is_current(b.library_path('cpu'), 'cpu'))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", check] if sys.version_info >= (3, 11) else [sys.executable, "-c", check],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert str(tmp_path / "installed" / "stylemap" / "export") in run.stdout
+    assert run.stdout.strip().endswith("True")
