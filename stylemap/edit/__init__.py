@@ -1,0 +1,36 @@
+"""Edits: pure functions on stylemaps and stylecodes."""
+
+from stylemap.edit import masks
+from stylemap.edit.blend import blend, frame_weights
+from stylemap.edit.direction import Direction, fit_direction, load_direction, save_direction
+from stylemap.edit.interpolate import interpolate
+from stylemap.edit.invert import Inversion, invert
+from stylemap.edit.local import local
+from stylemap.edit.manipulate import manipulate
+from stylemap.edit.masks import union
+from stylemap.edit.mix import mix_styles
+from stylemap.edit.sample import latents, reconstruct, sample
+from stylemap.edit.sequence import sequence
+from stylemap.edit.transplant import transplant
+
+__all__ = [
+    "Direction",
+    "Inversion",
+    "blend",
+    "fit_direction",
+    "frame_weights",
+    "interpolate",
+    "invert",
+    "latents",
+    "load_direction",
+    "local",
+    "manipulate",
+    "masks",
+    "mix_styles",
+    "reconstruct",
+    "sample",
+    "save_direction",
+    "sequence",
+    "transplant",
+    "union",
+]

@@ -1,0 +1,104 @@
+"""The interactive blend: several references, each with a mask and a shift, faded in by a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from stylemap import ops
+from stylemap.edit.checks import broadcast_batch, check_pair, in_chunks, per_sample
+from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
+
+if TYPE_CHECKING:
+    from stylemap.model import StyleMapGAN
+
+
+def frame_weights(count: int) -> list[float]:
+    """The weights t / (count - 1) of a strip of ``count`` frames; one frame has weight 1."""
+    if count < 1:
+        raise ValueError(f"a strip needs at least 1 frame, got {count}")
+    return [1.0] if count == 1 else [t / (count - 1) for t in range(count)]
+
+
+def blend(
+    model: StyleMapGAN,
+    original_w: Tensor,
+    reference_ws: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    shifts: Sequence[tuple[float, float]] | None = None,
+    weights: float | Sequence[float] | Tensor = 1.0,
+    *,
+    chunk: int = 4,
+) -> Tensor:
+    """Blend references into the original in W+, one image per weight.
+
+    At every stylecode of side r (q = S / r): each reference's mask is average-pooled by q and shifted
+    by (int(dx / q), int(dy / q)); for each reference in order, where the shifted mask is on,
+    code <- code + weight * (reference code shifted alike - code). What leaves the frame is lost.
+
+    Args:
+        model: the network.
+        original_w: stylemap N x K x L x L.
+        reference_ws: one stylemap per reference, batch N or 1.
+        masks: one per reference, S x S or N x 1 x S x S, over the reference's own pixels (before its shift).
+        shifts: (dx, dy) in pixels per reference, right and down; None shifts nothing.
+        weights: 0 leaves the original, 1 is the full edit. T of them, with N = 1 or N = T.
+        chunk: how many images are decoded at once.
+
+    Returns:
+        max(T, N) x 3 x S x S in [-1, 1]. Without references, the original.
+
+    Raises:
+        ValueError: lists of different lengths, shapes that do not go together, a mask of another size.
+    """
+    if shifts is None:
+        shifts = [(0, 0)] * len(reference_ws)
+    if not len(reference_ws) == len(masks) == len(shifts):
+        raise ValueError(
+            f"each reference needs a mask and a shift: got {len(reference_ws)} references, "
+            f"{len(masks)} masks and {len(shifts)} shifts"
+        )
+    weight = per_sample(weights, original_w)
+    count = broadcast_batch(len(weight), original_w.shape[0], "weights")
+    full = [as_mask(mask, model.config.size, original_w.device) for mask in masks]
+    for reference, mask in zip(reference_ws, full):
+        check_pair(original_w, reference, "original_w", "a reference")
+        count = broadcast_batch(count, reference.shape[0], "images")
+        count = broadcast_batch(count, mask.shape[0], "images")
+    originals = model.stylecodes(original_w)
+    references = [model.stylecodes(reference) for reference in reference_ws]
+
+    def render(part: slice) -> Tensor:
+        alpha = weight if len(weight) == 1 else weight[part]
+        mixed = []
+        for index, code in enumerate(originals):
+            layers = [(codes[index], mask) for codes, mask in zip(references, full)]
+            mixed.append(_blend_code(code, layers, shifts, alpha, model.config.size, part))
+        return model.synthesize(mixed)
+
+    return in_chunks(count, chunk, render)
+
+
+def _blend_code(
+    code: Tensor,
+    layers: Sequence[tuple[Tensor, Tensor]],
+    shifts: Sequence[tuple[float, float]],
+    alpha: Tensor,
+    size: int,
+    part: slice,
+) -> Tensor:
+    """One stylecode of the images in ``part`` with every (reference code, mask) laid over it in order."""
+    side = code.shape[-1]
+    code = _of(code, part).expand(part.stop - part.start, -1, -1, -1)
+    for (reference, mask), shift in zip(layers, shifts):
+        on = pool_average(_of(mask, part), side)
+        code = ops.blend(
+            code, _of(reference, part), on, shift=shift_in_cells(shift, size // side), weight=alpha
+        )
+    return code
+
+
+def _of(x: Tensor, part: slice) -> Tensor:
+    return x if x.shape[0] == 1 else x[part]

@@ -1,0 +1,58 @@
+"""Reconstruction and random samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from stylemap.edit.checks import in_chunks
+
+if TYPE_CHECKING:
+    from stylemap.model import StyleMapGAN
+
+
+def reconstruct(model: StyleMapGAN, images: Tensor) -> Tensor:
+    """D(E(x)): N x 3 x S x S in [-1, 1] to the same shape."""
+    return model.decode(model.encode(images))
+
+
+def latents(model: StyleMapGAN, count: int, seed: int = 0) -> Tensor:
+    """count x K values of z ~ N(0, 1), the same on every device; dtype and device are the model's.
+
+    Image i of a seed does not depend on ``count``.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    weight = next(model.parameters())
+    generator = torch.Generator().manual_seed(seed)
+    rows = [torch.randn(model.config.latent_channel_size, generator=generator) for _ in range(count)]
+    return torch.stack(rows).to(weight.device, weight.dtype)
+
+
+def sample(
+    model: StyleMapGAN,
+    count: int,
+    *,
+    seed: int = 0,
+    truncation: float = 1.0,
+    mean_stylemap: Tensor | None = None,
+    chunk: int = 8,
+) -> Tensor:
+    """Random images, count x 3 x S x S.
+
+    Args:
+        model: the network.
+        count: how many.
+        seed: of z.
+        truncation: psi in mean + psi * (w - mean); 1 leaves w alone, 0 gives the mean image.
+        mean_stylemap: as returned by ``model.mean_stylemap``; computed where it is needed and missing.
+        chunk: how many images are decoded at once.
+    """
+    z = latents(model, count, seed)
+    if truncation != 1 and mean_stylemap is None:
+        mean_stylemap = model.mean_stylemap()
+    return in_chunks(
+        count, chunk, lambda part: model.sample(z[part], truncation=truncation, mean_stylemap=mean_stylemap)
+    )

@@ -1,0 +1,225 @@
+"""Photos in and out: decode, orient, flatten, crop, resize; save whole or not at all.
+
+Tensors are float32 3 x S x S, RGB in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from stylemap.files import write_whole
+
+Fit = Literal["crop", "pad", "squash"]
+FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+MAX_PIXELS = 80_000_000
+
+# Cameras write JPEGs with a second picture inside, which Pillow calls MPO.
+_READ_FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
+_WRITE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_WHITE = (255, 255, 255)
+
+
+class ImageError(ValueError):
+    """An image that cannot be read or written; the message names the file and the reason."""
+
+
+def load(
+    path: str | os.PathLike[str],
+    size: int,
+    *,
+    fit: Fit = "crop",
+    background: tuple[int, int, int] = _WHITE,
+    max_pixels: int = MAX_PIXELS,
+) -> Tensor:
+    """A photo as float32 3 x size x size in [-1, 1].
+
+    JPEG, PNG or WebP of any mode and depth: turned as its EXIF orientation says, transparency laid on
+    ``background``, 16-bit values rounded to 8.
+
+    Args:
+        path: the file.
+        size: side S of the result.
+        fit: "crop" takes the centre square, "pad" adds ``background`` around the whole picture,
+            "squash" ignores the aspect ratio.
+        background: RGB, 0 to 255; white by default.
+        max_pixels: larger pictures are refused before they are decoded.
+
+    Raises:
+        ImageError: no image, damaged, too many pixels, or an unknown ``fit``.
+        OSError: the file is missing or may not be read.
+    """
+    return to_tensor(
+        fit_square(open_rgb(path, background=background, max_pixels=max_pixels), size, fit, background)
+    )
+
+
+def open_rgb(
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    background: tuple[int, int, int] = _WHITE,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+) -> Image.Image:
+    """Decode to an upright RGB image of its full size; arguments and errors as in ``load``.
+
+    ``source`` may be an open binary file; ``name`` is then what errors call it.
+    """
+    return _flatten(_decode(source, max_pixels, name), background)
+
+
+def open_grey(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode to an upright 8-bit grey image (mode L); transparent pixels are black. Errors as in ``load``."""
+    return _flatten(_decode(path, max_pixels, None), (0, 0, 0)).convert("L")
+
+
+def fit_square(
+    image: Image.Image, size: int, fit: Fit = "crop", background: tuple[int, int, int] | int = _WHITE
+) -> Image.Image:
+    """Resize to size x size by Lanczos; an image that has this size already comes back unchanged."""
+    if fit not in FITS:
+        raise ImageError(f"fit must be one of {', '.join(FITS)}, got {fit!r}")
+    width, height = image.size
+    if fit == "pad" and width != height:
+        scale = size / max(width, height)
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        padded = Image.new(image.mode, (size, size), background)
+        padded.paste(_resize(image, inner, None), ((size - inner[0]) // 2, (size - inner[1]) // 2))
+        return padded
+    if fit == "crop" and width != height:
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        return _resize(image, (size, size), (left, top, left + side, top + side))
+    return _resize(image, (size, size), None)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """An RGB image H x W as float32 3 x H x W in [-1, 1]."""
+    pixels = torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32))
+    return pixels.permute(2, 0, 1).contiguous() / 127.5 - 1
+
+
+def to_image(tensor: Tensor) -> Image.Image:
+    """3 x H x W (or 1 x 3 x H x W) in [-1, 1], any floating dtype, to an RGB image; values outside are clamped.
+
+    Raises:
+        ImageError: another shape, or NaN in it.
+    """
+    if tensor.ndim == 4 and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    if tensor.ndim != 3 or tensor.shape[0] != 3:
+        raise ImageError(f"an image tensor is 3 x H x W, got {tuple(tensor.shape)}")
+    values = tensor.detach().float().cpu()
+    if bool(values.isnan().any()):
+        raise ImageError("the image holds NaN: the model's weights or the precision are at fault")
+    bytes_ = ((values + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return Image.fromarray(bytes_.permute(1, 2, 0).contiguous().numpy())
+
+
+def save(image: Tensor | Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write PNG (or JPEG, WebP, by the suffix), whole or not at all.
+
+    Raises:
+        ImageError: another suffix, or a tensor ``to_image`` refuses.
+        OSError: naming the file, when its folder cannot be written or the disk is full.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _WRITE_FORMATS:
+        raise ImageError(f"cannot write {path}: its name must end in {', '.join(SUFFIXES)}")
+    picture = to_image(image) if isinstance(image, Tensor) else image
+    options = {} if suffix == ".png" else {"quality": 95}
+    with write_whole(path) as file:
+        picture.save(file, format=_WRITE_FORMATS[suffix], **options)
+
+
+def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The image files that files and folders name: folders in natural order (2 before 10), not recursive.
+
+    Raises:
+        FileNotFoundError: a path that does not exist.
+        ImageError: a folder without images.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            if not path.exists():
+                raise FileNotFoundError(f"no such file or folder: {path}")
+            found.append(path)
+            continue
+        inside = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+        if not inside:
+            raise ImageError(f"{path} holds no images ({', '.join(SUFFIXES)})")
+        found += sorted(inside, key=_natural)
+    return found
+
+
+def _decode(source: str | os.PathLike[str] | BinaryIO, max_pixels: int, name: str | None) -> Image.Image:
+    """The decoded pixels, upright."""
+    label = name or (str(source) if isinstance(source, str | os.PathLike) else "the image")
+    if isinstance(source, str | os.PathLike):
+        if Path(source).is_dir():
+            raise ImageError(f"{label} is a folder, not an image")
+        with open(source, "rb") as file:
+            return _decode(file, max_pixels, label)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(source, formats=_READ_FORMATS)
+        if image.width * image.height > max_pixels:
+            raise _too_large(label, image.width * image.height, max_pixels)
+        image.load()
+        return _upright(image)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{label} is not a JPEG, PNG or WebP image") from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(label, None, max_pixels) from error
+    except ImageError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
+        # Pillow's decoders raise all of these on truncated and damaged files.
+        raise ImageError(f"{label} is damaged or incomplete: {error}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (ValueError, TypeError, SyntaxError, KeyError, OSError):
+        return image  # EXIF data that cannot be read says nothing about the orientation
+
+
+def _too_large(label: str, pixels: int | None, limit: int) -> ImageError:
+    size = f"{pixels / 1e6:.0f} million pixels" if pixels else "far too many pixels"
+    return ImageError(f"{label} has {size}; the limit is {limit / 1e6:.0f} million")
+
+
+def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """Any mode to RGB, transparency laid on the background, 16 bits rounded to 8."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image).astype(np.float64)
+        image = Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, (*background, 255)), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _resize(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None
+) -> Image.Image:
+    # Shrinking by more than 3 x the Lanczos support goes through an exact box reduction first.
+    return image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]

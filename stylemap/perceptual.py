@@ -1,0 +1,80 @@
+"""A perceptual distance without trained weights: contrast-normalised derivative features of an image pyramid.
+
+Early vision responds to oriented contrast at several scales, each response divided by the activity
+around it. Two images are close when these responses are close. After the normalised Laplacian pyramid
+(Laparra et al., "Perceptual image quality assessment using a normalized Laplacian pyramid", 2016),
+with first and second Gaussian derivatives in place of Laplacian bands.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Rows: luminance and two opponent colours, scaled to comparable contrast in photographs.
+_OPPONENT = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
+
+
+class FeatureDistance(nn.Module):
+    """Distance between images N x 3 x H x W in [-1, 1]: N values >= 0, 0 for equal images.
+
+    Differentiable in both arguments, in float32 whatever the input's dtype below it.
+
+    Args:
+        levels: number of octaves; fewer are used where an image gets smaller than 8 pixels.
+        stabiliser: contrast under which differences fade into noise (image range is 2).
+    """
+
+    smooth: Tensor
+    derivatives: Tensor
+    opponent: Tensor
+
+    def __init__(self, levels: int = 5, stabiliser: float = 0.05) -> None:
+        super().__init__()
+        if levels < 1 or stabiliser <= 0:
+            raise ValueError(f"levels must be >= 1 and stabiliser > 0, got {levels} and {stabiliser}")
+        self.levels = levels
+        self.stabiliser = stabiliser
+        smooth, first, second = torch.tensor(
+            [[1.0, 4, 6, 4, 1], [-1, -2, 0, 2, 1], [1, 0, -2, 0, 1]], dtype=torch.float64
+        )
+        smooth, first, second = smooth / 16, first / 8, second / 4
+        pairs = [(smooth, first), (first, smooth), (smooth, second), (second, smooth), (first, first)]
+        filters = torch.stack([torch.outer(column, row) for column, row in pairs])
+        self.register_buffer("smooth", torch.outer(smooth, smooth).float(), persistent=False)
+        self.register_buffer("derivatives", filters.float(), persistent=False)
+        self.register_buffer("opponent", torch.tensor(_OPPONENT), persistent=False)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        if x.shape != y.shape or x.ndim != 4 or x.shape[1] != 3:
+            raise ValueError(
+                f"images must be N x 3 x H x W of one shape, got {tuple(x.shape)} and {tuple(y.shape)}"
+            )
+        count = x.shape[0]
+        both = torch.cat([x, y])
+        both = both.to(torch.promote_types(both.dtype, torch.float32))
+        both = torch.einsum("oc,nchw->nohw", self.opponent.to(both.dtype), both)
+        total = both.new_zeros(count)
+        used = 0
+        for level in range(self.levels):
+            if level > 0:
+                if min(both.shape[-2:]) < 16:
+                    break
+                both = _filter(both, self.smooth[None])[:, :, ::2, ::2]
+            features = self._features(both)
+            total = total + (features[:count] - features[count:]).abs().mean((1, 2, 3))
+            used += 1
+        return total / used
+
+    def _features(self, x: Tensor) -> Tensor:
+        responses = _filter(x, self.derivatives)
+        energy = _filter(responses.square().sum(1, keepdim=True), self.smooth[None])
+        return responses * torch.rsqrt(energy + self.stabiliser**2)
+
+
+def _filter(x: Tensor, filters: Tensor) -> Tensor:
+    """Every channel with every 5 x 5 filter: N x C x H x W to N x C * F x H x W, edges replicated."""
+    n, c, h, w = x.shape
+    padded = F.pad(x.reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
+    return F.conv2d(padded, filters[:, None].to(x.dtype)).reshape(n, c * filters.shape[0], h, w)
