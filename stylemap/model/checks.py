@@ -1,0 +1,56 @@
+"""Checks of what callers pass to a model: errors name the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stylemap.config import Config
+
+
+def check_images(images: Tensor, config: Config, like: Tensor) -> None:
+    """N×3×S×S in the dtype and on the device of ``like``, a parameter of the network."""
+    check_tensor("images", images, (3, config.size, config.size), like)
+
+
+def check_stylemap(stylemap: Tensor, config: Config, like: Tensor) -> None:
+    """N×K×L×L, likewise."""
+    check_tensor("stylemap", stylemap, config.stylemap_shape, like)
+
+
+def check_codes(codes: Sequence[Tensor], config: Config, like: Tensor) -> None:
+    """The shapes of `Config.stylecode_shapes`, all with the same N, likewise."""
+    shapes = config.stylecode_shapes
+    if isinstance(codes, Tensor) or len(codes) != len(shapes):
+        got = "one tensor" if isinstance(codes, Tensor) else str(len(codes))
+        raise ValueError(f"codes: expected {len(shapes)} stylecodes, got {got}")
+    for i, (code, shape) in enumerate(zip(codes, shapes, strict=True)):
+        check_tensor(f"codes[{i}]", code, shape, like)
+        if code.shape[0] != codes[0].shape[0]:
+            batch = codes[0].shape[0]
+            raise ValueError(f"codes[{i}]: expected a batch of {batch} as in codes[0], got {code.shape[0]}")
+
+
+def check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], like: Tensor) -> None:
+    """N×shape, dtype and device of ``like``; under autocast any floating dtype.
+
+    Raises TypeError for a wrong dtype or no tensor at all, ValueError for a wrong shape or device.
+    """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    if tensor.ndim != len(shape) + 1 or tuple(tensor.shape[1:]) != shape:
+        expected, got = "×".join(map(str, shape)), "×".join(map(str, tensor.shape))
+        raise ValueError(f"{name}: expected shape N×{expected}, got {got or 'a scalar'}")
+    if tensor.device != like.device:
+        raise ValueError(f"{name}: expected on {like.device}, as the model, got {tensor.device}")
+    if torch.is_autocast_enabled(like.device.type):
+        if not tensor.is_floating_point():
+            raise TypeError(f"{name}: expected a floating-point dtype, got {_dtype(tensor)}")
+    elif tensor.dtype != like.dtype:
+        raise TypeError(f"{name}: expected {_dtype(like)}, as the model, got {_dtype(tensor)}")
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

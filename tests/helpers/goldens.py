@@ -1,0 +1,101 @@
+"""The golden cases: their configurations, arrays and models, each built once per test session.
+
+The models are shared: a test that changes one (train mode, gradients, another dtype) copies it first.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stylemap.config import Config
+from stylemap.model import Discriminator, StyleMapGAN
+from stylemap.model.recipe import recipe_discriminator, recipe_model
+
+FOLDER = Path(__file__).parent.parent / "goldens"
+CASES = ("full_32_8x8", "small_64_8x8", "instancenorm_32_8x8", "batchnorm_32_8x8")
+DTYPES = (torch.float32, torch.float64)
+# Relative L2 error. The goldens are float64 results stored as float32, hence 1e-6 rather than 1e-15.
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
+
+
+@functools.cache
+def description(case: str) -> dict[str, Any]:
+    """{"config": …, "state_dict": {part: {key: shape}}}"""
+    values: dict[str, Any] = json.loads((FOLDER / f"{case}.json").read_text())
+    return values
+
+
+@functools.cache
+def config(case: str) -> Config:
+    values = dict(description(case)["config"])
+    del values["name"]
+    return Config.from_dict(values)
+
+
+@functools.cache
+def arrays(case: str) -> dict[str, np.ndarray[Any, Any]]:
+    with np.load(FOLDER / f"{case}.npz") as file:
+        return dict(file)
+
+
+def expected(case: str, name: str) -> Tensor:
+    """One golden output, as stored."""
+    return torch.from_numpy(arrays(case)[name])
+
+
+@functools.cache
+def model(case: str, dtype: torch.dtype = torch.float32) -> StyleMapGAN:
+    return recipe_model(config(case), dtype)
+
+
+@functools.cache
+def discriminator(case: str, dtype: torch.dtype = torch.float32) -> Discriminator:
+    return recipe_discriminator(config(case), dtype)
+
+
+@functools.cache
+def recipe() -> ModuleType:
+    """goldens/recipe.py as delivered with the cases."""
+    module = ModuleType("recipe")
+    exec((FOLDER / "recipe.py").read_text(), module.__dict__)
+    return module
+
+
+def images(case: str, dtype: torch.dtype = torch.float32) -> Tensor:
+    """3×3×S×S in [-1, 1]"""
+    return torch.from_numpy(recipe().images(config(case).size)).to(dtype)
+
+
+def real(case: str, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The training batch, 4×3×S×S"""
+    return torch.from_numpy(recipe().real(config(case).size)).to(dtype)
+
+
+def normal(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    """ "z" (4, K), "z_mean" (64, K), "z_train" (4, K) or "direction" (K, L, L)"""
+    return torch.from_numpy(recipe().normal(name, shape)).to(dtype)
+
+
+def stylemaps(case: str, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The three encoded images the edits start from, 3×K×L×L, as stored."""
+    return expected(case, "encoder_w").to(dtype)
+
+
+def shapes(module: nn.Module) -> dict[str, list[int]]:
+    """{key: shape} of a state dict, as `description` has them."""
+    return {key: list(tensor.shape) for key, tensor in module.state_dict().items()}
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    """‖actual − expected‖ / ‖expected‖ in float64. Shapes must be equal."""
+    assert actual.shape == expected.shape
+    actual, expected = actual.double(), expected.double()
+    return float((actual - expected).norm() / expected.norm())
