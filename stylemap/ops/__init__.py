@@ -1,0 +1,7 @@
+"""The operators of the network: native kernels with a plain-PyTorch definition each."""
+
+from stylemap.ops import reference
+from stylemap.ops._backend import backend, current_backend, set_backend
+from stylemap.ops.bias_act import bias_act
+
+__all__ = ["backend", "bias_act", "current_backend", "reference", "set_backend"]
