@@ -1,0 +1,265 @@
+"""Display lists for the native vector rasteriser, built for many images at once.
+
+A :class:`Path` has the same commands for every image and coordinates that differ: each is a number or an array with
+one entry per image. A :class:`Pen` adds shapes to the images of its rows; :meth:`DisplayList.draw` renders them all.
+Formats and the definition of coverage: csrc/kernels/raster/raster.h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+Values: TypeAlias = "np.ndarray | float"  # one number for all rows, or one per row
+
+MOVE, LINE, QUADRATIC, CUBIC, CLOSE = range(5)
+FILL, STROKE = range(2)
+NO_PAINT, SOLID, LINEAR, RADIAL = range(4)
+MAX_STOPS = 4
+SHAPE_COLUMNS = 10
+VALUE_COLUMNS = 37
+_CIRCLE = 0.5522847498  # control distance with which a cubic follows a quarter of a circle
+
+
+class Path:
+    """A path under construction: every method appends and returns the path."""
+
+    def __init__(self) -> None:
+        self.commands: list[int] = []
+        self.xs: list[Values] = []
+        self.ys: list[Values] = []
+
+    def _add(self, command: int, *coordinates: Values) -> Path:
+        self.commands.append(command)
+        self.xs += coordinates[0::2]
+        self.ys += coordinates[1::2]
+        return self
+
+    def move(self, x: Values, y: Values) -> Path:
+        return self._add(MOVE, x, y)
+
+    def line(self, x: Values, y: Values) -> Path:
+        return self._add(LINE, x, y)
+
+    def quad(self, x1: Values, y1: Values, x: Values, y: Values) -> Path:
+        return self._add(QUADRATIC, x1, y1, x, y)
+
+    def cubic(self, x1: Values, y1: Values, x2: Values, y2: Values, x: Values, y: Values) -> Path:
+        return self._add(CUBIC, x1, y1, x2, y2, x, y)
+
+    def close(self) -> Path:
+        return self._add(CLOSE)
+
+    def ellipse(self, cx: Values, cy: Values, rx: Values, ry: Values | None = None) -> Path:
+        """A clockwise subpath; a circle where ``ry`` is left out."""
+        ry = rx if ry is None else ry
+        kx, ky = rx * _CIRCLE, ry * _CIRCLE
+        self.move(cx + rx, cy)
+        self.cubic(cx + rx, cy + ky, cx + kx, cy + ry, cx, cy + ry)
+        self.cubic(cx - kx, cy + ry, cx - rx, cy + ky, cx - rx, cy)
+        self.cubic(cx - rx, cy - ky, cx - kx, cy - ry, cx, cy - ry)
+        self.cubic(cx + kx, cy - ry, cx + rx, cy - ky, cx + rx, cy)
+        return self.close()
+
+    def mirror(self, axis: Values) -> Path:
+        """Closes a single open subpath by its own reflection at the vertical line x = ``axis``, drawn backwards."""
+        xs = [2 * axis - x for x in reversed(self.xs)]
+        ys = list(reversed(self.ys))
+        commands = list(reversed(self.commands[1:]))
+        self.line(xs[0], ys[0])
+        self.commands += commands
+        self.xs += xs[1:]
+        self.ys += ys[1:]
+        return self.close()
+
+    def shift(self, dx: Values, dy: Values) -> Path:
+        """A moved copy."""
+        copy = Path()
+        copy.commands = list(self.commands)
+        copy.xs = [x + dx for x in self.xs]
+        copy.ys = [y + dy for y in self.ys]
+        return copy
+
+    def points(self, rows: int) -> np.ndarray:
+        """float32, rows × points × 2."""
+        out = np.empty((rows, len(self.xs), 2), np.float32)
+        for i, (x, y) in enumerate(zip(self.xs, self.ys, strict=True)):
+            out[:, i, 0] = x
+            out[:, i, 1] = y
+        return out
+
+
+def smooth(points: list[tuple[Values, Values]], *, closed: bool = True, tension: float = 1 / 6) -> Path:
+    """A smooth curve through the points (Catmull-Rom as cubics; 1/6 is the usual tension, 0 gives straight lines)."""
+    count = len(points)
+    path = Path().move(*points[0])
+    for i in range(count if closed else count - 1):
+        before, here = points[i - 1] if closed or i else points[0], points[i]
+        there = points[(i + 1) % count]
+        after = points[(i + 2) % count] if closed or i + 2 < count else there
+        path.cubic(
+            here[0] + (there[0] - before[0]) * tension,
+            here[1] + (there[1] - before[1]) * tension,
+            there[0] - (after[0] - here[0]) * tension,
+            there[1] - (after[1] - here[1]) * tension,
+            *there,
+        )
+    return path.close() if closed else path
+
+
+@dataclass
+class Paint:
+    """What a shape is filled with: ``stops`` are (offset, colour rows×3 or 3, alpha), at most four."""
+
+    kind: int
+    stops: list[tuple[Values, np.ndarray, Values]]
+    geometry: tuple[Values, ...] = ()
+    ease: bool = True
+
+
+def solid(colour: np.ndarray, alpha: Values = 1.0) -> Paint:
+    return Paint(SOLID, [(0.0, colour, alpha)])
+
+
+def linear(x0: Values, y0: Values, x1: Values, y1: Values, *stops: tuple[Values, np.ndarray, Values]) -> Paint:
+    return Paint(LINEAR, list(stops), (x0, y0, x1, y1))
+
+
+def radial(
+    cx: Values, cy: Values, rx: Values, ry: Values, *stops: tuple[Values, np.ndarray, Values], turn: Values = 0.0
+) -> Paint:
+    """Elliptic; ``turn`` is the tangent of half its rotation angle."""
+    scale = 1 + turn * turn
+    return Paint(RADIAL, list(stops), (cx, cy, rx, ry, (1 - turn * turn) / scale, 2 * turn / scale))
+
+
+@dataclass
+class DisplayList:
+    """Shapes of ``images`` pictures, in the order in which pens added them."""
+
+    images: int
+    _rows: list[np.ndarray] = field(default_factory=list)
+    _shapes: list[np.ndarray] = field(default_factory=list)
+    _values: list[np.ndarray] = field(default_factory=list)
+    _points: list[np.ndarray] = field(default_factory=list)
+    _commands: list[int] = field(default_factory=list)
+    _total_points: int = 0
+
+    def pen(self, affine: np.ndarray) -> Pen:
+        """A pen for every image; ``affine`` (images × 6) takes its units to the unit square."""
+        return Pen(self, np.arange(self.images), affine)
+
+    def add(self, rows: np.ndarray, path: Path, shape: np.ndarray, values: np.ndarray) -> None:
+        points = path.points(len(rows))
+        count = points.shape[1]
+        shape[:, 0] = self._total_points + count * np.arange(len(rows))
+        shape[:, 1] = count
+        shape[:, 2] = len(self._commands)
+        shape[:, 3] = len(path.commands)
+        self._total_points += count * len(rows)
+        self._points.append(points.reshape(-1, 2))
+        self._commands += path.commands
+        self._rows.append(rows)
+        self._shapes.append(shape)
+        self._values.append(values)
+
+    def draw(self, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """uint8 images N×3×H×W and uint8 part labels N×H×W. Needs the native library."""
+        rows = np.concatenate(self._rows)
+        order = np.argsort(rows, kind="stable")
+        first = np.searchsorted(rows[order], np.arange(self.images + 1))
+        return draw(
+            torch.from_numpy(np.concatenate(self._points)),
+            torch.tensor(self._commands, dtype=torch.uint8),
+            torch.from_numpy(np.concatenate(self._shapes)[order]),
+            torch.from_numpy(np.concatenate(self._values)[order]),
+            torch.from_numpy(first.astype(np.int64)),
+            height,
+            width,
+        )
+
+
+@dataclass
+class Pen:
+    """Adds the same shapes to several images, each with its own coordinates and colours."""
+
+    target: DisplayList
+    rows: np.ndarray
+    affine: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> Pen:
+        """The pen for some of its rows (indices or a boolean mask)."""
+        return Pen(self.target, self.rows[chosen], self.affine[chosen])
+
+    def fill(self, path: Path, paint: Paint | None = None, **options: Values) -> None:
+        """Options: part (label), inside / outside / store (clip slots), opacity."""
+        self._add(FILL, path, paint, **options)
+
+    def stroke(
+        self, path: Path, paint: Paint, width: Values, end: Values | None = None, feather: Values = 0.0, **options: Values
+    ) -> None:
+        """A line with round ends whose width goes from ``width`` to ``end``; ``feather`` softens its edge."""
+        self._add(STROKE, path, paint, width=(width, width if end is None else end), feather=feather, **options)
+
+    def _add(
+        self,
+        kind: int,
+        path: Path,
+        paint: Paint | None,
+        *,
+        part: int = -1,
+        inside: int = -1,
+        outside: int = -1,
+        store: int = -1,
+        opacity: Values = 1.0,
+        width: tuple[Values, Values] = (0.0, 0.0),
+        feather: Values = 0.0,
+    ) -> None:
+        if len(self.rows) == 0:
+            return
+        shape = np.empty((len(self.rows), SHAPE_COLUMNS), np.int32)
+        shape[:, 4:] = (kind, part, inside, outside, store, paint.kind if paint else NO_PAINT)
+        values = np.zeros((len(self.rows), VALUE_COLUMNS), np.float32)
+        values[:, :6] = self.affine
+        values[:, 6], values[:, 7], values[:, 8], values[:, 9] = *width, feather, opacity
+        if paint is not None:
+            _write_paint(values, paint)
+        self.target.add(self.rows, path, shape, values)
+
+
+def _write_paint(values: np.ndarray, paint: Paint) -> None:
+    values[:, 10] = paint.ease
+    for i, value in enumerate(paint.geometry):
+        values[:, 11 + i] = value
+    for i in range(MAX_STOPS):
+        offset, colour, alpha = paint.stops[min(i, len(paint.stops) - 1)]
+        column = 17 + 5 * i
+        values[:, column] = offset
+        values[:, column + 1 : column + 4] = colour
+        values[:, column + 4] = alpha
+
+
+def draw(
+    points: torch.Tensor,
+    commands: torch.Tensor,
+    shapes: torch.Tensor,
+    values: torch.Tensor,
+    image_first: torch.Tensor,
+    height: int,
+    width: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The native operator: points P×2 float32, commands uint8, shapes S×10 int32, values S×37 float32, image_first
+    N+1 int64 → images uint8 N×3×H×W and parts uint8 N×H×W. RuntimeError where the display list is inconsistent.
+    """
+    _load()
+    return torch.ops.stylemap.raster(points, commands, shapes, values, image_first, height, width)
+
+
+def _load() -> None:
+    if not hasattr(torch.ops.stylemap, "raster"):
+        from stylemap import _build
+
+        torch.ops.load_library(_build.ensure("cpu"))
