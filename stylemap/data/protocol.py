@@ -1,0 +1,93 @@
+"""What every dataset of images offers: __len__, __getitem__ and whole batches, with reproducible mirroring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .faces.random import Streams
+
+
+class ImageDataset(Dataset[Tensor]):
+    """Images of one square size, float32 3×S×S in [-1, 1].
+
+    With ``flip`` half of the images come mirrored; which ones depends on (seed, epoch, index) alone, so that any
+    number of workers and a resumed run see the same pictures.
+
+    Subclasses implement ``__len__`` and :meth:`raw`.
+    """
+
+    def __init__(self, size: int, *, flip: bool = False, seed: int = 0) -> None:
+        if size < 1:
+            raise ValueError(f"size must be positive, got {size}")
+        self.size = size
+        self.flip = flip
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def raw(self, indices: Sequence[int]) -> Tensor:
+        """uint8 N×3×S×S, never mirrored."""
+        raise NotImplementedError
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses which images come mirrored in what follows."""
+        self.epoch = epoch
+
+    def mirrored(self, indices: Sequence[int], epoch: int | None = None) -> np.ndarray:
+        """bool N: whether each of these images comes mirrored."""
+        rows = np.asarray(indices, np.int64)
+        if not self.flip:
+            return np.zeros(len(rows), bool)
+        return Streams(self.seed, rows).chance(f"mirrored.{self.epoch if epoch is None else epoch}", 0.5)
+
+    def batch(self, indices: Sequence[int], epoch: int | None = None) -> Tensor:
+        """float32 N×3×S×S in [-1, 1]."""
+        indices = self._checked(indices)
+        images = self.raw(indices).float().mul_(1 / 127.5).sub_(1)
+        flips = torch.from_numpy(self.mirrored(indices, epoch))
+        return torch.where(flips[:, None, None, None], images.flip(3), images) if flips.any() else images
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.batch([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Tensor]:
+        """What a DataLoader calls for a whole batch."""
+        return list(self.batch(indices))
+
+    def batches(self, batch: int, *, seed: int = 0, start: int = 0) -> Iterator[Tensor]:
+        """Endless shuffled batches, N×3×S×S; ``start`` of them are passed over, as a resumed run needs.
+
+        Every epoch is a new permutation; the images that do not fill a last batch are left out of it.
+        """
+        for chosen, epoch in shuffled(len(self), batch, seed=seed, start=start):
+            yield self.batch(chosen, epoch)
+
+    def _checked(self, indices: Sequence[int]) -> list[int]:
+        count = len(self)
+        out = []
+        for index in indices:
+            if not -count <= index < count:
+                raise IndexError(f"index {index} is out of range for a dataset of {count} images")
+            out.append(int(index) % count)
+        return out
+
+
+def shuffled(count: int, batch: int, *, seed: int = 0, start: int = 0) -> Iterator[tuple[list[int], int]]:
+    """Endless (indices, epoch) of batches from per-epoch permutations of range(count); a function of the arguments."""
+    per_epoch = count // batch
+    if batch < 1 or per_epoch == 0:
+        raise ValueError(f"a batch of {batch} needs at least as many images, got {count}")
+    epoch, within = divmod(start, per_epoch)
+    while True:
+        keys = Streams(seed, np.arange(count)).unit(f"order.{epoch}")
+        order = np.argsort(keys, kind="stable")
+        for i in range(within, per_epoch):
+            yield order[i * batch : (i + 1) * batch].tolist(), epoch
+        epoch, within = epoch + 1, 0
