@@ -34,7 +34,7 @@ NO_NVCC = "nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda"
 CXX_FLAGS = (
     "-O3 -std=c++20 -fPIC -fvisibility=hidden -fopenmp-simd -fno-math-errno -fno-trapping-math -Wall -Wextra"
 ).split()
-NVCC_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden".split()
+NVCC_FLAGS = "-O3 -std=c++20 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden".split()
 LINK_FLAGS = "-shared -Wl,--no-as-needed -ltorch -ltorch_cpu".split()
 
 
@@ -77,7 +77,8 @@ def cuda_home() -> Path | None:
     found = [Path(named)] if named else []
     found += [Path(nvcc).resolve().parent.parent] if nvcc else []
     for home in [*found, Path("/usr/local/cuda")]:
-        if (home / "bin" / "nvcc").is_file():
+        # An nvcc on PATH may be a wrapper that lies outside its toolkit.
+        if (home / "bin" / "nvcc").is_file() and (home / "include" / "cuda_runtime_api.h").is_file():
             return home
     return None
 
@@ -184,7 +185,7 @@ def _sources(name: str) -> list[Path]:
             *(f for f in bindings.glob("*.cpp") if not f.stem.endswith("_cuda")),
         ]
     elif name == "cuda":
-        files = [*kernels.rglob("*.cu"), *bindings.glob("*_cuda.cpp")]
+        files = [*kernels.rglob("*.cu"), *bindings.glob("*_cuda.cpp"), *bindings.glob("tensor.cpp")]
     else:
         raise ValueError(f"name must be 'cpu' or 'cuda', got {name!r}")
     return sorted(files)

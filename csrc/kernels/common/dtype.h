@@ -1,5 +1,6 @@
 // Element types. Storage is plain bits; arithmetic is in float (double for double).
-// The conversions are integer tricks without branches so that loops over them vectorise.
+// On the CPU the conversions are integer tricks without branches so that loops over them vectorise;
+// on a GPU they are instructions, which round the same way.
 #pragma once
 
 #include <cstdint>
@@ -51,13 +52,20 @@ SM_HOST_DEVICE void store(double& to, double value) { to = value; }
 SM_HOST_DEVICE void store(float& to, float value) { to = value; }
 
 SM_HOST_DEVICE void store(bfloat16& to, float value) {
+#if defined(__CUDA_ARCH__)
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to.bits) : "f"(value));
+#else
   const uint32_t bits = bits_as<uint32_t>(value);
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;  // to nearest even
   const uint32_t quiet = (bits >> 16) | 0x0040u;
   to.bits = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
+#endif
 }
 
 SM_HOST_DEVICE void store(float16& to, float value) {
+#if defined(__CUDA_ARCH__)
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(to.bits) : "f"(value));
+#else
   const uint32_t bits = bits_as<uint32_t>(value);
   const uint32_t magnitude = bits & 0x7fffffffu;
   const uint32_t sign = (bits >> 16) & 0x8000u;
@@ -70,6 +78,7 @@ SM_HOST_DEVICE void store(float16& to, float value) {
   uint32_t result = magnitude < (113u << 23) ? subnormal : normal;
   result = magnitude >= (143u << 23) ? special : result;
   to.bits = static_cast<uint16_t>(result | sign);
+#endif
 }
 
 // Instantiates MACRO(T) for every storage type.

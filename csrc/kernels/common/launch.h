@@ -1,0 +1,46 @@
+// What every CUDA source needs: shared memory, launching, grid arithmetic.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/common/dtype.h"
+
+// SM_SHARED(float, name) declares a shared variable; an array type needs an alias first.
+#if !defined(SM_SHARED)
+#define SM_SHARED(type, name) __shared__ type name
+#define SM_DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+#endif
+
+namespace stylemap {
+
+constexpr int kWarpSize = 32;
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Launches kernel(arguments...) and returns the launch's error. `shared` beyond 48 KiB needs
+// allow_shared_memory first.
+template <class... Parameters, class... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                   cudaStream_t stream, Arguments... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared;
+  config.stream = stream;
+  return cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+}
+
+// One thread per element of [0, count), kThreads to a block.
+template <int kThreads, class... Parameters, class... Arguments>
+cudaError_t launch_elements(void (*kernel)(Parameters...), int64_t count, cudaStream_t stream,
+                            Arguments... arguments) {
+  const int64_t blocks = ceil_div(count, kThreads);
+  if (blocks == 0) return cudaSuccess;
+  if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
+  return launch(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0, stream,
+                arguments...);
+}
+
+}  // namespace stylemap
