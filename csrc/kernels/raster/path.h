@@ -25,17 +25,17 @@ struct PixelMap {
   float scale() const { return std::sqrt(std::fabs(a * d - b * c)); }
 };
 
-// Segments a cubic needs to stay within a twentieth of a pixel of the curve: the second difference bounds the error.
+// Segments a cubic needs to stay within a fortieth of a pixel of the curve: the second difference bounds the error.
 inline int cubic_segments(Point p0, Point p1, Point p2, Point p3) {
   const float ax = p0.x - 2 * p1.x + p2.x, ay = p0.y - 2 * p1.y + p2.y;
   const float bx = p1.x - 2 * p2.x + p3.x, by = p1.y - 2 * p2.y + p3.y;
   const float a = ax * ax + ay * ay, b = bx * bx + by * by;
   const float bend = std::sqrt(a > b ? a : b);
-  const float wanted = std::ceil(std::sqrt(0.75f / 0.05f * bend));
+  const float wanted = std::ceil(std::sqrt(0.75f / 0.025f * bend));
   return wanted < 1 ? 1 : wanted > 64 ? 64 : static_cast<int>(wanted);
 }
 
-// Calls move(Point) at the start of every subpath and line(Point, Point) for every piece, both in pixels.
+// Calls line(Point, Point) for every piece, in pixels.
 // `close` ends every subpath where it began, as a fill needs.
 template <class Line>
 void flatten(const RasterParams& params, const RasterShape& shape, const PixelMap& map, bool close, Line line) {

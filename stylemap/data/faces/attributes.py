@@ -26,7 +26,10 @@ _HAIR_WEIGHTS = np.array(
         [0.6, 1, 2, 1, 0.6, 3, 6, 12, 12, 15, 13, 8, 9, 0],
     ]
 )
-_HAIR_COLOURS = np.array([24.0, 30, 19, 11, 9, 7])
+# Weights of the colours at skin tone 0 and 1: eyes (palettes.IRIS_NAMES) and hair (palettes.HAIR_NAMES).
+_IRIS_WEIGHTS = np.array([[20.0, 14, 20, 34, 12], [80.0, 12, 4, 2, 2]])
+_HAIR_COLOURS = np.array([[12.0, 29, 31, 14, 8, 6], [52.0, 22, 7, 3, 9, 7]])
+EARS_HIDDEN = ("fringe_bob", "side_bob", "long", "wavy")
 # Hats go over hair that stays below them.
 _UNDER_HAT = np.array([1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1], bool)
 
@@ -115,8 +118,8 @@ def sample_attributes(seed: int, indices: np.ndarray | list[int] | range) -> Att
     draw = Streams(seed, np.asarray(list(indices) if isinstance(indices, range) else indices, np.int64))
     presentation = draw.unit("presentation")
     style = {**_pose(draw), **_head(draw, presentation)}
-    style |= _features(draw, presentation, style["skin"])
-    style |= _hair(draw, presentation)
+    style |= _features(draw, presentation, style["skin_tone"], style["skin"])
+    style |= _hair(draw, presentation, style["skin_tone"])
     style |= _worn(draw, style["hair_style"])
     return Attributes(presentation=presentation, **style)
 
@@ -127,7 +130,7 @@ def _pose(draw: Streams) -> dict[str, np.ndarray]:
         "shift_x": draw.bell("shift_x", 0, 1.6),
         "shift_y": draw.bell("shift_y", 0, 1.4),
         "tilt": draw.bell("tilt", 0, 0.075),
-        "zoom": draw.bell("zoom", 1, 0.04),
+        "zoom": draw.bell("zoom", 1.1, 0.045),
         "yaw": draw.bell("yaw", 0, 1),
         "light": side * draw.between("light", 0.35, 1),
         "contrast": draw.between("contrast", 0.35, 1),
@@ -144,17 +147,16 @@ def _head(draw: Streams, presentation: np.ndarray) -> dict[str, np.ndarray]:
         "face_length": draw.bell("face_length", 29.5, 2.6),
         "jaw": np.clip(draw.bell("jaw", 0.62, 0.5) - 0.38 * presentation, 0, 1),
         "chin": np.clip(draw.bell("chin", 0.65, 0.5) - 0.3 * presentation, 0, 1),
-        "blush": draw.between("blush", 0.15, 0.75),
+        "blush": draw.between("blush", 0.1, 0.6),
         "ear_size": draw.bell("ear_size", 1, 0.18),
-        "earrings": draw.chance("earrings", 0.05 + 0.4 * presentation),
         "freckles": draw.chance("freckles", np.where(tone < 0.5, 0.12, 0.0)),
     }
 
 
-def _features(draw: Streams, presentation: np.ndarray, skin: np.ndarray) -> dict[str, np.ndarray]:
-    iris = draw.choice("iris", np.array([42.0, 14, 14, 21, 9]))
+def _features(draw: Streams, presentation: np.ndarray, tone: np.ndarray, skin: np.ndarray) -> dict[str, np.ndarray]:
+    iris = draw.choice("iris", palettes.mix(_IRIS_WEIGHTS[0], _IRIS_WEIGHTS[1], np.sqrt(tone)))
     # Three separate moods, so that "smiling" is a fact and not a threshold.
-    mood = draw.choice("mood", np.array([52.0, 26, 22]))
+    mood = draw.choice("mood", np.array([52.0, 29, 19]))
     level = draw.unit("smile")
     smile = np.choose(mood, [0.4 + 0.6 * level, -0.14 + 0.28 * level, -0.38 - 0.62 * level])
     is_open = draw.chance("mouth.open", np.choose(mood, [0.55, 0.2, 0.22]))
@@ -185,9 +187,9 @@ def _features(draw: Streams, presentation: np.ndarray, skin: np.ndarray) -> dict
     }
 
 
-def _hair(draw: Streams, presentation: np.ndarray) -> dict[str, np.ndarray]:
+def _hair(draw: Streams, presentation: np.ndarray, tone: np.ndarray) -> dict[str, np.ndarray]:
     style = draw.choice("hair_style", palettes.mix(_HAIR_WEIGHTS[0], _HAIR_WEIGHTS[1], presentation))
-    family = draw.choice("hair_class", _HAIR_COLOURS)
+    family = draw.choice("hair_class", palettes.mix(_HAIR_COLOURS[0], _HAIR_COLOURS[1], tone))
     shade = draw.unit("hair.shade")
     hair = np.empty((len(style), 3))
     for i, name in enumerate(palettes.HAIR_NAMES):
@@ -196,14 +198,19 @@ def _hair(draw: Streams, presentation: np.ndarray) -> dict[str, np.ndarray]:
     hair = np.clip(hair * draw.bell("hair.value", 1, 0.12)[:, None], 0, 1)
     beard = draw.choice("beard_style", np.array([5.0, 1.2, 1.1, 1.5, 1.5]))
     beard = np.where(draw.chance("beard.grown", np.clip(1.15 - 2.1 * presentation, 0, 1)), beard, 0)
+    bearded = palettes.mix(hair, np.array([0.35, 0.22, 0.16]), 0.22)
+    # Dark beards stay darker than the skin under them.
+    dark_hair = np.isin(family, [palettes.HAIR_NAMES.index(name) for name in ("black", "brown", "red")])
+    ears_hidden = np.isin(style, [HAIR_STYLES.index(name) for name in EARS_HIDDEN])
     return {
         "hair_style": style,
+        "earrings": draw.chance("earrings", 0.06 + 0.55 * presentation) & ~ears_hidden,
         "hair_class": family,
         "hair": hair,
         "hair_volume": draw.unit("hair_volume"),
         "hair_side": np.where(draw.chance("hair_side", 0.5), 1.0, -1.0),
         "beard_style": beard,
-        "beard": np.clip(palettes.mix(hair, np.array([0.35, 0.22, 0.16]), 0.22), 0, 1),
+        "beard": np.where(dark_hair[:, None], bearded * (1 - 0.5 * tone)[:, None], bearded),
     }
 
 

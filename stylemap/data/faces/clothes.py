@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..raster import Path, Paint, Pen, Values, linear, solid
+from ..raster import Paint, Path, Pen, Values, linear, solid
 from .attributes import CLOTHES_STYLES, Attributes
 from .hair import each_style
+from .head import neck_half
 from .palettes import dim, mix, tint
 from .parts import Part, Slot
 
@@ -18,10 +19,6 @@ def draw_clothes_behind(pen: Pen, a: Attributes) -> None:
     each_style(pen, a, a.clothes_style, CLOTHES_STYLES, {"hoodie": _hood_behind})
 
 
-def _neck(a: Attributes) -> Values:
-    return 9.8 + 1.4 * a.jaw
-
-
 def _cloth(a: Attributes, colour: Values) -> Paint:
     x = 34 * a.light
     return linear(x, 34, -x, 56, (0, tint(colour, 0.16), 1), (0.5, colour, 1), (1, dim(colour, 0.42), 1))
@@ -29,7 +26,7 @@ def _cloth(a: Attributes, colour: Values) -> Paint:
 
 def _torso(a: Attributes, depth: Values, rise: Values = 34.0, pointed: bool = False) -> Path:
     """Shoulders with a neckline that goes down to ``depth`` in the middle and up to ``rise`` beside the neck."""
-    n = _neck(a)
+    n = neck_half(a) + 0.7
     path = Path().move(0, depth)
     if pointed:
         path.line(n + 1.0, rise)
@@ -48,14 +45,14 @@ def _body(pen: Pen, a: Attributes, path: Path, colour: Values) -> None:
 
 
 def _crew(pen: Pen, a: Attributes) -> None:
-    n = _neck(a)
+    n = neck_half(a) + 0.7
     _body(pen, a, _torso(a, 41.0), a.clothes)
     rim = Path().move(-n - 1.2, 34.6).cubic(-n - 0.6, 38.4, -n * 0.6, 41.8, 0, 41.8).cubic(n * 0.6, 41.8, n + 0.6, 38.4, n + 1.2, 34.6)
     pen.stroke(rim, solid(dim(a.clothes, 0.42)), 2.0, inside=Slot.BODY)
 
 
 def _v_neck(pen: Pen, a: Attributes) -> None:
-    n = _neck(a)
+    n = neck_half(a) + 0.7
     under = Path().move(-n - 2, 38).line(n + 2, 38).line(n, 60).line(-n, 60).close()
     pen.fill(under, _cloth(a, mix(a.clothes_second, tint(a.clothes_second, 1.0), 0.5)), part=Part.CLOTHES)
     _body(pen, a, _torso(a, 52.0, 33.4, pointed=True), a.clothes)
@@ -64,7 +61,7 @@ def _v_neck(pen: Pen, a: Attributes) -> None:
 
 
 def _shirt(pen: Pen, a: Attributes) -> None:
-    n = _neck(a)
+    n = neck_half(a) + 0.7
     light = tint(a.clothes, 0.55)
     _body(pen, a, _torso(a, 45.0, 33.0, pointed=True), light)
     pen.stroke(Path().move(0, 45).line(0, 60), solid(dim(light, 0.5), 0.7), 0.8, inside=Slot.BODY)
@@ -77,13 +74,13 @@ def _shirt(pen: Pen, a: Attributes) -> None:
 
 
 def _hood_behind(pen: Pen, a: Attributes) -> None:
-    n = _neck(a)
+    n = neck_half(a) + 0.7
     hood = Path().move(0, 20).cubic(n + 6, 20, n + 12, 28, n + 11, 42).line(0, 46).mirror(0.0)
     pen.fill(hood, solid(dim(a.clothes, 0.75)), part=Part.CLOTHES)
 
 
 def _hoodie(pen: Pen, a: Attributes) -> None:
-    n = _neck(a)
+    n = neck_half(a) + 0.7
     _body(pen, a, _torso(a, 46.0, 35.0), a.clothes)
     for s in (-1.0, 1.0):
         roll = Path().move(s * (n - 0.4), 29).cubic(s * (n + 5.5), 28, s * (n + 9), 34, s * (n + 5.5), 40)
@@ -95,9 +92,9 @@ def _hoodie(pen: Pen, a: Attributes) -> None:
 
 
 def _turtleneck(pen: Pen, a: Attributes) -> None:
-    n = _neck(a)
+    n = neck_half(a) + 0.7
     _body(pen, a, _torso(a, 38.0, 33.0), a.clothes)
-    collar = Path().move(0, 32.0).cubic(n * 0.6, 32.0, n + 0.2, 30.8, n + 0.9, 28.6).line(n + 2.2, 38)
+    collar = Path().move(0, 32.0).cubic(n * 0.6, 32.0, n - 0.4, 30.8, n - 0.2, 28.6).line(n + 2.2, 38)
     collar.cubic(n + 1, 40.6, n * 0.6, 42.4, 0, 42.4)
     pen.fill(collar.mirror(0.0).shift(0, 1.2), solid(dim(a.clothes, 0.8), 0.5), inside=Slot.BODY)
     pen.fill(collar, _cloth(a, a.clothes), part=Part.CLOTHES, store=Slot.BODY)

@@ -25,9 +25,14 @@ def paint_mass(pen: Pen, a: Attributes, path: Path, *, behind: bool = False, opa
     pen.fill(path, paint, part=Part.HAIR, store=Slot.HAIR, opacity=opacity)
 
 
-def paint_front(pen: Pen, a: Attributes, path: Path) -> None:
-    """Hair over the face: its shadow on the forehead, then the hair."""
+def paint_shadow(pen: Pen, a: Attributes, path: Path) -> None:
+    """What hair over the face casts on it."""
     pen.fill(path.shift(-0.5 * a.light, 1.7), solid(shade(a.skin, 0.85), 0.45), inside=Slot.HEAD)
+
+
+def paint_front(pen: Pen, a: Attributes, path: Path) -> None:
+    """Hair over the face, with its shadow."""
+    paint_shadow(pen, a, path)
     paint_mass(pen, a, path)
 
 
@@ -52,7 +57,7 @@ def cap(a: Attributes, top: Values, side: Values, hairline: Values, burn: Values
     w, outer = a.face_width, a.face_width + side
     path = Path().move(0, CROWN - top).cubic(round_ * outer, CROWN - top, outer, -22, outer, -5).line(outer - 0.4, burn)
     path.cubic(outer - 1.6, burn + 1.2, w - 2.6, burn + 0.4, w - 2.6, burn - 2)
-    path.cubic(w - 3.2, -6, w * 0.92, -8, w * 0.80, hairline + 4).cubic(w * 0.70, hairline - 0.5, w * 0.35, hairline, 0, hairline)
+    path.cubic(w - 3.0, -5, w * 0.93, -7, w * 0.80, -10.5).cubic(w * 0.76, hairline + 3.2, w * 0.58, hairline, 0, hairline)
     return path.mirror(0.0)
 
 
@@ -72,8 +77,9 @@ def _receding(pen: Pen, a: Attributes) -> None:
     _bald(pen, a)
     w = a.face_width
     for s in (-1.0, 1.0):
-        tuft = Path().move(s * (w * 0.86), -21).cubic(s * (w + 1.5), -20, s * (w + 3.4), -8, s * (w + 1.2), 3)
-        tuft.cubic(s * (w + 0.2), 4.4, s * (w - 2.4), 4, s * (w - 2.4), 2).cubic(s * (w - 2.6), -6, s * w * 0.80, -8, s * w * 0.86, -21)
+        tuft = Path().move(s * w * 0.80, -22.5).cubic(s * w * 0.98, -20, s * (w + 2.6), -10, s * (w + 1.0), 2.6)
+        tuft.cubic(s * (w + 0.2), 4.4, s * (w - 2.4), 4.4, s * (w - 2.4), 2).cubic(s * (w - 2.6), -4, s * w * 0.80, -6, s * w * 0.83, -12)
+        tuft.cubic(s * w * 0.85, -16, s * w * 0.86, -19, s * w * 0.80, -22.5)
         paint_front(pen, a, tuft.close())
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..raster import Path, Pen, linear, radial, smooth, solid
-from .attributes import Attributes
+from ..raster import Path, Pen, Values, linear, radial, smooth, solid
+from .attributes import EARS_HIDDEN, HAIR_STYLES, Attributes
 from .palettes import WHITE, mix, shade, tint
 from .parts import Part, Slot
 
@@ -24,9 +24,14 @@ def head_outline(a: Attributes, grow: float = 0.0) -> Path:
     return path.mirror(0.0)
 
 
+def neck_half(a: Attributes) -> Values:
+    """Half the width of the neck."""
+    return 8.6 + 1.6 * a.jaw + 0.12 * (a.face_width - 24)
+
+
 def draw_neck(pen: Pen, a: Attributes) -> None:
     """From under the head down into the clothes, in the head's shadow at the top."""
-    half = 8.6 + 1.6 * a.jaw + 0.12 * (a.face_width - 24)
+    half = neck_half(a)
     neck = Path().move(-half, 12).line(-half, 33).cubic(-half, 40, -half - 6, 42, -half - 12, 44)
     neck.line(-half - 12, 60).line(0, 60).mirror(0.0)
     dark = shade(a.skin, 0.32)
@@ -37,6 +42,9 @@ def draw_neck(pen: Pen, a: Attributes) -> None:
 
 
 def draw_ears(pen: Pen, a: Attributes) -> None:
+    """Where the hair does not hide them."""
+    rows = ~np.isin(a.hair_style, [HAIR_STYLES.index(name) for name in EARS_HIDDEN])
+    pen, a = pen.take(rows), a.take(rows)
     for side in (-1.0, 1.0):
         size = a.ear_size * (1 - 0.18 * side * a.yaw)
         x, y = side * (a.face_width - 0.2 + 0.9 * size), 4.2
@@ -81,7 +89,7 @@ def draw_head(pen: Pen, a: Attributes) -> None:
 
 
 def _cheeks(pen: Pen, a: Attributes) -> None:
-    rose = mix(a.skin, np.array([0.88, 0.30, 0.28]), 0.62)
+    rose = mix(a.skin * np.array([1.04, 0.68, 0.66]), np.array([0.85, 0.30, 0.28]), 0.22)
     lift = 1.2 * np.clip(a.smile, 0, 1)
     for side in (-1.0, 1.0):
         x, y = side * a.face_width * 0.60 + 1.6 * a.yaw, 11.5 - lift

@@ -30,7 +30,7 @@ CLOTHES = hexes(
     "D4719A", "F2EFE8", "3B3D45", "8C5A3C", "9FB8C8", "A8C6A0", "E8B4A0", "7D2E3F",
 )  # fmt: skip
 
-FRAMES = hexes("2A2528", "5A3420", "8A2F2F", "27406B", "B98A3C", "8D9299", "2F6B5A")
+FRAMES = hexes("2A2528", "5A3420", "8A2F2F", "27406B", "A06F1E", "7C8288", "2F6B5A")
 
 # Backgrounds: a light and a deeper tone that go together.
 BACKDROPS = [

@@ -12,9 +12,9 @@ from .clothes import draw_clothes, draw_clothes_behind
 from .features import draw_brows, draw_eyes, draw_mouth
 from .hair_long import draw_hair, draw_hair_behind
 from .head import draw_ears, draw_head, draw_neck, draw_nose
-from .worn import draw_beard, draw_glasses, draw_hat, draw_moustache
+from .worn import draw_beard, draw_glasses, draw_glasses_arms, draw_hat, draw_moustache
 
-EYE_LINE = 49.0  # hundredths from the top, before the pose jitter
+EYE_LINE = 52.0  # hundredths from the top, before the pose jitter
 
 
 def render(attributes: Attributes, size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,6 +46,7 @@ def display_list(a: Attributes) -> DisplayList:
     draw_moustache(head, a)
     draw_eyes(head, a)
     draw_brows(head, a)
+    draw_glasses_arms(head, a)
     draw_hair(head, a)
     draw_glasses(head, a)
     draw_hat(head, a)

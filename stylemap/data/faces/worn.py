@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..raster import Path, Pen, Values, linear, solid
+from ..raster import Paint, Path, Pen, Values, linear, solid
 from .attributes import BEARD_STYLES, GLASSES_STYLES, HAT_STYLES, Attributes
 from .hair import each_style
 from .head import CROWN
 from .palettes import WHITE, dim, mix, shade, tint
 from .parts import Part, Slot
+
+_SHADOW = np.array([0.16, 0.08, 0.08])  # of a hat, on skin and on hair
 
 
 def draw_beard(pen: Pen, a: Attributes) -> None:
@@ -67,6 +69,20 @@ def _moustache(pen: Pen, a: Attributes) -> None:
     _paint_beard(pen, a, path)
 
 
+def _metal(a: Attributes) -> Paint:
+    return linear(0, -9, 0, 9, (0, tint(a.frame, 0.25), 1), (0.5, a.frame, 1), (1, dim(a.frame, 0.3), 1))
+
+
+def draw_glasses_arms(pen: Pen, a: Attributes) -> None:
+    """From the lenses to the ears, drawn under the hair."""
+    rows = np.flatnonzero(a.glasses_style > 0)
+    pen, a = pen.take(rows), a.take(rows)
+    for s in (-1.0, 1.0):
+        start = s * (a.eye_spacing + 9.0) + 1.5 * a.yaw
+        arm = Path().move(start, -2.6).line(s * (a.face_width - 0.2), -3.2)
+        pen.stroke(arm, _metal(a), 1.7, part=Part.GLASSES, inside=Slot.HEAD)
+
+
 def draw_glasses(pen: Pen, a: Attributes) -> None:
     each_style(pen, a, a.glasses_style, GLASSES_STYLES, {"round": _round, "square": _square, "cat_eye": _cat_eye})
 
@@ -96,9 +112,8 @@ def _cat_eye(pen: Pen, a: Attributes) -> None:
 
 
 def _frames(pen: Pen, a: Attributes, lenses: list[Path], width: float) -> None:
-    metal = linear(0, -9, 0, 9, (0, tint(a.frame, 0.25), 1), (0.5, a.frame, 1), (1, dim(a.frame, 0.3), 1))
+    metal = _metal(a)
     centre = 1.5 * a.yaw
-    reach = a.face_width - 0.4
     for s, lens in zip((-1.0, 1.0), lenses, strict=True):
         x = s * a.eye_spacing + centre
         pen.stroke(lens.shift(-0.5 * a.light, 1.1), solid(shade(a.skin, 1.0), 0.4), width, feather=0.8, inside=Slot.HEAD)
@@ -106,7 +121,6 @@ def _frames(pen: Pen, a: Attributes, lenses: list[Path], width: float) -> None:
         pen.fill(lens, None, store=Slot.SCRATCH)
         glare = Path().move(x - 3, -9).line(x + 1.6, -9).line(x - 4.6, 9).line(x - 9.2, 9).close()
         pen.fill(glare, solid(WHITE, 0.14), inside=Slot.SCRATCH)
-        pen.stroke(Path().move(x + s * 9.2, -2.6).line(s * reach, -3.2), metal, width, part=Part.GLASSES)
         pen.stroke(lens, metal, width, part=Part.GLASSES)
     inner = a.eye_spacing - 9.0
     pen.stroke(Path().move(centre - inner, -1.2).quad(centre, -3.6, centre + inner, -1.2), metal, width, part=Part.GLASSES)
@@ -116,13 +130,13 @@ def draw_hat(pen: Pen, a: Attributes) -> None:
     each_style(pen, a, a.hat_style, HAT_STYLES, {"beanie": _beanie, "cap": _cap, "fedora": _fedora})
 
 
-def _cloth_paint(a: Attributes, colour: np.ndarray):
+def _cloth_paint(a: Attributes, colour: np.ndarray) -> Paint:
     x = 28 * a.light
     return linear(x, -40, -x, -8, (0, tint(colour, 0.2), 1), (0.5, colour, 1), (1, dim(colour, 0.5), 1))
 
 
 def _drop_shadow(pen: Pen, a: Attributes, path: Path, depth: float) -> None:
-    pen.fill(path.shift(-0.5 * a.light, depth), solid(shade(a.skin, 1.0), 0.5), inside=Slot.HEAD)
+    pen.fill(path.shift(-0.5 * a.light, depth), solid(_SHADOW, 0.30), inside=Slot.HEAD)
 
 
 def _dome(a: Attributes, top: Values, side: Values, base: Values, sag: Values) -> Path:
