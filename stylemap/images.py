@@ -8,13 +8,22 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (  # the plugins register the formats that may be opened
+    ExifTags,
+    Image,
+    ImageOps,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+)
 from torch import Tensor
 
 from stylemap.files import write_whole
@@ -24,8 +33,7 @@ FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PIXELS = 80_000_000
 
-# Cameras write JPEGs with a second picture inside, which Pillow calls MPO.
-_READ_FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
+_READ_FORMATS = ("JPEG", "PNG", "WEBP")
 _WRITE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _WHITE = (255, 255, 255)
 
@@ -83,6 +91,14 @@ def open_grey(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> 
     return _flatten(_decode(path, max_pixels, None), (0, 0, 0)).convert("L")
 
 
+def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of a photo, turned upright, without decoding it. Errors as in ``load``."""
+    with open(path, "rb") as file, _errors_named(str(path), MAX_PIXELS):
+        image = Image.open(file, formats=_READ_FORMATS)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return (image.height, image.width) if turned else image.size
+
+
 def fit_square(
     image: Image.Image, size: int, fit: Fit = "crop", background: tuple[int, int, int] | int = _WHITE
 ) -> Image.Image:
@@ -110,7 +126,7 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 
 def to_image(tensor: Tensor) -> Image.Image:
-    """3 x H x W (or 1 x 3 x H x W) in [-1, 1], any floating dtype, to an RGB image; values outside are clamped.
+    """3 x H x W (or 1 x 3 x H x W) of any floating dtype to an RGB image, clamped to [-1, 1].
 
     Raises:
         ImageError: another shape, or NaN in it.
@@ -171,14 +187,21 @@ def _decode(source: str | os.PathLike[str] | BinaryIO, max_pixels: int, name: st
             raise ImageError(f"{label} is a folder, not an image")
         with open(source, "rb") as file:
             return _decode(file, max_pixels, label)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(source, formats=_READ_FORMATS)
+    with _errors_named(label, max_pixels):
+        image = Image.open(source, formats=_READ_FORMATS)
         if image.width * image.height > max_pixels:
             raise _too_large(label, image.width * image.height, max_pixels)
         image.load()
         return _upright(image)
+
+
+@contextmanager
+def _errors_named(label: str, max_pixels: int) -> Iterator[None]:
+    """Everything Pillow raises about a bad file becomes an ImageError that names it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
     except UnidentifiedImageError as error:
         raise ImageError(f"{label} is not a JPEG, PNG or WebP image") from error
     except Image.DecompressionBombError as error:

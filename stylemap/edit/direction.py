@@ -72,14 +72,23 @@ def fit_direction(
     return Direction(unit(torch.from_numpy(normal)).float(), accuracy, facts)
 
 
-def _svm(cost: float, seed: int) -> Any:
+def require_svm() -> Any:
+    """scikit-learn's LinearSVC.
+
+    Raises:
+        ImportError: it is not installed; the message says how to install it.
+    """
     try:
         from sklearn.svm import LinearSVC
     except ImportError as error:
         raise ImportError(
             "fitting a direction needs scikit-learn: pip install 'stylemap[direction]' (or scikit-learn)"
         ) from error
-    return LinearSVC(C=cost, dual="auto", random_state=seed, max_iter=20_000)
+    return LinearSVC
+
+
+def _svm(cost: float, seed: int) -> Any:
+    return require_svm()(C=cost, dual="auto", random_state=seed, max_iter=20_000)
 
 
 def _held_out(labels: np.ndarray[Any, Any], share: float, seed: int) -> np.ndarray[Any, Any]:

@@ -1,0 +1,84 @@
+"""The command line: ``stylemap COMMAND``.
+
+A command is a module with ``add_parser(subparsers)``, which returns its parser, and ``run(args)``;
+list it in COMMANDS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import stylemap
+
+COMMANDS = (
+    "info",
+    "reconstruct",
+    "sample",
+    "interpolate",
+    "edit",
+    "mix",
+    "transplant",
+    "manipulate",
+    "direction",
+    "invert",
+    "convert",
+)
+
+# What bad input, missing packages, full disks and devices out of memory raise. Anything else is a
+# fault of this program.
+_EXPECTED = (OSError, ValueError, ImportError, ArithmeticError, RuntimeError, MemoryError)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its errors on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="stylemap", description="Edit images with StyleMapGAN.")
+    parser.add_argument("--version", action="version", version=f"stylemap {stylemap.__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"stylemap.cli.{name.replace('-', '_')}")
+        command = module.add_parser(subparsers)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit status: 0, 1 after an error (one line on stderr), 130 when interrupted.
+
+    Wrong usage ends in SystemExit(2), as argparse does.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        args.run(args)
+    except KeyboardInterrupt:
+        print("stylemap: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if args.debug:
+            traceback.print_exc()
+        else:
+            print(f"stylemap {args.command}: error: {_one_line(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    text = " ".join(str(error).split())
+    if isinstance(error, _EXPECTED):
+        return text or type(error).__name__
+    return f"{type(error).__name__}: {text} (a fault of stylemap; --debug shows where)"

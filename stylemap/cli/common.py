@@ -1,0 +1,185 @@
+"""What the commands share: arguments, loading, progress, where results go."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+import stylemap
+from stylemap import images
+
+if TYPE_CHECKING:
+    from stylemap.model import StyleMapGAN
+
+T = TypeVar("T")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+ASSETS = Path(stylemap.__file__).parent / "assets"
+MAX_ROWS = 24
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model", metavar="FILE", help="published .pt or .safetensors (default: the bundled one)"
+    )
+    group.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1, … (default: cuda where there is one)"
+    )
+    group.add_argument("--precision", choices=sorted(PRECISIONS), default="fp32", help="default: fp32")
+    group.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+
+
+def add_fit_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fit",
+        choices=images.FITS,
+        default="crop",
+        help="how photos become square: centre crop (default), white borders, or squashed",
+    )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--output", required=True, metavar="PATH", help=what)
+    parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
+
+
+def bundled_model() -> Path | None:
+    """The model that ships with the package, where there is one."""
+    return next(iter(sorted(ASSETS.glob("demo*.safetensors"))), None)
+
+
+def load_model(args: argparse.Namespace) -> StyleMapGAN:
+    """The model, device and precision that the arguments name, in evaluation mode without gradients."""
+    path = Path(args.model) if args.model else bundled_model()
+    if path is None:
+        raise ValueError("no model: this copy of stylemap bundles none; name a checkpoint with --model FILE")
+    torch.manual_seed(args.seed)
+    model = stylemap.load(path, device=pick_device(args.device))
+    return model.to(PRECISIONS[args.precision]).requires_grad_(False)
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" is cuda where there is one.
+
+    Raises:
+        ValueError: no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} is not available: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def read(model: StyleMapGAN, path: Path, args: argparse.Namespace) -> Tensor:
+    """A photo as the model takes it: 1 x 3 x S x S, its dtype and device."""
+    return to_model(model, images.load(path, model.config.size, fit=getattr(args, "fit", "crop")))
+
+
+def to_model(model: StyleMapGAN, image: Tensor) -> Tensor:
+    """An image or batch of images in the model's dtype and on its device, as a batch."""
+    batch = image if image.ndim == 4 else image[None]
+    return batch.to(next(model.parameters()))
+
+
+def encode_all(model: StyleMapGAN, paths: Sequence[Path], args: argparse.Namespace, label: str) -> Tensor:
+    """Stylemaps N x K x L x L of many photos, encoded four at a time."""
+    found = []
+    for start in progress(range(0, len(paths), 4), label):
+        found.append(model.encode(torch.cat([read(model, path, args) for path in paths[start : start + 4]])))
+    return torch.cat(found)
+
+
+def pair_up(a: Sequence[Path], b: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """One of either list for each of the other; a list of one goes with all.
+
+    Raises:
+        ValueError: other counts.
+    """
+    if len(a) != len(b) and 1 not in (len(a), len(b)):
+        raise ValueError(f"{len(a)} and {len(b)} images make no pairs: name equally many, or one for all")
+    count = max(len(a), len(b))
+    return [(a[i % len(a)], b[i % len(b)]) for i in range(count)]
+
+
+def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Pass items through, showing how far it is: a bar on a terminal, some ten lines elsewhere; on stderr."""
+    if total is None:
+        total = len(items)  # type: ignore[arg-type]
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=label, total=total, leave=False)
+        return
+    every = max(1, -(-total // 10))
+    for done, item in enumerate(items, start=1):
+        yield item
+        if done % every == 0 or done == total:
+            print(f"{label}: {done}/{total}", file=sys.stderr, flush=True)
+
+
+@dataclass
+class Output:
+    """Where results go: one image file, or a folder. Checked before any work is done."""
+
+    path: Path
+    sheet_wanted: bool = True
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, results: int) -> Output:
+        """The output of a command that writes ``results`` images.
+
+        Raises:
+            ValueError: a file name for several images.
+            OSError: the folder cannot be made.
+        """
+        output = cls(Path(args.output), not args.no_sheet)
+        if output.is_file and results > 1:
+            raise ValueError(f"{results} images cannot go into one file {args.output}: name a folder")
+        (output.path.parent if output.is_file else output.path).mkdir(parents=True, exist_ok=True)
+        return output
+
+    @property
+    def is_file(self) -> bool:
+        return self.path.suffix.lower() in images.SUFFIXES
+
+    def file(self, name: str) -> Path:
+        """Path of the result ``name`` (without suffix)."""
+        return self.path if self.is_file else self.path / f"{name}.png"
+
+    def save(self, image: Tensor | Image.Image, name: str) -> Path:
+        images.save(image, self.file(name))
+        return self.file(name)
+
+    @property
+    def sheet_path(self) -> Path:
+        return self.path.with_name(f"{self.path.stem}_sheet.png") if self.is_file else self.path / "sheet.png"
+
+    def finish(self, results: int, sheet: Image.Image) -> None:
+        """Write the contact sheet, if it is wanted, and say on stdout what was written."""
+        what = str(self.path) if self.is_file else f"{results} image{'s' * (results != 1)} in {self.path}"
+        if self.sheet_wanted:
+            images.save(sheet, self.sheet_path)
+            what += f", contact sheet {self.sheet_path}"
+        print(f"wrote {what}")
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """File stems, numbered where they repeat."""
+    seen: dict[str, int] = {}
+    names = []
+    for path in paths:
+        seen[path.stem] = seen.get(path.stem, 0) + 1
+        names.append(path.stem if seen[path.stem] == 1 else f"{path.stem}_{seen[path.stem]}")
+    return names

@@ -1,0 +1,94 @@
+"""stylemap direction: fit the direction of an attribute with a linear SVM."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+from typing import Any
+
+from stylemap import edit, images
+from stylemap.cli import common
+
+_YES = {"1", "1.0", "true", "yes"}
+_NO = {"0", "0.0", "-1", "-1.0", "false", "no"}
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "direction", help="fit the direction of an attribute", description=__doc__
+    )
+    folders = parser.add_argument_group("examples from two folders")
+    folders.add_argument("--positive", metavar="DIR", help="images with the attribute")
+    folders.add_argument("--negative", metavar="DIR", help="images without it")
+    labels = parser.add_argument_group("examples from a label file")
+    labels.add_argument(
+        "--labels",
+        metavar="CSV",
+        help="first column: image file; others: attributes, 1/true/yes or 0/-1/false/no; empty leaves it out",
+    )
+    labels.add_argument("--attribute", help="the column to use")
+    labels.add_argument(
+        "--images", metavar="DIR", help="where the files are (default: beside the label file)"
+    )
+    parser.add_argument(
+        "--held-out", type=float, default=0.2, help="share kept for the accuracy (default: 0.2)"
+    )
+    parser.add_argument("--cost", type=float, default=1.0, help="C of the SVM (default: 1)")
+    parser.add_argument("--output", required=True, metavar="FILE", help=".npz or .safetensors")
+    common.add_fit_argument(parser)
+    common.add_model_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    if Path(args.output).suffix not in (".npz", ".safetensors"):
+        raise ValueError(f"--output must end in .npz or .safetensors, got {args.output!r}")
+    positive, negative = _examples(args)
+    if min(len(positive), len(negative)) < 2:
+        raise ValueError(
+            f"each kind needs two examples, got {len(positive)} with and {len(negative)} without"
+        )
+    edit.direction.require_svm()
+    model = common.load_model(args)
+    direction = edit.fit_direction(
+        common.encode_all(model, positive, args, "with"),
+        common.encode_all(model, negative, args, "without"),
+        held_out=args.held_out,
+        cost=args.cost,
+        seed=args.seed,
+    )
+    edit.save_direction(direction, args.output)
+    held_out = direction.facts["held_out"]
+    told = f"{direction.accuracy:.1%} of {held_out} held-out ones told apart" if held_out else "none held out"
+    print(f"wrote {args.output}: {len(positive)} images with, {len(negative)} without; {told}")
+
+
+def _examples(args: argparse.Namespace) -> tuple[list[Path], list[Path]]:
+    if args.labels is not None:
+        if args.attribute is None or args.positive or args.negative:
+            raise ValueError("--labels goes with --attribute, and without --positive and --negative")
+        return _from_labels(Path(args.labels), args.attribute, args.images)
+    if not args.positive or not args.negative:
+        raise ValueError("name --positive and --negative folders, or --labels and --attribute")
+    return images.find([args.positive]), images.find([args.negative])
+
+
+def _from_labels(path: Path, attribute: str, folder: str | None) -> tuple[list[Path], list[Path]]:
+    root = path.parent if folder is None else Path(folder)
+    found: dict[bool, list[Path]] = {True: [], False: []}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names = list(reader.fieldnames or [])
+            if attribute not in names[1:]:
+                raise ValueError(f"{path} has no column {attribute!r}, but {', '.join(names[1:]) or 'none'}")
+            for row in reader:
+                value = (row[attribute] or "").strip().lower()
+                if value not in _YES | _NO | {""}:
+                    raise ValueError(f"{path}, line {reader.line_num}: {value!r} is neither yes nor no")
+                if value:
+                    found[value in _YES].append(root / row[names[0]])
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a CSV file: {error}") from error
+    return found[True], found[False]

@@ -1,0 +1,82 @@
+"""stylemap info: versions, native libraries, devices, and what is in a model file."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+import stylemap
+from stylemap.cli import common
+
+_PACKAGES = ("torch", "numpy", "pillow", "safetensors", "scikit-learn")
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "info", help="versions, backends and devices", description=__doc__
+    )
+    common.add_model_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    sections = [("versions", _versions()), ("operators", _operators()), ("devices", _devices())]
+    path = args.model or common.bundled_model()
+    if path is None:
+        sections.append(("model", iter([("bundled", "none in this copy: name one with --model FILE")])))
+    else:
+        sections.append(("model", _model(args, str(path))))
+    for title, lines in sections:
+        print(title)
+        for name, value in lines:
+            print(f"  {name:<14} {value}")
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    yield "stylemap", stylemap.__version__
+    yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    for package in _PACKAGES:
+        try:
+            yield package, importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield package, "not installed"
+
+
+def _operators() -> Iterator[tuple[str, str]]:
+    from stylemap import _build
+    from stylemap.ops import _native, current_backend
+
+    for device in ("cpu", "cuda"):
+        reason = _native.why_missing(device)
+        where = f"native library {_build.library_path(device)}"
+        yield device, where if reason is None else f"plain PyTorch: {' '.join(reason.split())}"
+    yield "in use on cpu", current_backend("cpu")
+
+
+def _devices() -> Iterator[tuple[str, str]]:
+    capability = torch.backends.cpu.get_cpu_capability()
+    yield "cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {capability}"
+    if torch.version.cuda is None:
+        yield "cuda", "none: this torch is built without CUDA"
+    elif not torch.cuda.is_available():
+        yield "cuda", f"none: torch is built for CUDA {torch.version.cuda}, but sees no device"
+    else:
+        for index in range(torch.cuda.device_count()):
+            facts = torch.cuda.get_device_properties(index)
+            memory = facts.total_memory / 2**30
+            yield f"cuda:{index}", f"{facts.name}, sm_{facts.major}{facts.minor}, {memory:.0f} GiB"
+
+
+def _model(args: argparse.Namespace, path: str) -> Iterator[tuple[str, str]]:
+    model = common.load_model(args)
+    yield "file", path
+    for name, value in model.config.to_dict().items():
+        yield name, "default" if value == {} else str(value)
+    for name, part in (("encoder", model.encoder), ("generator", model.generator)):
+        yield name, f"{sum(p.numel() for p in part.parameters()) / 1e6:.2f} million parameters"

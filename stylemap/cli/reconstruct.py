@@ -1,0 +1,39 @@
+"""stylemap reconstruct: encode and decode photos."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from stylemap import edit, images
+from stylemap.cli import common
+from stylemap.sheets import Tile, contact_sheet
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "reconstruct", help="encode photos and decode them again", description=__doc__
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
+    common.add_output_arguments(parser, "folder for the results, or a file for a single one")
+    common.add_fit_argument(parser)
+    common.add_model_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    paths = images.find(args.images)
+    output = common.Output.of(args, len(paths))
+    model = common.load_model(args)
+    rows = []
+    for path, name in common.progress(list(zip(paths, common.unique_names(paths))), "reconstruct"):
+        photo = common.read(model, path, args)
+        result = edit.reconstruct(model, photo)
+        output.save(result, name)
+        if len(rows) < common.MAX_ROWS:
+            error = float((result - photo).float().square().mean())
+            rows.append(
+                [Tile(photo[0].cpu(), path.name), Tile(result[0].cpu(), f"mean squared error {error:.4f}")]
+            )
+    sheet = contact_sheet(rows, title="Reconstruction", columns=["photo", "decoded"])
+    output.finish(len(paths), sheet)

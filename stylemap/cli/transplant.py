@@ -1,0 +1,80 @@
+"""stylemap transplant: paste rectangles of the reference's stylemap anywhere in the original's."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+
+from stylemap import edit, images
+from stylemap.cli import common
+from stylemap.edit.transplant import Box
+from stylemap.sheets import Tile, contact_sheet, overlay
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "transplant", help="paste cells of one stylemap into another", description=__doc__
+    )
+    parser.add_argument("--original", required=True, metavar="PATH", help="image file or folder")
+    parser.add_argument("--reference", required=True, metavar="PATH", help="image file or folder")
+    parser.add_argument(
+        "--box",
+        required=True,
+        action="append",
+        type=_box,
+        metavar="SY,SX,RY,RX,H,W",
+        help="cells: H x W of them, from row RY, column RX of the reference to row SY, column SX of the "
+        "original; repeat it for more, pasted in order",
+    )
+    common.add_output_arguments(parser, "folder for the results, or a file for a single one")
+    common.add_fit_argument(parser)
+    common.add_model_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    pairs = common.pair_up(images.find([args.original]), images.find([args.reference]))
+    output = common.Output.of(args, len(pairs))
+    model = common.load_model(args)
+    size, cells = model.config.size, model.config.latent_spatial_size
+    names = common.unique_names([original for original, _ in pairs])
+    rows = []
+    for (original, reference), name in common.progress(list(zip(pairs, names)), "transplant"):
+        first, second = common.read(model, original, args), common.read(model, reference, args)
+        result = model.decode(edit.transplant(model.encode(first), model.encode(second), args.box))
+        output.save(result, name)
+        if len(rows) < common.MAX_ROWS:
+            source = [_rectangle(ry, rx, h, w, size, cells) for _, (ry, rx), h, w in args.box]
+            target = [_rectangle(sy, sx, h, w, size, cells) for (sy, sx), _, h, w in args.box]
+            rows.append(
+                [
+                    Tile(overlay(first[0], target), original.name),
+                    Tile(overlay(second[0], source), reference.name),
+                    Tile(result[0].cpu()),
+                ]
+            )
+    note = f"rectangles of a stylemap of {cells} x {cells} cells"
+    sheet = contact_sheet(
+        rows, title="Transplantation", note=note, columns=["original", "reference", "result"]
+    )
+    output.finish(len(pairs), sheet)
+
+
+def _rectangle(y: int, x: int, height: int, width: int, size: int, cells: int) -> torch.Tensor:
+    """The pixels of a rectangle of cells, bool size x size."""
+    factor = size // cells
+    mask = torch.zeros(size, size, dtype=torch.bool)
+    mask[y * factor : (y + height) * factor, x * factor : (x + width) * factor] = True
+    return mask
+
+
+def _box(text: str) -> Box:
+    try:
+        sy, sx, ry, rx, height, width = (int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected six whole numbers SY,SX,RY,RX,H,W, got {text!r}"
+        ) from None
+    return (sy, sx), (ry, rx), height, width
