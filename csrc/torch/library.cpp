@@ -5,4 +5,7 @@
 STABLE_TORCH_LIBRARY(stylemap, m) {
   m.def("bias_act(Tensor x, Tensor? bias, float negative_slope, float gain) -> Tensor");
   m.def("bias_act_backward(Tensor grad, Tensor y, float negative_slope, float gain) -> Tensor");
+  m.def(
+      "upfirdn2d(Tensor x, Tensor filter, int up, int down, SymInt[] padding, bool flip_filter)"
+      " -> Tensor");
 }

@@ -102,6 +102,11 @@ ScalarType compute_dtype(const Tensor& tensor) {
   return tensor.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
 
+Tensor in_dtype(const Tensor& tensor, ScalarType dtype) {
+  const Tensor cast = tensor.scalar_type() == dtype ? tensor : torch::stable::to(tensor, dtype);
+  return cast.is_contiguous() ? cast : torch::stable::contiguous(cast);
+}
+
 void check_same_kind(const Tensor& tensor, const Tensor& reference, const char* name) {
   STD_TORCH_CHECK(tensor.scalar_type() == reference.scalar_type(), name,
                   " has another dtype than the input it belongs to");

@@ -48,6 +48,9 @@ Tensor new_like(const Tensor& like);
 // float64 for float64, float32 for everything else: the dtype of statistics.
 ScalarType compute_dtype(const Tensor& tensor);
 
+// The tensor itself or a copy: contiguous and of the given dtype.
+Tensor in_dtype(const Tensor& tensor, ScalarType dtype);
+
 void check_same_kind(const Tensor& tensor, const Tensor& reference, const char* name);
 void check_same_shape(const Tensor& tensor, const Tensor& reference, const char* name);
 

@@ -3,5 +3,6 @@
 from stylemap.ops import reference
 from stylemap.ops._backend import backend, current_backend, set_backend
 from stylemap.ops.bias_act import bias_act
+from stylemap.ops.upfirdn2d import upfirdn2d
 
-__all__ = ["backend", "bias_act", "current_backend", "reference", "set_backend"]
+__all__ = ["backend", "bias_act", "current_backend", "reference", "set_backend", "upfirdn2d"]

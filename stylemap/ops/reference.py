@@ -51,8 +51,8 @@ def upfirdn2d(
     kernel = filter if flip_filter else filter.flip((0, 1))
     kernel = kernel.to(x.dtype)[None, None]
     height, width = x.shape[2:]
-    x = F.conv2d(x.reshape(n * c, 1, height, width), kernel)
-    return x[:, :, ::down, ::down].reshape(n, c, *x[0, 0, ::down, ::down].shape)
+    x = F.conv2d(x.reshape(n * c, 1, height, width), kernel)[:, :, ::down, ::down]
+    return x.reshape(n, c, *x.shape[2:])
 
 
 def moments(x: Tensor, normalize: str) -> tuple[Tensor, Tensor]:
