@@ -1,4 +1,4 @@
-"""What every dataset of images offers: __len__, __getitem__ and whole batches, with reproducible mirroring."""
+"""What every dataset of images offers: __len__, __getitem__, whole batches, reproducible mirroring."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .faces.random import Streams
 class ImageDataset(Dataset[Tensor]):
     """Images of one square size, float32 3×S×S in [-1, 1].
 
-    With ``flip`` half of the images come mirrored; which ones depends on (seed, epoch, index) alone, so that any
-    number of workers and a resumed run see the same pictures.
+    With ``flip`` half of the images come mirrored; which ones depends on (seed, epoch, index) alone, so that
+    any number of workers and a resumed run see the same pictures.
 
     Subclasses implement ``__len__`` and :meth:`raw`.
     """
@@ -80,7 +80,7 @@ class ImageDataset(Dataset[Tensor]):
 
 
 def shuffled(count: int, batch: int, *, seed: int = 0, start: int = 0) -> Iterator[tuple[list[int], int]]:
-    """Endless (indices, epoch) of batches from per-epoch permutations of range(count); a function of the arguments."""
+    """Endless (indices, epoch) of batches, from a permutation of range(count) per epoch."""
     per_epoch = count // batch
     if batch < 1 or per_epoch == 0:
         raise ValueError(f"a batch of {batch} needs at least as many images, got {count}")

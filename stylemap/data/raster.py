@@ -1,113 +1,27 @@
 """Display lists for the native vector rasteriser, built for many images at once.
 
-A :class:`Path` has the same commands for every image and coordinates that differ: each is a number or an array with
-one entry per image. A :class:`Pen` adds shapes to the images of its rows; :meth:`DisplayList.draw` renders them all.
-Formats and the definition of coverage: csrc/kernels/raster/raster.h.
+A path has the same commands for every image and coordinates that differ: each is a number or an array with
+one entry per image. A :class:`Pen` adds shapes to the images of its rows; :meth:`DisplayList.draw` renders
+them all. Formats and the definition of coverage: csrc/kernels/raster/raster.h.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
-Values: TypeAlias = "np.ndarray | float"  # one number for all rows, or one per row
+from .path import Path, Values
 
-MOVE, LINE, QUADRATIC, CUBIC, CLOSE = range(5)
+Stop: TypeAlias = "tuple[Values, np.ndarray, Values]"  # offset, colour n×3 or 3, alpha
+
 FILL, STROKE = range(2)
 NO_PAINT, SOLID, LINEAR, RADIAL = range(4)
 MAX_STOPS = 4
 SHAPE_COLUMNS = 10
 VALUE_COLUMNS = 37
-_CIRCLE = 0.5522847498  # control distance with which a cubic follows a quarter of a circle
-
-
-class Path:
-    """A path under construction: every method appends and returns the path."""
-
-    def __init__(self) -> None:
-        self.commands: list[int] = []
-        self.xs: list[Values] = []
-        self.ys: list[Values] = []
-
-    def _add(self, command: int, *coordinates: Values) -> Path:
-        self.commands.append(command)
-        self.xs += coordinates[0::2]
-        self.ys += coordinates[1::2]
-        return self
-
-    def move(self, x: Values, y: Values) -> Path:
-        return self._add(MOVE, x, y)
-
-    def line(self, x: Values, y: Values) -> Path:
-        return self._add(LINE, x, y)
-
-    def quad(self, x1: Values, y1: Values, x: Values, y: Values) -> Path:
-        return self._add(QUADRATIC, x1, y1, x, y)
-
-    def cubic(self, x1: Values, y1: Values, x2: Values, y2: Values, x: Values, y: Values) -> Path:
-        return self._add(CUBIC, x1, y1, x2, y2, x, y)
-
-    def close(self) -> Path:
-        return self._add(CLOSE)
-
-    def ellipse(self, cx: Values, cy: Values, rx: Values, ry: Values | None = None) -> Path:
-        """A clockwise subpath; a circle where ``ry`` is left out."""
-        ry = rx if ry is None else ry
-        kx, ky = rx * _CIRCLE, ry * _CIRCLE
-        self.move(cx + rx, cy)
-        self.cubic(cx + rx, cy + ky, cx + kx, cy + ry, cx, cy + ry)
-        self.cubic(cx - kx, cy + ry, cx - rx, cy + ky, cx - rx, cy)
-        self.cubic(cx - rx, cy - ky, cx - kx, cy - ry, cx, cy - ry)
-        self.cubic(cx + kx, cy - ry, cx + rx, cy - ky, cx + rx, cy)
-        return self.close()
-
-    def mirror(self, axis: Values) -> Path:
-        """Closes a single open subpath by its own reflection at the vertical line x = ``axis``, drawn backwards."""
-        xs = [2 * axis - x for x in reversed(self.xs)]
-        ys = list(reversed(self.ys))
-        commands = list(reversed(self.commands[1:]))
-        self.line(xs[0], ys[0])
-        self.commands += commands
-        self.xs += xs[1:]
-        self.ys += ys[1:]
-        return self.close()
-
-    def shift(self, dx: Values, dy: Values) -> Path:
-        """A moved copy."""
-        copy = Path()
-        copy.commands = list(self.commands)
-        copy.xs = [x + dx for x in self.xs]
-        copy.ys = [y + dy for y in self.ys]
-        return copy
-
-    def points(self, rows: int) -> np.ndarray:
-        """float32, rows × points × 2."""
-        out = np.empty((rows, len(self.xs), 2), np.float32)
-        for i, (x, y) in enumerate(zip(self.xs, self.ys, strict=True)):
-            out[:, i, 0] = x
-            out[:, i, 1] = y
-        return out
-
-
-def smooth(points: list[tuple[Values, Values]], *, closed: bool = True, tension: float = 1 / 6) -> Path:
-    """A smooth curve through the points (Catmull-Rom as cubics; 1/6 is the usual tension, 0 gives straight lines)."""
-    count = len(points)
-    path = Path().move(*points[0])
-    for i in range(count if closed else count - 1):
-        before, here = points[i - 1] if closed or i else points[0], points[i]
-        there = points[(i + 1) % count]
-        after = points[(i + 2) % count] if closed or i + 2 < count else there
-        path.cubic(
-            here[0] + (there[0] - before[0]) * tension,
-            here[1] + (there[1] - before[1]) * tension,
-            there[0] - (after[0] - here[0]) * tension,
-            there[1] - (after[1] - here[1]) * tension,
-            *there,
-        )
-    return path.close() if closed else path
 
 
 @dataclass
@@ -115,7 +29,7 @@ class Paint:
     """What a shape is filled with: ``stops`` are (offset, colour rows×3 or 3, alpha), at most four."""
 
     kind: int
-    stops: list[tuple[Values, np.ndarray, Values]]
+    stops: list[Stop]
     geometry: tuple[Values, ...] = ()
     ease: bool = True
 
@@ -124,12 +38,17 @@ def solid(colour: np.ndarray, alpha: Values = 1.0) -> Paint:
     return Paint(SOLID, [(0.0, colour, alpha)])
 
 
-def linear(x0: Values, y0: Values, x1: Values, y1: Values, *stops: tuple[Values, np.ndarray, Values]) -> Paint:
+def linear(x0: Values, y0: Values, x1: Values, y1: Values, *stops: Stop) -> Paint:
     return Paint(LINEAR, list(stops), (x0, y0, x1, y1))
 
 
 def radial(
-    cx: Values, cy: Values, rx: Values, ry: Values, *stops: tuple[Values, np.ndarray, Values], turn: Values = 0.0
+    cx: Values,
+    cy: Values,
+    rx: Values,
+    ry: Values,
+    *stops: Stop,
+    turn: Values = 0.0,
 ) -> Paint:
     """Elliptic; ``turn`` is the tangent of half its rotation angle."""
     scale = 1 + turn * turn
@@ -194,15 +113,23 @@ class Pen:
         """The pen for some of its rows (indices or a boolean mask)."""
         return Pen(self.target, self.rows[chosen], self.affine[chosen])
 
-    def fill(self, path: Path, paint: Paint | None = None, **options: Values) -> None:
+    def fill(self, path: Path, paint: Paint | None = None, **options: Any) -> None:
         """Options: part (label), inside / outside / store (clip slots), opacity."""
         self._add(FILL, path, paint, **options)
 
     def stroke(
-        self, path: Path, paint: Paint, width: Values, end: Values | None = None, feather: Values = 0.0, **options: Values
+        self,
+        path: Path,
+        paint: Paint,
+        width: Values,
+        end: Values | None = None,
+        feather: Values = 0.0,
+        **options: Any,
     ) -> None:
         """A line with round ends whose width goes from ``width`` to ``end``; ``feather`` softens its edge."""
-        self._add(STROKE, path, paint, width=(width, width if end is None else end), feather=feather, **options)
+        self._add(
+            STROKE, path, paint, width=(width, width if end is None else end), feather=feather, **options
+        )
 
     def _add(
         self,
@@ -251,8 +178,10 @@ def draw(
     height: int,
     width: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The native operator: points P×2 float32, commands uint8, shapes S×10 int32, values S×37 float32, image_first
-    N+1 int64 → images uint8 N×3×H×W and parts uint8 N×H×W. RuntimeError where the display list is inconsistent.
+    """The native operator, on contiguous CPU tensors.
+
+    points P×2 float32, commands uint8, shapes S×10 int32, values S×37 float32, image_first N+1 int64
+    → images uint8 N×3×H×W and parts uint8 N×H×W. RuntimeError where the display list is inconsistent.
     """
     _load()
     return torch.ops.stylemap.raster(points, commands, shapes, values, image_first, height, width)

@@ -38,8 +38,8 @@ _UNDER_HAT = np.array([1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1], bool)
 class Attributes:
     """One entry per face in every field. Lengths are in hundredths of the image side, colours n×3 in [0, 1].
 
-    ``presentation`` in [0, 1] only correlates other attributes (hair length, beard, lashes, jaw), as they are in
-    portraits; nothing is drawn from it. ``*_style`` fields index the tuples above.
+    ``presentation`` in [0, 1] only correlates other attributes (hair length, beard, lashes, jaw), as they
+    are in portraits; nothing is drawn from it. ``*_style`` fields index the tuples above.
     """
 
     presentation: np.ndarray
@@ -153,7 +153,9 @@ def _head(draw: Streams, presentation: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _features(draw: Streams, presentation: np.ndarray, tone: np.ndarray, skin: np.ndarray) -> dict[str, np.ndarray]:
+def _features(
+    draw: Streams, presentation: np.ndarray, tone: np.ndarray, skin: np.ndarray
+) -> dict[str, np.ndarray]:
     iris = draw.choice("iris", palettes.mix(_IRIS_WEIGHTS[0], _IRIS_WEIGHTS[1], np.sqrt(tone)))
     # Three separate moods, so that "smiling" is a fact and not a threshold.
     mood = draw.choice("mood", np.array([52.0, 29, 19]))
@@ -161,7 +163,9 @@ def _features(draw: Streams, presentation: np.ndarray, tone: np.ndarray, skin: n
     smile = np.choose(mood, [0.4 + 0.6 * level, -0.14 + 0.28 * level, -0.38 - 0.62 * level])
     is_open = draw.chance("mouth.open", np.choose(mood, [0.55, 0.2, 0.22]))
     bare = palettes.mix(skin, np.array([0.70, 0.26, 0.27]), 0.42)
-    made_up = palettes.hexes("C8323F", "B03060", "D8606A", "9A3B4A", "E07A70")[draw.choice("lipstick", np.ones(5))]
+    made_up = palettes.hexes("C8323F", "B03060", "D8606A", "9A3B4A", "E07A70")[
+        draw.choice("lipstick", np.ones(5))
+    ]
     lipstick = draw.chance("lipstick.worn", np.clip(1.4 * presentation - 0.6, 0, 0.75))
     return {
         "eye_size": draw.bell("eye_size", 5.9 + 0.4 * presentation, 0.8),
@@ -175,7 +179,8 @@ def _features(draw: Streams, presentation: np.ndarray, tone: np.ndarray, skin: n
         "lashes": np.clip(draw.bell("lashes", 0.1, 0.35) + 0.75 * presentation * presentation, 0, 1),
         "brow_thickness": np.clip(draw.bell("brow_thickness", 2.4, 0.9) - 0.7 * presentation, 1.2, 3.4),
         "brow_raise": draw.bell("brow_raise", 0.2, 1.4),
-        "brow_slant": draw.bell("brow_slant", 0, 0.6) + np.where(smile < -0.3, draw.between("brow_mood", -0.9, 0.9), 0.0),
+        "brow_slant": draw.bell("brow_slant", 0, 0.6)
+        + np.where(smile < -0.3, draw.between("brow_mood", -0.9, 0.9), 0.0),
         "nose_width": draw.bell("nose_width", 5.4, 1.6),
         "nose_length": draw.bell("nose_length", 12.6, 1.6),
         "smile": smile,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..raster import Path, Pen, linear, radial, solid
+from ..path import Path
+from ..raster import Pen, linear, radial, solid
 from .attributes import BACKDROP_STYLES, Attributes
 from .palettes import mix, tint
 from .parts import Part
@@ -14,7 +15,11 @@ def draw_backdrop(pen: Pen, a: Attributes) -> None:
     """Fills the frame; ``pen`` draws in hundredths of the image from its top left corner."""
     light, deep = a.backdrop_light, a.backdrop_deep
     x0 = 50 + 42 * a.light
-    pen.fill(_frame(), linear(x0, -4, 100 - x0, 104, (0, light, 1), (1, mix(light, deep, 0.85), 1)), part=Part.BACKGROUND)
+    pen.fill(
+        _frame(),
+        linear(x0, -4, 100 - x0, 104, (0, light, 1), (1, mix(light, deep, 0.85), 1)),
+        part=Part.BACKGROUND,
+    )
     styles = (None, _glow, _disc, _bands, _horizon, _bokeh)
     for i, draw in enumerate(styles[: len(BACKDROP_STYLES)]):
         rows = np.flatnonzero(a.backdrop_style == i)
@@ -37,7 +42,10 @@ def _disc(pen: Pen, a: Attributes) -> None:
     colour = mix(a.backdrop_light, a.backdrop_deep, 0.75)
     bright = tint(a.backdrop_light, 0.35)
     pen.fill(_frame(), solid(bright, 0.6))
-    pen.fill(Path().ellipse(50, 49, radius), linear(30, 12, 70, 88, (0, mix(colour, bright, 0.3), 1), (1, colour, 1)))
+    pen.fill(
+        Path().ellipse(50, 49, radius),
+        linear(30, 12, 70, 88, (0, mix(colour, bright, 0.3), 1), (1, colour, 1)),
+    )
 
 
 def _bands(pen: Pen, a: Attributes) -> None:
@@ -50,8 +58,19 @@ def _bands(pen: Pen, a: Attributes) -> None:
 
 def _horizon(pen: Pen, a: Attributes) -> None:
     y = 58 + 10 * a.backdrop_phase
-    hill = Path().move(0, y + 5 * a.light).cubic(30, y - 9, 68, y + 9, 100, y - 4 * a.light).line(100, 100).line(0, 100)
-    pen.fill(hill.close(), linear(0, y - 6, 0, 100, (0, mix(a.backdrop_light, a.backdrop_deep, 0.8), 1), (1, a.backdrop_deep, 1)))
+    hill = (
+        Path()
+        .move(0, y + 5 * a.light)
+        .cubic(30, y - 9, 68, y + 9, 100, y - 4 * a.light)
+        .line(100, 100)
+        .line(0, 100)
+    )
+    pen.fill(
+        hill.close(),
+        linear(
+            0, y - 6, 0, 100, (0, mix(a.backdrop_light, a.backdrop_deep, 0.8), 1), (1, a.backdrop_deep, 1)
+        ),
+    )
 
 
 def _bokeh(pen: Pen, a: Attributes) -> None:
@@ -61,4 +80,6 @@ def _bokeh(pen: Pen, a: Attributes) -> None:
         turn = a.backdrop_phase + 0.2 * i
         wander = 12 * (turn - np.floor(turn)) - 6
         circle = Path().ellipse(x + wander * a.light, y + wander, size)
-        pen.fill(circle, radial(x + wander * a.light, y + wander, size, size, (0.7, colour, 0.3), (1, colour, 0.5)))
+        pen.fill(
+            circle, radial(x + wander * a.light, y + wander, size, size, (0.7, colour, 0.3), (1, colour, 0.5))
+        )

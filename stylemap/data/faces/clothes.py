@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ..raster import Paint, Path, Pen, Values, linear, solid
+import numpy as np
+
+from ..path import Path, Values
+from ..raster import Paint, Pen, linear, solid
 from .attributes import CLOTHES_STYLES, Attributes
-from .hair import each_style
+from .brush import each_style
 from .head import neck_half
 from .palettes import dim, mix, tint
 from .parts import Part, Slot
@@ -19,24 +22,26 @@ def draw_clothes_behind(pen: Pen, a: Attributes) -> None:
     each_style(pen, a, a.clothes_style, CLOTHES_STYLES, {"hoodie": _hood_behind})
 
 
-def _cloth(a: Attributes, colour: Values) -> Paint:
+def _cloth(a: Attributes, colour: np.ndarray) -> Paint:
     x = 34 * a.light
     return linear(x, 34, -x, 56, (0, tint(colour, 0.16), 1), (0.5, colour, 1), (1, dim(colour, 0.42), 1))
 
 
 def _torso(a: Attributes, depth: Values, rise: Values = 34.0, pointed: bool = False) -> Path:
-    """Shoulders with a neckline that goes down to ``depth`` in the middle and up to ``rise`` beside the neck."""
+    """Shoulders; the neckline goes down to ``depth`` in the middle and up to ``rise`` beside the neck."""
     n = neck_half(a) + 0.7
     path = Path().move(0, depth)
     if pointed:
         path.line(n + 1.0, rise)
     else:
         path.cubic(n * 0.6, depth, n + 0.6, depth - 3.6, n + 1.0, rise)
-    path.cubic(n + 5, rise + 4, 23, rise + 4.4, 31, rise + 8.4).cubic(37, rise + 11.6, 40, rise + 18, 41, 66).line(0, 66)
+    path.cubic(n + 5, rise + 4, 23, rise + 4.4, 31, rise + 8.4).cubic(
+        37, rise + 11.6, 40, rise + 18, 41, 66
+    ).line(0, 66)
     return path.mirror(0.0)
 
 
-def _body(pen: Pen, a: Attributes, path: Path, colour: Values) -> None:
+def _body(pen: Pen, a: Attributes, path: Path, colour: np.ndarray) -> None:
     pen.fill(path.shift(0, -1.0), solid(dim(a.skin, 0.6), 0.4), inside=Slot.NECK)
     pen.fill(path, _cloth(a, colour), part=Part.CLOTHES, store=Slot.BODY)
     for s in (-1.0, 1.0):
@@ -47,7 +52,12 @@ def _body(pen: Pen, a: Attributes, path: Path, colour: Values) -> None:
 def _crew(pen: Pen, a: Attributes) -> None:
     n = neck_half(a) + 0.7
     _body(pen, a, _torso(a, 41.0), a.clothes)
-    rim = Path().move(-n - 1.2, 34.6).cubic(-n - 0.6, 38.4, -n * 0.6, 41.8, 0, 41.8).cubic(n * 0.6, 41.8, n + 0.6, 38.4, n + 1.2, 34.6)
+    rim = (
+        Path()
+        .move(-n - 1.2, 34.6)
+        .cubic(-n - 0.6, 38.4, -n * 0.6, 41.8, 0, 41.8)
+        .cubic(n * 0.6, 41.8, n + 0.6, 38.4, n + 1.2, 34.6)
+    )
     pen.stroke(rim, solid(dim(a.clothes, 0.42)), 2.0, inside=Slot.BODY)
 
 
@@ -66,8 +76,14 @@ def _shirt(pen: Pen, a: Attributes) -> None:
     _body(pen, a, _torso(a, 45.0, 33.0, pointed=True), light)
     pen.stroke(Path().move(0, 45).line(0, 60), solid(dim(light, 0.5), 0.7), 0.8, inside=Slot.BODY)
     for s in (-1.0, 1.0):
-        flap = Path().move(s * (n - 0.4), 30.6).cubic(s * (n + 2.4), 32, s * (n + 3.6), 34.5, s * (n + 3.4), 37.5)
-        flap.line(s * 6.2, 48).cubic(s * 3.4, 46.8, s * 1.2, 45.6, 0, 44).cubic(s * 4, 41.5, s * (n - 2), 37, s * (n - 0.4), 30.6).close()
+        flap = (
+            Path()
+            .move(s * (n - 0.4), 30.6)
+            .cubic(s * (n + 2.4), 32, s * (n + 3.6), 34.5, s * (n + 3.4), 37.5)
+        )
+        flap.line(s * 6.2, 48).cubic(s * 3.4, 46.8, s * 1.2, 45.6, 0, 44).cubic(
+            s * 4, 41.5, s * (n - 2), 37, s * (n - 0.4), 30.6
+        ).close()
         pen.fill(flap.shift(0, 1.0), solid(dim(light, 0.7), 0.45), inside=Slot.BODY)
         pen.fill(flap, _cloth(a, tint(light, 0.25)), part=Part.CLOTHES)
     pen.fill(Path().ellipse(0, 49.5, 0.9), solid(dim(light, 0.6)))
@@ -84,7 +100,9 @@ def _hoodie(pen: Pen, a: Attributes) -> None:
     _body(pen, a, _torso(a, 46.0, 35.0), a.clothes)
     for s in (-1.0, 1.0):
         roll = Path().move(s * (n - 0.4), 29).cubic(s * (n + 5.5), 28, s * (n + 9), 34, s * (n + 5.5), 40)
-        roll.cubic(s * (n + 1), 46.5, s * 5, 49, 0, 49.6).line(0, 45.4).cubic(s * 5, 44.6, s * (n - 1), 40, s * (n - 0.4), 29).close()
+        roll.cubic(s * (n + 1), 46.5, s * 5, 49, 0, 49.6).line(0, 45.4).cubic(
+            s * 5, 44.6, s * (n - 1), 40, s * (n - 0.4), 29
+        ).close()
         pen.fill(roll.shift(0, 1.2), solid(dim(a.clothes, 0.9), 0.4), inside=Slot.BODY)
         pen.fill(roll, _cloth(a, tint(a.clothes, 0.10)), part=Part.CLOTHES)
         cord = Path().move(s * 4.6, 48).quad(s * 5.2, 52, s * 4.8, 58)
@@ -98,7 +116,12 @@ def _turtleneck(pen: Pen, a: Attributes) -> None:
     collar.cubic(n + 1, 40.6, n * 0.6, 42.4, 0, 42.4)
     pen.fill(collar.mirror(0.0).shift(0, 1.2), solid(dim(a.clothes, 0.8), 0.5), inside=Slot.BODY)
     pen.fill(collar, _cloth(a, a.clothes), part=Part.CLOTHES, store=Slot.BODY)
-    fold = Path().move(-n - 2, 34.4).cubic(-n, 36.6, -n * 0.6, 37.8, 0, 37.8).cubic(n * 0.6, 37.8, n, 36.6, n + 2, 34.4)
+    fold = (
+        Path()
+        .move(-n - 2, 34.4)
+        .cubic(-n, 36.6, -n * 0.6, 37.8, 0, 37.8)
+        .cubic(n * 0.6, 37.8, n, 36.6, n + 2, 34.4)
+    )
     pen.stroke(fold, solid(dim(a.clothes, 0.7), 0.55), 1.1, feather=0.6, inside=Slot.BODY)
     # The chin's shadow falls on the collar as it does on a bare neck.
     shadow = Path().ellipse(-2.2 * a.light, a.face_length - 8, a.face_width * 0.78, 15.5)

@@ -23,7 +23,13 @@ class FacesDataset(ImageDataset):
     """
 
     def __init__(
-        self, size: int = 128, count: int = 20000, seed: int = 0, *, held_out: bool = False, flip: bool = False
+        self,
+        size: int = 128,
+        count: int = 20000,
+        seed: int = 0,
+        *,
+        held_out: bool = False,
+        flip: bool = False,
     ) -> None:
         super().__init__(size, flip=flip, seed=seed)
         if not 0 <= count <= HELD_OUT:

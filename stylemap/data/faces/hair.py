@@ -1,4 +1,4 @@
-"""Short hair, and what every hairstyle is painted with. Long hair: :mod:`.hair_long`.
+"""Short hair. Long hair: :mod:`.hair_long`.
 
 Coordinates are those of the head: the eyes at height 0, the crown at -31. Asymmetric styles multiply x by
 ``hair_side``.
@@ -6,58 +6,28 @@ Coordinates are those of the head: the eyes at height 0, the crown at -31. Asymm
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..raster import Path, Pen, Values, linear, radial, smooth, solid
+from ..path import Path, Values, smooth
+from ..raster import Pen, radial, solid
 from .attributes import Attributes
+from .brush import paint_front, paint_mass, paint_shine, paint_strands
 from .head import CROWN
-from .palettes import dim, mix, shade, tint
-from .parts import Part, Slot
+from .palettes import dim, tint
+from .parts import Slot
 
 
-def paint_mass(pen: Pen, a: Attributes, path: Path, *, behind: bool = False, opacity: Values = 1.0) -> None:
-    """A body of hair, lit from the light's side; hair behind the head lies in shadow."""
-    lit, dark = tint(a.hair, 0.16), dim(a.hair, 0.50)
-    if behind:
-        lit, dark = dim(a.hair, 0.28), dim(a.hair, 0.75)
-    x = 26 * a.light
-    paint = linear(x, -34, -x, 16, (0, lit, 1), (0.5, mix(lit, dark, 0.40), 1), (1, dark, 1))
-    pen.fill(path, paint, part=Part.HAIR, store=Slot.HAIR, opacity=opacity)
-
-
-def paint_shadow(pen: Pen, a: Attributes, path: Path) -> None:
-    """What hair over the face casts on it."""
-    pen.fill(path.shift(-0.5 * a.light, 1.7), solid(shade(a.skin, 0.85), 0.45), inside=Slot.HEAD)
-
-
-def paint_front(pen: Pen, a: Attributes, path: Path) -> None:
-    """Hair over the face, with its shadow."""
-    paint_shadow(pen, a, path)
-    paint_mass(pen, a, path)
-
-
-def paint_shine(pen: Pen, a: Attributes, y: Values = -24.0, reach: Values = 0.72) -> None:
-    """A soft band of light across the top of the hair."""
-    w = a.face_width * reach
-    x = 5 * a.light
-    band = Path().move(x - w, y + 9).cubic(x - w * 0.7, y - 1, x - w * 0.3, y - 3, x, y - 3)
-    band.cubic(x + w * 0.3, y - 3, x + w * 0.7, y - 1, x + w, y + 9)
-    pen.stroke(band, solid(tint(a.hair, 0.55), 0.42), 3.0, feather=3.6, inside=Slot.HAIR)
-
-
-def paint_strands(pen: Pen, a: Attributes, lines: list[tuple[tuple[Values, Values], ...]], width: float = 1.0) -> None:
-    """A few soft darker lines along the hair, each a quadratic (start, control, end)."""
-    for start, control, end in lines:
-        line = Path().move(*start).quad(*control, *end)
-        pen.stroke(line, solid(dim(a.hair, 0.8), 0.34), width, 0.5 * width, feather=0.9, inside=Slot.HAIR)
-
-
-def cap(a: Attributes, top: Values, side: Values, hairline: Values, burn: Values = 3.0, round_: float = 0.62) -> Path:
-    """Close-fitting hair: ``top`` and ``side`` units thick, forehead hairline and sideburns at the given heights."""
+def cap(a: Attributes, top: Values, side: Values, hairline: Values, burn: Values = 3.0) -> Path:
+    """Close-fitting hair, ``top`` and ``side`` units thick, down to the hairline and the sideburns."""
     w, outer = a.face_width, a.face_width + side
-    path = Path().move(0, CROWN - top).cubic(round_ * outer, CROWN - top, outer, -22, outer, -5).line(outer - 0.4, burn)
+    path = (
+        Path()
+        .move(0, CROWN - top)
+        .cubic(0.62 * outer, CROWN - top, outer, -22, outer, -5)
+        .line(outer - 0.4, burn)
+    )
     path.cubic(outer - 1.6, burn + 1.2, w - 2.6, burn + 0.4, w - 2.6, burn - 2)
-    path.cubic(w - 3.0, -5, w * 0.93, -7, w * 0.80, -10.5).cubic(w * 0.76, hairline + 3.2, w * 0.58, hairline, 0, hairline)
+    path.cubic(w - 3.0, -5, w * 0.93, -7, w * 0.80, -10.5).cubic(
+        w * 0.76, hairline + 3.2, w * 0.58, hairline, 0, hairline
+    )
     return path.mirror(0.0)
 
 
@@ -77,8 +47,12 @@ def _receding(pen: Pen, a: Attributes) -> None:
     _bald(pen, a)
     w = a.face_width
     for s in (-1.0, 1.0):
-        tuft = Path().move(s * w * 0.80, -22.5).cubic(s * w * 0.98, -20, s * (w + 2.6), -10, s * (w + 1.0), 2.6)
-        tuft.cubic(s * (w + 0.2), 4.4, s * (w - 2.4), 4.4, s * (w - 2.4), 2).cubic(s * (w - 2.6), -4, s * w * 0.80, -6, s * w * 0.83, -12)
+        tuft = (
+            Path().move(s * w * 0.80, -22.5).cubic(s * w * 0.98, -20, s * (w + 2.6), -10, s * (w + 1.0), 2.6)
+        )
+        tuft.cubic(s * (w + 0.2), 4.4, s * (w - 2.4), 4.4, s * (w - 2.4), 2).cubic(
+            s * (w - 2.6), -4, s * w * 0.80, -6, s * w * 0.83, -12
+        )
         tuft.cubic(s * w * 0.85, -16, s * w * 0.86, -19, s * w * 0.80, -22.5)
         paint_front(pen, a, tuft.close())
 
@@ -86,16 +60,27 @@ def _receding(pen: Pen, a: Attributes) -> None:
 def _side_part(pen: Pen, a: Attributes) -> None:
     w, s, v = a.face_width, a.hair_side, a.hair_volume
     outer, top = w + 1.2 + 0.8 * v, CROWN - 2.6 - 2.6 * v
-    path = Path().move(-s * (outer - 0.4), 4).cubic(-s * outer, -8, -s * (outer + 1.6), -18, -s * (outer * 0.80), -26)
+    path = (
+        Path()
+        .move(-s * (outer - 0.4), 4)
+        .cubic(-s * outer, -8, -s * (outer + 1.6), -18, -s * (outer * 0.80), -26)
+    )
     path.cubic(-s * outer * 0.5, top - 1.2, s * 2, top - 0.6, s * 9, top + 1.2)
     path.cubic(s * outer * 0.85, top + 4, s * (outer + 0.2), -18, s * (outer - 0.2), 3)
-    path.cubic(s * (outer - 1), 4.6, s * (w - 2.4), 4.4, s * (w - 2.4), 2).cubic(s * (w - 3), -6, s * w * 0.88, -10, s * w * 0.72, -16)
+    path.cubic(s * (outer - 1), 4.6, s * (w - 2.4), 4.4, s * (w - 2.4), 2).cubic(
+        s * (w - 3), -6, s * w * 0.88, -10, s * w * 0.72, -16
+    )
     path.cubic(s * w * 0.6, -20, s * 12, -22, s * 9.5, -23)
-    path.cubic(s * 5, -17, -s * w * 0.30, -12.4, -s * w * 0.76, -14.4).cubic(-s * w * 0.90, -11, -s * (w - 2.6), -7, -s * (w - 2.4), 2)
+    path.cubic(s * 5, -17, -s * w * 0.30, -12.4, -s * w * 0.76, -14.4).cubic(
+        -s * w * 0.90, -11, -s * (w - 2.6), -7, -s * (w - 2.4), 2
+    )
     path.cubic(-s * (w - 2.4), 4.6, -s * (outer - 1), 5, -s * (outer - 0.4), 4)
     paint_front(pen, a, path.close())
     paint_shine(pen, a, -26)
-    lines = [((s * 9, -24), (s * 0, -30 - v), (-s * w * k, -18 + j)) for k, j in ((0.80, 0.0), (0.62, 3.0), (0.36, 4.0))]
+    lines = [
+        ((s * 9, -24), (s * 0, -30 - v), (-s * w * k, -18 + j))
+        for k, j in ((0.80, 0.0), (0.62, 3.0), (0.36, 4.0))
+    ]
     paint_strands(pen, a, [*lines, ((s * 9.5, -23), (s * 9.8, -27), (s * 8, top + 2))])
 
 
@@ -103,19 +88,39 @@ def _quiff(pen: Pen, a: Attributes) -> None:
     w, s, v = a.face_width, a.hair_side, a.hair_volume
     paint_front(pen, a, cap(a, 0.6, 0.5, -19.0, 3.0))
     top = CROWN - 6.5 - 4.5 * v
-    path = Path().move(-s * w * 0.86, -15).cubic(-s * (w + 2), -24, -s * w * 0.8, top + 1, -s * w * 0.25, top + 0.6)
-    path.cubic(s * w * 0.2, top - 1.6, s * (w + 1), top + 1, s * (w + 0.6), -25).cubic(s * (w + 0.4), -20, s * w * 0.95, -16, s * w * 0.82, -13.5)
-    path.cubic(s * w * 0.7, -20, s * w * 0.3, -20.5, 0, -18.6).cubic(-s * w * 0.35, -16.6, -s * w * 0.65, -18, -s * w * 0.86, -15)
+    path = (
+        Path()
+        .move(-s * w * 0.86, -15)
+        .cubic(-s * (w + 2), -24, -s * w * 0.8, top + 1, -s * w * 0.25, top + 0.6)
+    )
+    path.cubic(s * w * 0.2, top - 1.6, s * (w + 1), top + 1, s * (w + 0.6), -25).cubic(
+        s * (w + 0.4), -20, s * w * 0.95, -16, s * w * 0.82, -13.5
+    )
+    path.cubic(s * w * 0.7, -20, s * w * 0.3, -20.5, 0, -18.6).cubic(
+        -s * w * 0.35, -16.6, -s * w * 0.65, -18, -s * w * 0.86, -15
+    )
     paint_front(pen, a, path.close())
     paint_shine(pen, a, top + 7)
     base = [(-0.55, 0.10), (-0.20, 0.45), (0.15, 0.80)]
-    paint_strands(pen, a, [((s * w * x0, -18), (s * w * (x0 - 0.15), top + 4), (s * w * x1, top + 3)) for x0, x1 in base])
+    paint_strands(
+        pen,
+        a,
+        [((s * w * x0, -18), (s * w * (x0 - 0.15), top + 4), (s * w * x1, top + 3)) for x0, x1 in base],
+    )
 
 
 def _spiky(pen: Pen, a: Attributes) -> None:
     w, v = a.face_width, a.hair_volume
     outer, height = w + 1.0, 4.5 + 3.5 * v
-    steps = ((-0.98, -14.0, 0.30), (-0.86, -23.0, 0.75), (-0.52, -29.0, 1.0), (-0.10, -31.5, 1.1), (0.34, -30.5, 1.0), (0.74, -25.5, 0.8), (0.97, -16.0, 0.35))
+    steps = (
+        (-0.98, -14.0, 0.30),
+        (-0.86, -23.0, 0.75),
+        (-0.52, -29.0, 1.0),
+        (-0.10, -31.5, 1.1),
+        (0.34, -30.5, 1.0),
+        (0.74, -25.5, 0.8),
+        (0.97, -16.0, 0.35),
+    )
     path = Path().move(-outer + 0.4, 3).cubic(-outer, -4, -outer, -9, -outer * 0.98, -12)
     lean = 0.10 * a.hair_side
     for i, (x, y, tall) in enumerate(steps):
@@ -162,16 +167,21 @@ def _curly(pen: Pen, a: Attributes) -> None:
 def _curl_marks(pen: Pen, a: Attributes, spots: tuple[tuple[float, float], ...], size: float) -> None:
     w = a.face_width
     for x, y in spots:
-        mark = Path().move(w * x - size, y).cubic(w * x - size, y + size, w * x + size * 0.6, y + size * 1.1, w * x + size, y + 0.2 * size)
+        mark = (
+            Path()
+            .move(w * x - size, y)
+            .cubic(w * x - size, y + size, w * x + size * 0.6, y + size * 1.1, w * x + size, y + 0.2 * size)
+        )
         pen.stroke(mark, solid(dim(a.hair, 0.85), 0.38), 0.8, 0.5, feather=0.7, inside=Slot.HAIR)
 
 
 def _afro(pen: Pen, a: Attributes) -> None:
     w = a.face_width
-    path = smooth(
-        [(0, -19.5), (w * 0.45, -19), (w * 0.78, -13.5), (w - 2.5, -4), (w - 2.2, 3), (w + 3.4, 4), (w + 4.5, -12), (w * 0.8, -29), (0, -36),
-         (-w * 0.8, -29), (-w - 4.5, -12), (-w - 3.4, 4), (-w + 2.2, 3), (-w + 2.5, -4), (-w * 0.78, -13.5), (-w * 0.45, -19)]
-    )  # fmt: skip
+    right = [
+        (w * 0.45, -19), (w * 0.78, -13.5), (w - 2.5, -4), (w - 2.2, 3),
+        (w + 3.4, 4), (w + 4.5, -12), (w * 0.8, -29),
+    ]  # fmt: skip
+    path = smooth([(0, -19.5), *right, (0, -36), *((-x, y) for x, y in reversed(right))])
     paint_front(pen, a, path)
     soft = radial(10 * a.light, -30, 24, 16, (0, tint(a.hair, 0.5), 0.45), (1, a.hair, 0))
     pen.fill(path, soft, inside=Slot.HAIR)
@@ -189,11 +199,3 @@ SHORT = {
     "bald": _bald, "buzz": _buzz, "side_part": _side_part, "quiff": _quiff, "spiky": _spiky,
     "curly": _curly, "afro": _afro, "receding": _receding,
 }  # fmt: skip
-
-
-def each_style(pen: Pen, a: Attributes, codes: np.ndarray, names: tuple[str, ...], table: dict) -> None:
-    """Calls table[name](pen, a) with the faces whose code names that style; names without an entry draw nothing."""
-    for code, name in enumerate(names):
-        rows = np.flatnonzero(codes == code)
-        if len(rows) and name in table:
-            table[name](pen.take(rows), a.take(rows))

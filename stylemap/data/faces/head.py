@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..raster import Path, Pen, Values, linear, radial, smooth, solid
+from ..path import Path, Values, smooth
+from ..raster import Pen, linear, radial, solid
 from .attributes import EARS_HIDDEN, HAIR_STYLES, Attributes
 from .palettes import WHITE, mix, shade, tint
 from .parts import Part, Slot
@@ -35,7 +36,12 @@ def draw_neck(pen: Pen, a: Attributes) -> None:
     neck = Path().move(-half, 12).line(-half, 33).cubic(-half, 40, -half - 6, 42, -half - 12, 44)
     neck.line(-half - 12, 60).line(0, 60).mirror(0.0)
     dark = shade(a.skin, 0.32)
-    pen.fill(neck, linear(-half * a.light, 30, half * a.light, 34, (0, dark, 1), (1, a.skin, 1)), part=Part.NECK, store=Slot.NECK)
+    pen.fill(
+        neck,
+        linear(-half * a.light, 30, half * a.light, 34, (0, dark, 1), (1, a.skin, 1)),
+        part=Part.NECK,
+        store=Slot.NECK,
+    )
     chin = a.face_length
     shadow = Path().ellipse(-2.2 * a.light, chin - 8, a.face_width * 0.78, 15.5)
     pen.fill(shadow, solid(shade(a.skin, 0.75), 0.55 + 0.25 * a.contrast), inside=Slot.NECK)
@@ -43,8 +49,8 @@ def draw_neck(pen: Pen, a: Attributes) -> None:
 
 def draw_ears(pen: Pen, a: Attributes) -> None:
     """Where the hair does not hide them."""
-    rows = ~np.isin(a.hair_style, [HAIR_STYLES.index(name) for name in EARS_HIDDEN])
-    pen, a = pen.take(rows), a.take(rows)
+    bare = ~np.isin(a.hair_style, [HAIR_STYLES.index(name) for name in EARS_HIDDEN])
+    pen, a = pen.take(bare), a.take(bare)
     for side in (-1.0, 1.0):
         size = a.ear_size * (1 - 0.18 * side * a.yaw)
         x, y = side * (a.face_width - 0.2 + 0.9 * size), 4.2
@@ -58,7 +64,10 @@ def draw_ears(pen: Pen, a: Attributes) -> None:
             ]
         )  # fmt: skip
         pen.fill(outer, solid(skin), part=Part.EARS)
-        pen.fill(Path().ellipse(x + side * 0.5 * size, y - 1.2 * size, 1.7 * size, 3.3 * size), solid(shade(a.skin, 0.62), 0.75))
+        pen.fill(
+            Path().ellipse(x + side * 0.5 * size, y - 1.2 * size, 1.7 * size, 3.3 * size),
+            solid(shade(a.skin, 0.62), 0.75),
+        )
         rows = np.flatnonzero(a.earrings)
         if len(rows):
             _earring(pen.take(rows), x[rows] + side * 0.5, y + 6.4 * size[rows])
@@ -74,13 +83,17 @@ def draw_head(pen: Pen, a: Attributes) -> None:
     """Face without features; stores the head as a clip for what follows."""
     w, length = a.face_width, a.face_length
     lit, dark = tint(a.skin, 0.10 + 0.16 * a.contrast), shade(a.skin, 0.18 + 0.34 * a.contrast)
-    base = linear(w * a.light, -20, -w * a.light, 12, (0, lit, 1), (0.5, a.skin, 1), (1, mix(a.skin, dark, 0.75), 1))
+    base = linear(
+        w * a.light, -20, -w * a.light, 12, (0, lit, 1), (0.5, a.skin, 1), (1, mix(a.skin, dark, 0.75), 1)
+    )
     pen.fill(head_outline(a), base, part=Part.SKIN, store=Slot.HEAD)
     # The face turns away from the light at its far edge and under the jaw.
     form = radial(7 * a.light, -3, w * 1.32, length * 1.34, (0.62, dark, 0), (1, dark, 0.75))
     pen.fill(head_outline(a), form, inside=Slot.HEAD)
     glow = radial(9 * a.light, -15, 17, 12, (0, tint(a.skin, 0.8), 0.5), (1, a.skin, 0))
-    pen.fill(Path().ellipse(9 * a.light, -15, 17, 12), glow, opacity=0.35 + 0.4 * a.contrast, inside=Slot.HEAD)
+    pen.fill(
+        Path().ellipse(9 * a.light, -15, 17, 12), glow, opacity=0.35 + 0.4 * a.contrast, inside=Slot.HEAD
+    )
     _cheeks(pen, a)
     for side in (-1.0, 1.0):
         x = side * a.eye_spacing + 1.4 * a.yaw
@@ -116,12 +129,27 @@ def draw_nose(pen: Pen, a: Attributes) -> None:
     region.cubic(x + n * 0.62, tip - 4.2, x + n, tip - 2.6, x + n * 0.92, tip - 0.4)
     region.cubic(x + n * 0.8, tip + 1.6, x + n * 0.4, tip + 1.9, x, tip + 2.1).mirror(x)
     side = -a.light
-    pen.fill(region, linear(x - side * n * 0.2, 0, x + side * n, 0, (0, dark, 0), (1, dark, 0.8)), part=Part.NOSE)
-    under = Path().move(x - n * 0.78, tip - 0.2).cubic(x - n * 0.5, tip + 1.7, x - n * 0.3, tip + 1.1, x, tip + 2.0).mirror(x)
+    pen.fill(
+        region, linear(x - side * n * 0.2, 0, x + side * n, 0, (0, dark, 0), (1, dark, 0.8)), part=Part.NOSE
+    )
+    under = (
+        Path()
+        .move(x - n * 0.78, tip - 0.2)
+        .cubic(x - n * 0.5, tip + 1.7, x - n * 0.3, tip + 1.1, x, tip + 2.0)
+        .mirror(x)
+    )
     pen.fill(under, solid(dark, 0.8))
-    pen.fill(Path().ellipse(x - n * 0.44, tip + 0.35, 0.23 * n, 0.72).ellipse(x + n * 0.44, tip + 0.35, 0.23 * n, 0.72), solid(deep, 0.85))
+    pen.fill(
+        Path()
+        .ellipse(x - n * 0.44, tip + 0.35, 0.23 * n, 0.72)
+        .ellipse(x + n * 0.44, tip + 0.35, 0.23 * n, 0.72),
+        solid(deep, 0.85),
+    )
     shine = tint(a.skin, 0.75)
     spot_x, spot_y = x + 0.22 * n * a.light, tip - 2.4
-    pen.fill(Path().ellipse(spot_x, spot_y, n * 0.5, 2.3), radial(spot_x, spot_y, n * 0.5, 2.3, (0, shine, 0.75), (1, shine, 0)))
+    pen.fill(
+        Path().ellipse(spot_x, spot_y, n * 0.5, 2.3),
+        radial(spot_x, spot_y, n * 0.5, 2.3, (0, shine, 0.75), (1, shine, 0)),
+    )
     line = Path().move(x + 0.3 * a.light, 1.5).line(spot_x, spot_y - 1)
     pen.stroke(line, solid(shine, 0.28), n * 0.34, n * 0.42, feather=1.6)

@@ -17,11 +17,12 @@ def _has(codes: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...]) -> 
     return np.isin(codes, [names.index(name) for name in wanted])
 
 
-def _coloured(a: Attributes, name: str) -> np.ndarray:
-    return (a.hair_class == palettes.HAIR_NAMES.index(name)) & (a.hair_style != HAIR_STYLES.index("bald"))
+def _colour_test(name: str) -> Callable[[Attributes], np.ndarray]:
+    code, bald = palettes.HAIR_NAMES.index(name), HAIR_STYLES.index("bald")
+    return lambda a: (a.hair_class == code) & (a.hair_style != bald)
 
 
-# True or false. "smiling" and "frowning" leave out the neutral mood between them, from which a gap separates both.
+# True or false. "smiling" and "frowning" leave out the neutral mood between them; gaps separate the three.
 BINARY: dict[str, Callable[[Attributes], np.ndarray]] = {
     "smiling": lambda a: a.smile > 0.25,
     "frowning": lambda a: a.smile < -0.25,
@@ -34,7 +35,7 @@ BINARY: dict[str, Callable[[Attributes], np.ndarray]] = {
     "long_hair": lambda a: _has(a.hair_style, HAIR_STYLES, _LONG),
     "curly_hair": lambda a: _has(a.hair_style, HAIR_STYLES, _CURLY),
     "fringe": lambda a: a.hair_style == HAIR_STYLES.index("fringe_bob"),
-    **{f"{name}_hair": lambda a, name=name: _coloured(a, name) for name in palettes.HAIR_NAMES},
+    **{f"{name}_hair": _colour_test(name) for name in palettes.HAIR_NAMES},
     "lipstick": lambda a: a.lipstick,
     "earrings": lambda a: a.earrings,
     "freckles": lambda a: a.freckles,

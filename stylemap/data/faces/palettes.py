@@ -10,7 +10,9 @@ def hexes(*codes: str) -> np.ndarray:
     return np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in codes])
 
 
-SKIN = hexes("FCE3D2", "F7D3BB", "F0C1A0", "E6AE88", "D79A72", "C48460", "AC6D4B", "91573A", "75442E", "5B3425")
+SKIN = hexes(
+    "FCE3D2", "F7D3BB", "F0C1A0", "E6AE88", "D79A72", "C48460", "AC6D4B", "91573A", "75442E", "5B3425"
+)
 
 HAIR_NAMES = ("black", "brown", "blond", "red", "grey", "vivid")
 HAIR = {
@@ -51,7 +53,7 @@ def mix(first: np.ndarray, second: np.ndarray, share: np.ndarray | float) -> np.
 
 
 def shade(colour: np.ndarray, amount: np.ndarray | float) -> np.ndarray:
-    """Towards a warm, saturated shadow of the same colour: products keep the hue, blue and green fade first."""
+    """Towards a warm, saturated shadow of the same colour: blue and green fade first."""
     return mix(colour, colour * np.array([0.62, 0.46, 0.46]), amount)
 
 

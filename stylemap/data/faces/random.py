@@ -1,7 +1,7 @@
 """Random numbers that depend on (seed, image index, name) alone.
 
-Every attribute has its own stream, so that adding one leaves the others as they were. Only integer arithmetic,
-additions, products and comparisons are used: the same values on every machine.
+Every attribute has its own stream, so that adding one leaves the others as they were. Only integer
+arithmetic, additions, products and comparisons are used: the same values on every machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Streams:
         """Uniform in [low, high)."""
         return low + (high - low) * self.unit(name)
 
-    def bell(self, name: str, middle: float, spread: float) -> np.ndarray:
+    def bell(self, name: str, middle: np.ndarray | float, spread: float) -> np.ndarray:
         """Mean of three uniforms over middle ± spread: bell-shaped and bounded."""
         total = self.unit(name + ".1") + self.unit(name + ".2") + self.unit(name + ".3")
         return middle + spread * (total * (2.0 / 3.0) - 1.0)

@@ -8,11 +8,13 @@ import torch
 from ..raster import DisplayList
 from .attributes import Attributes
 from .backdrop import draw_backdrop
+from .beard import draw_beard, draw_moustache
 from .clothes import draw_clothes, draw_clothes_behind
-from .features import draw_brows, draw_eyes, draw_mouth
+from .eyes import draw_brows, draw_eyes
 from .hair_long import draw_hair, draw_hair_behind
 from .head import draw_ears, draw_head, draw_neck, draw_nose
-from .worn import draw_beard, draw_glasses, draw_glasses_arms, draw_hat, draw_moustache
+from .mouth import draw_mouth
+from .worn import draw_glasses, draw_glasses_arms, draw_hat
 
 EYE_LINE = 52.0  # hundredths from the top, before the pose jitter
 
@@ -54,7 +56,7 @@ def display_list(a: Attributes) -> DisplayList:
 
 
 def _affine(a: Attributes, *, fixed: bool = False, upright: bool = False) -> np.ndarray:
-    """n×6: hundredths of the image (``fixed``), or units around the point between the eyes, to the unit square."""
+    """n×6, to the unit square: from hundredths of the image (``fixed``) or units around the eyes' middle."""
     out = np.zeros((len(a), 6), np.float32)
     if fixed:
         out[:, 0] = out[:, 3] = 0.01

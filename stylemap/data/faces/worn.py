@@ -1,72 +1,18 @@
-"""Beards, glasses and hats."""
+"""Glasses and hats."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..raster import Paint, Path, Pen, Values, linear, solid
-from .attributes import BEARD_STYLES, GLASSES_STYLES, HAT_STYLES, Attributes
-from .hair import each_style
+from ..path import Path, Values
+from ..raster import Paint, Pen, linear, solid
+from .attributes import GLASSES_STYLES, HAT_STYLES, Attributes
+from .brush import each_style
 from .head import CROWN
 from .palettes import WHITE, dim, mix, shade, tint
 from .parts import Part, Slot
 
 _SHADOW = np.array([0.16, 0.08, 0.08])  # of a hat, on skin and on hair
-
-
-def draw_beard(pen: Pen, a: Attributes) -> None:
-    """Drawn under the mouth."""
-    each_style(pen, a, a.beard_style, BEARD_STYLES, {"goatee": _goatee, "short": _stubble, "full": _full})
-
-
-def draw_moustache(pen: Pen, a: Attributes) -> None:
-    """Drawn over the upper lip."""
-    each_style(pen, a, a.beard_style, BEARD_STYLES, dict.fromkeys(("moustache", "goatee", "full"), _moustache))
-
-
-def _paint_beard(pen: Pen, a: Attributes, path: Path, opacity: Values = 1.0) -> None:
-    x = 20 * a.light
-    colour = linear(x, 8, -x, 32, (0, tint(a.beard, 0.10), 1), (0.5, a.beard, 1), (1, dim(a.beard, 0.5), 1))
-    pen.fill(path, colour, part=Part.BEARD, opacity=opacity)
-
-
-def _cheek_beard(a: Attributes, grow: float) -> Path:
-    """From the sideburns along the jaw, up to a line under the cheekbones and over the upper lip."""
-    w, length, jaw_y = a.face_width + 0.3 * grow, a.face_length + grow, a.face_length * 0.60
-    jaw_x = w * (0.75 + 0.15 * a.jaw)
-    lean = (w - jaw_x) * 0.55
-    lip = a.nose_length + 3.0
-    path = Path().move(0, lip).cubic(6, lip, 10, lip + 0.4, 12.5, lip + 2.4).cubic(16, lip - 0.5, w - 3.6, 10, w - 2.6, 0)
-    path.line(w - 0.1, -1).cubic(w, 5, jaw_x + lean, jaw_y - 7, jaw_x, jaw_y)
-    path.cubic(jaw_x - lean * 1.05, jaw_y + 7.3, 5.5 + 6 * a.chin + 0.4 * grow, length, 0, length)
-    return path.mirror(0.0)
-
-
-def _full(pen: Pen, a: Attributes) -> None:
-    _paint_beard(pen, a, _cheek_beard(a, 4.0))
-
-
-def _stubble(pen: Pen, a: Attributes) -> None:
-    _paint_beard(pen, a, _cheek_beard(a, 0.0), opacity=0.62)
-
-
-def _goatee(pen: Pen, a: Attributes) -> None:
-    top, end = a.nose_length + 4.5, a.face_length + 1.6
-    half = a.mouth_width * 1.12
-    path = Path().move(0, top).line(half * 0.8, top).cubic(half * 1.2, top + 1, half * 1.2, end - 6, half * 0.72, end - 2)
-    path.cubic(half * 0.5, end, half * 0.2, end + 0.6, 0, end + 0.6)
-    _paint_beard(pen, a, path.mirror(0.0))
-
-
-def _moustache(pen: Pen, a: Attributes) -> None:
-    x, y = 2.2 * a.yaw, a.nose_length + 2.2
-    half = a.mouth_width * 1.12
-    corner = a.nose_length + 7.6 - 1.6 * a.smile
-    path = Path().move(x, y + 0.6).cubic(x + 2.4, y - 0.6, x + half * 0.7, y + 0.2, x + half * 1.06, corner - 0.4)
-    path.cubic(x + half * 1.1, corner + 0.9, x + half * 0.9, corner + 0.6, x + half * 0.8, corner - 0.4)
-    path.cubic(x + half * 0.5, y + 4.4, x + 2, y + 4.2, x, y + 3.4).mirror(x)
-    pen.fill(path.shift(0, 0.8), solid(shade(a.skin, 1.0), 0.35), inside=Slot.HEAD)
-    _paint_beard(pen, a, path)
 
 
 def _metal(a: Attributes) -> Paint:
@@ -84,19 +30,31 @@ def draw_glasses_arms(pen: Pen, a: Attributes) -> None:
 
 
 def draw_glasses(pen: Pen, a: Attributes) -> None:
-    each_style(pen, a, a.glasses_style, GLASSES_STYLES, {"round": _round, "square": _square, "cat_eye": _cat_eye})
+    each_style(
+        pen, a, a.glasses_style, GLASSES_STYLES, {"round": _round, "square": _square, "cat_eye": _cat_eye}
+    )
 
 
 def _round(pen: Pen, a: Attributes) -> None:
-    _frames(pen, a, [Path().ellipse(s * a.eye_spacing + 1.5 * a.yaw, 0.4, 9.2, 8.8) for s in (-1.0, 1.0)], 1.5)
+    _frames(
+        pen, a, [Path().ellipse(s * a.eye_spacing + 1.5 * a.yaw, 0.4, 9.2, 8.8) for s in (-1.0, 1.0)], 1.5
+    )
 
 
 def _square(pen: Pen, a: Attributes) -> None:
     lenses = []
     for s in (-1.0, 1.0):
         x, r = s * a.eye_spacing + 1.5 * a.yaw, 9.4
-        lens = Path().move(x - r + 2.5, -6.2).line(x + r - 2.5, -6.2).quad(x + r, -6.2, x + r, -3.6).line(x + r - 0.8, 4.6)
-        lens.quad(x + r - 1.2, 7.4, x + r - 4, 7.4).line(x - r + 4, 7.4).quad(x - r + 1.2, 7.4, x - r + 0.8, 4.6)
+        lens = (
+            Path()
+            .move(x - r + 2.5, -6.2)
+            .line(x + r - 2.5, -6.2)
+            .quad(x + r, -6.2, x + r, -3.6)
+            .line(x + r - 0.8, 4.6)
+        )
+        lens.quad(x + r - 1.2, 7.4, x + r - 4, 7.4).line(x - r + 4, 7.4).quad(
+            x - r + 1.2, 7.4, x - r + 0.8, 4.6
+        )
         lenses.append(lens.line(x - r, -3.6).quad(x - r, -6.2, x - r + 2.5, -6.2).close())
     _frames(pen, a, lenses, 1.9)
 
@@ -106,7 +64,9 @@ def _cat_eye(pen: Pen, a: Attributes) -> None:
     for s in (-1.0, 1.0):
         x = s * a.eye_spacing + 1.5 * a.yaw
         lens = Path().move(x - s * 8.6, -4.4).cubic(x - s * 4, -6.4, x + s * 5, -6.6, x + s * 11.2, -8.2)
-        lens.cubic(x + s * 10.8, -1, x + s * 9, 7, x + s * 1, 7.2).cubic(x - s * 6.4, 7.2, x - s * 9.4, 2, x - s * 8.6, -4.4)
+        lens.cubic(x + s * 10.8, -1, x + s * 9, 7, x + s * 1, 7.2).cubic(
+            x - s * 6.4, 7.2, x - s * 9.4, 2, x - s * 8.6, -4.4
+        )
         lenses.append(lens.close())
     _frames(pen, a, lenses, 1.9)
 
@@ -116,14 +76,29 @@ def _frames(pen: Pen, a: Attributes, lenses: list[Path], width: float) -> None:
     centre = 1.5 * a.yaw
     for s, lens in zip((-1.0, 1.0), lenses, strict=True):
         x = s * a.eye_spacing + centre
-        pen.stroke(lens.shift(-0.5 * a.light, 1.1), solid(shade(a.skin, 1.0), 0.4), width, feather=0.8, inside=Slot.HEAD)
-        pen.fill(lens, linear(0, -8, 0, 9, (0, dim(a.frame, 0.3), 1.0), (1, tint(a.frame, 0.4), 0.55)), opacity=a.lens_tint)
+        pen.stroke(
+            lens.shift(-0.5 * a.light, 1.1),
+            solid(shade(a.skin, 1.0), 0.4),
+            width,
+            feather=0.8,
+            inside=Slot.HEAD,
+        )
+        pen.fill(
+            lens,
+            linear(0, -8, 0, 9, (0, dim(a.frame, 0.3), 1.0), (1, tint(a.frame, 0.4), 0.55)),
+            opacity=a.lens_tint,
+        )
         pen.fill(lens, None, store=Slot.SCRATCH)
         glare = Path().move(x - 3, -9).line(x + 1.6, -9).line(x - 4.6, 9).line(x - 9.2, 9).close()
         pen.fill(glare, solid(WHITE, 0.14), inside=Slot.SCRATCH)
         pen.stroke(lens, metal, width, part=Part.GLASSES)
     inner = a.eye_spacing - 9.0
-    pen.stroke(Path().move(centre - inner, -1.2).quad(centre, -3.6, centre + inner, -1.2), metal, width, part=Part.GLASSES)
+    pen.stroke(
+        Path().move(centre - inner, -1.2).quad(centre, -3.6, centre + inner, -1.2),
+        metal,
+        width,
+        part=Part.GLASSES,
+    )
 
 
 def draw_hat(pen: Pen, a: Attributes) -> None:
@@ -153,7 +128,12 @@ def _beanie(pen: Pen, a: Attributes) -> None:
     for k in (-0.62, -0.22, 0.22, 0.62):
         rib = Path().move(w * k, -16).cubic(w * k, -24, w * k * 0.8, -33, w * k * 0.3, top + 1)
         pen.stroke(rib, solid(dim(a.hat, 0.8), 0.35), 1.2, 0.8, feather=1.0, inside=Slot.HAT)
-    brim = Path().move(0, -21).cubic(w * 0.6, -21, w * 0.9, -22, w + 0.6, -23).cubic(w + 1.8, -20, w + 1.8, -16, w + 0.7, -12.5)
+    brim = (
+        Path()
+        .move(0, -21)
+        .cubic(w * 0.6, -21, w * 0.9, -22, w + 0.6, -23)
+        .cubic(w + 1.8, -20, w + 1.8, -16, w + 0.7, -12.5)
+    )
     brim.cubic(w * 0.8, -11.8, w * 0.5, -11.2, 0, -11.2).mirror(0.0)
     _drop_shadow(pen, a, brim, 2.0)
     pen.fill(brim, _cloth_paint(a, mix(a.hat, a.hat_band, 0.75)), part=Part.HAT)
@@ -167,20 +147,44 @@ def _cap(pen: Pen, a: Attributes) -> None:
         seam = Path().move(w * k * 1.2, -16).cubic(w * k * 1.3, -24, w * k, -33, 0, top)
         pen.stroke(seam, solid(dim(a.hat, 0.8), 0.4), 0.8, feather=0.6, inside=Slot.HAT)
     pen.fill(Path().ellipse(0, top + 0.2, 2.2, 1.2), solid(dim(a.hat, 0.3)), part=Part.HAT)
-    peak = Path().move(0, -20.5).cubic(w * 0.5, -20.5, w * 0.9, -19, w * 0.97, -14.5).cubic(w * 1.02, -11.5, w * 0.95, -10.2, w * 0.88, -10.4)
+    peak = (
+        Path()
+        .move(0, -20.5)
+        .cubic(w * 0.5, -20.5, w * 0.9, -19, w * 0.97, -14.5)
+        .cubic(w * 1.02, -11.5, w * 0.95, -10.2, w * 0.88, -10.4)
+    )
     peak.cubic(w * 0.6, -12.2, w * 0.3, -12.8, 0, -12.8).mirror(0.0)
     _drop_shadow(pen, a, peak, 3.2)
-    pen.fill(peak, linear(0, -21, 0, -10, (0, tint(a.hat_band, 0.12), 1), (1, dim(a.hat_band, 0.45), 1)), part=Part.HAT)
+    pen.fill(
+        peak,
+        linear(0, -21, 0, -10, (0, tint(a.hat_band, 0.12), 1), (1, dim(a.hat_band, 0.45), 1)),
+        part=Part.HAT,
+    )
 
 
 def _fedora(pen: Pen, a: Attributes) -> None:
     w, top = a.face_width, CROWN - 10.0
-    crown = Path().move(0, top + 2.2).cubic(w * 0.3, top - 1.5, w * 0.8, top - 1, w * 0.86, top + 8).line(w * 1.0, -18).line(0, -16).mirror(0.0)
+    crown = (
+        Path()
+        .move(0, top + 2.2)
+        .cubic(w * 0.3, top - 1.5, w * 0.8, top - 1, w * 0.86, top + 8)
+        .line(w * 1.0, -18)
+        .line(0, -16)
+        .mirror(0.0)
+    )
     pen.fill(crown, _cloth_paint(a, a.hat), part=Part.HAT, store=Slot.HAT)
     dent = Path().move(0, top + 2).quad(-2 * a.light, top + 7, 0, top + 12)
     pen.stroke(dent, solid(dim(a.hat, 0.9), 0.5), 2.6, 0.8, feather=2.2, inside=Slot.HAT)
-    band = Path().move(-w - 2, -25).quad(0, -21, w + 2, -25).line(w + 2, -19).quad(0, -15, -w - 2, -19).close()
+    band = (
+        Path().move(-w - 2, -25).quad(0, -21, w + 2, -25).line(w + 2, -19).quad(0, -15, -w - 2, -19).close()
+    )
     pen.fill(band, _cloth_paint(a, dim(a.hat_band, 0.25)), inside=Slot.HAT)
-    brim = Path().move(0, -19.5).cubic(w * 0.7, -19.5, w * 1.2, -21.5, w * 1.62, -23.5).cubic(w * 1.72, -20, w * 1.2, -12.6, 0, -12.4).mirror(0.0)
+    brim = (
+        Path()
+        .move(0, -19.5)
+        .cubic(w * 0.7, -19.5, w * 1.2, -21.5, w * 1.62, -23.5)
+        .cubic(w * 1.72, -20, w * 1.2, -12.6, 0, -12.4)
+        .mirror(0.0)
+    )
     _drop_shadow(pen, a, brim, 3.4)
     pen.fill(brim, linear(0, -22, 0, -11, (0, tint(a.hat, 0.14), 1), (1, dim(a.hat, 0.5), 1)), part=Part.HAT)
