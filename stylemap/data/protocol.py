@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .faces.random import Streams
+from stylemap.data.streams import Streams
 
 
 class ImageDataset(Dataset[Tensor]):

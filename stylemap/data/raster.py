@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from .path import Path, Values
+from stylemap.data.path import Path, Values
 
 Stop: TypeAlias = "tuple[Values, np.ndarray, Values]"  # offset, colour n×3 or 3, alpha
 
@@ -188,7 +188,8 @@ def draw(
 
 
 def _load() -> None:
-    if not hasattr(torch.ops.stylemap, "raster"):
-        from stylemap import _build
+    from stylemap.ops import _native
 
-        torch.ops.load_library(_build.ensure("cpu"))
+    reason = _native.why_missing("cpu")
+    if reason is not None:
+        raise RuntimeError(f"drawing needs the native library, which is not there: {reason}")

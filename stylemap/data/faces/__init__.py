@@ -1,11 +1,11 @@
 """Parametric faces: generated portraits with part masks and labels."""
 
-from .attributes import Attributes, sample_attributes
-from .dataset import FacesDataset
-from .labels import BINARY, CONTINUOUS, labels
-from .labels import NAMES as LABEL_NAMES
-from .parts import Part
-from .render import render
+from stylemap.data.faces.attributes import Attributes, sample_attributes
+from stylemap.data.faces.dataset import FacesDataset
+from stylemap.data.faces.labels import BINARY, CONTINUOUS, labels
+from stylemap.data.faces.labels import NAMES as LABEL_NAMES
+from stylemap.data.faces.parts import Part
+from stylemap.data.faces.render import render
 
 __all__ = [
     "BINARY",

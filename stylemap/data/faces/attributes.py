@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from . import palettes
-from .random import Streams
+from stylemap.data.faces import palettes
+from stylemap.data.streams import Streams
 
 HAIR_STYLES = (
     "bald", "buzz", "side_part", "quiff", "spiky", "curly", "afro",

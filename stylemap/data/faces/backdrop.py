@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..path import Path
-from ..raster import Pen, linear, radial, solid
-from .attributes import BACKDROP_STYLES, Attributes
-from .palettes import mix, tint
-from .parts import Part
+from stylemap.data.faces.attributes import BACKDROP_STYLES, Attributes
+from stylemap.data.faces.palettes import mix, tint
+from stylemap.data.faces.parts import Part
+from stylemap.data.path import Path
+from stylemap.data.raster import Pen, linear, radial, solid
 
 
 def draw_backdrop(pen: Pen, a: Attributes) -> None:

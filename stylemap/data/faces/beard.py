@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..path import Path, Values
-from ..raster import Pen, linear, solid
-from .attributes import BEARD_STYLES, Attributes
-from .brush import each_style
-from .palettes import dim, shade, tint
-from .parts import Part, Slot
+from stylemap.data.faces.attributes import BEARD_STYLES, Attributes
+from stylemap.data.faces.brush import each_style
+from stylemap.data.faces.palettes import dim, shade, tint
+from stylemap.data.faces.parts import Part, Slot
+from stylemap.data.path import Path, Values
+from stylemap.data.raster import Pen, linear, solid
 
 
 def draw_beard(pen: Pen, a: Attributes) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..path import Path, Values
-from ..raster import Pen, linear, solid
-from .attributes import Attributes
-from .palettes import dim, mix, shade, tint
-from .parts import Part, Slot
+from stylemap.data.faces.attributes import Attributes
+from stylemap.data.faces.palettes import dim, mix, shade, tint
+from stylemap.data.faces.parts import Part, Slot
+from stylemap.data.path import Path, Values
+from stylemap.data.raster import Pen, linear, solid
 
 
 def paint_mass(pen: Pen, a: Attributes, path: Path, *, behind: bool = False, opacity: Values = 1.0) -> None:

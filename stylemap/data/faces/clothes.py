@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..path import Path, Values
-from ..raster import Paint, Pen, linear, solid
-from .attributes import CLOTHES_STYLES, Attributes
-from .brush import each_style
-from .head import neck_half
-from .palettes import dim, mix, tint
-from .parts import Part, Slot
+from stylemap.data.faces.attributes import CLOTHES_STYLES, Attributes
+from stylemap.data.faces.brush import each_style
+from stylemap.data.faces.head import neck_half
+from stylemap.data.faces.palettes import dim, mix, tint
+from stylemap.data.faces.parts import Part, Slot
+from stylemap.data.path import Path, Values
+from stylemap.data.raster import Paint, Pen, linear, solid
 
 
 def draw_clothes(pen: Pen, a: Attributes) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..protocol import ImageDataset
-from .attributes import Attributes, sample_attributes
-from .labels import labels, mirror
-from .render import render
+from stylemap.data.faces.attributes import Attributes, sample_attributes
+from stylemap.data.faces.labels import labels, mirror
+from stylemap.data.faces.render import render
+from stylemap.data.protocol import ImageDataset
 
 HELD_OUT = 2**31  # first index of the held-out faces: no training set reaches it
 
@@ -50,9 +50,13 @@ class FacesDataset(ImageDataset):
             return self._kept[torch.tensor(list(indices), dtype=torch.int64)]
         return render(self.attributes(indices), self.size)[0]
 
+    def raw_with_parts(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """uint8 images N×3×S×S and part maps N×S×S (values of :class:`Part`), never mirrored."""
+        return render(self.attributes(indices), self.size)
+
     def parts(self, indices: Sequence[int]) -> Tensor:
         """uint8 N×S×S of :class:`Part` values, mirrored as the images are."""
-        maps = render(self.attributes(indices), self.size)[1]
+        maps = self.raw_with_parts(indices)[1]
         flips = torch.from_numpy(self.mirrored(self._checked(indices)))
         return torch.where(flips[:, None, None], maps.flip(2), maps)
 

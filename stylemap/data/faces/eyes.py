@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..path import Path
-from ..raster import Pen, linear, radial, solid
-from .attributes import Attributes
-from .palettes import WHITE, dim, mix, shade, tint
-from .parts import Part, Slot
+from stylemap.data.faces.attributes import Attributes
+from stylemap.data.faces.palettes import WHITE, dim, mix, shade, tint
+from stylemap.data.faces.parts import Part, Slot
+from stylemap.data.path import Path
+from stylemap.data.raster import Pen, linear, radial, solid
 
 _INK = np.array([0.16, 0.10, 0.11])
 

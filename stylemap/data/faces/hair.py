@@ -6,13 +6,13 @@ Coordinates are those of the head: the eyes at height 0, the crown at -31. Asymm
 
 from __future__ import annotations
 
-from ..path import Path, Values, smooth
-from ..raster import Pen, radial, solid
-from .attributes import Attributes
-from .brush import paint_front, paint_mass, paint_shine, paint_strands
-from .head import CROWN
-from .palettes import dim, tint
-from .parts import Slot
+from stylemap.data.faces.attributes import Attributes
+from stylemap.data.faces.brush import paint_front, paint_mass, paint_shine, paint_strands
+from stylemap.data.faces.head import CROWN
+from stylemap.data.faces.palettes import dim, tint
+from stylemap.data.faces.parts import Slot
+from stylemap.data.path import Path, Values, smooth
+from stylemap.data.raster import Pen, radial, solid
 
 
 def cap(a: Attributes, top: Values, side: Values, hairline: Values, burn: Values = 3.0) -> Path:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from ..path import Path, Values, smooth
-from ..raster import Pen, solid
-from .attributes import HAIR_STYLES, Attributes
-from .brush import each_style, paint_front, paint_mass, paint_shadow, paint_shine, paint_strands
-from .hair import SHORT, afro_behind, cap
-from .head import CROWN
-from .palettes import dim
-from .parts import Slot
+from stylemap.data.faces.attributes import HAIR_STYLES, Attributes
+from stylemap.data.faces.brush import (
+    each_style,
+    paint_front,
+    paint_mass,
+    paint_shadow,
+    paint_shine,
+    paint_strands,
+)
+from stylemap.data.faces.hair import SHORT, afro_behind, cap
+from stylemap.data.faces.head import CROWN
+from stylemap.data.faces.palettes import dim
+from stylemap.data.faces.parts import Slot
+from stylemap.data.path import Path, Values, smooth
+from stylemap.data.raster import Pen, solid
 
 
 def draw_hair_behind(pen: Pen, a: Attributes) -> None:

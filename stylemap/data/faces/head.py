@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..path import Path, Values, smooth
-from ..raster import Pen, linear, radial, solid
-from .attributes import EARS_HIDDEN, HAIR_STYLES, Attributes
-from .palettes import WHITE, mix, shade, tint
-from .parts import Part, Slot
+from stylemap.data.faces.attributes import EARS_HIDDEN, HAIR_STYLES, Attributes
+from stylemap.data.faces.palettes import WHITE, mix, shade, tint
+from stylemap.data.faces.parts import Part, Slot
+from stylemap.data.path import Path, Values, smooth
+from stylemap.data.raster import Pen, linear, radial, solid
 
 CROWN = -31.0  # top of the skull above the eyes
 

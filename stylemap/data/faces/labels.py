@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import palettes
-from .attributes import BEARD_STYLES, HAIR_STYLES, Attributes
+from stylemap.data.faces import palettes
+from stylemap.data.faces.attributes import BEARD_STYLES, HAIR_STYLES, Attributes
 
 _LONG = ("fringe_bob", "side_bob", "long", "wavy", "ponytail")
 _CURLY = ("curly", "afro", "wavy")

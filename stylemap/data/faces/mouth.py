@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..path import Path, smooth
-from ..raster import Pen, linear, radial, solid
-from .attributes import Attributes
-from .palettes import BLACK, WHITE, shade, tint
-from .parts import Part, Slot
+from stylemap.data.faces.attributes import Attributes
+from stylemap.data.faces.palettes import BLACK, WHITE, shade, tint
+from stylemap.data.faces.parts import Part, Slot
+from stylemap.data.path import Path, smooth
+from stylemap.data.raster import Pen, linear, radial, solid
 
 
 def draw_mouth(pen: Pen, a: Attributes) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..raster import DisplayList
-from .attributes import Attributes
-from .backdrop import draw_backdrop
-from .beard import draw_beard, draw_moustache
-from .clothes import draw_clothes, draw_clothes_behind
-from .eyes import draw_brows, draw_eyes
-from .hair_long import draw_hair, draw_hair_behind
-from .head import draw_ears, draw_head, draw_neck, draw_nose
-from .mouth import draw_mouth
-from .worn import draw_glasses, draw_glasses_arms, draw_hat
+from stylemap.data.faces.attributes import Attributes
+from stylemap.data.faces.backdrop import draw_backdrop
+from stylemap.data.faces.beard import draw_beard, draw_moustache
+from stylemap.data.faces.clothes import draw_clothes, draw_clothes_behind
+from stylemap.data.faces.eyes import draw_brows, draw_eyes
+from stylemap.data.faces.hair_long import draw_hair, draw_hair_behind
+from stylemap.data.faces.head import draw_ears, draw_head, draw_neck, draw_nose
+from stylemap.data.faces.mouth import draw_mouth
+from stylemap.data.faces.worn import draw_glasses, draw_glasses_arms, draw_hat
+from stylemap.data.raster import DisplayList
 
 EYE_LINE = 52.0  # hundredths from the top, before the pose jitter
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..path import Path, Values
-from ..raster import Paint, Pen, linear, solid
-from .attributes import GLASSES_STYLES, HAT_STYLES, Attributes
-from .brush import each_style
-from .head import CROWN
-from .palettes import WHITE, dim, mix, shade, tint
-from .parts import Part, Slot
+from stylemap.data.faces.attributes import GLASSES_STYLES, HAT_STYLES, Attributes
+from stylemap.data.faces.brush import each_style
+from stylemap.data.faces.head import CROWN
+from stylemap.data.faces.palettes import WHITE, dim, mix, shade, tint
+from stylemap.data.faces.parts import Part, Slot
+from stylemap.data.path import Path, Values
+from stylemap.data.raster import Paint, Pen, linear, solid
 
 _SHADOW = np.array([0.16, 0.08, 0.08])  # of a hat, on skin and on hair
 

@@ -1,0 +1,101 @@
+"""Plain folders of images."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylemap import images
+from stylemap.data.protocol import ImageDataset
+
+_log = logging.getLogger(__name__)
+
+
+class FolderDataset(ImageDataset):
+    """JPEG, PNG and WebP files of a folder, in natural order, each fitted to size×size.
+
+    A file that cannot be read is an error that names it. With ``skip_corrupt`` every file is decoded once
+    when the dataset is opened; bad ones are left out, logged, and listed with the reason in :attr:`skipped`.
+
+    Args:
+        folder: where the images are. size: side S of the result.
+        fit: how they become square, see :func:`stylemap.images.load`.
+        recursive: also take the images of sub-folders (not of hidden ones).
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ImageError: it holds no images, or (when read) a bad one.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        size: int,
+        *,
+        fit: images.Fit = "crop",
+        recursive: bool = False,
+        skip_corrupt: bool = False,
+        flip: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(size, flip=flip, seed=seed)
+        self.fit = fit
+        self.paths = find(folder, recursive=recursive)
+        self.skipped: list[tuple[Path, str]] = []
+        if skip_corrupt:
+            self.paths, self.skipped = sort_out(self.paths)
+            for path, reason in self.skipped:
+                _log.warning("skipped %s: %s", path, reason)
+            if not self.paths:
+                raise images.ImageError(f"{folder} holds no readable image")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def raw(self, indices: Sequence[int]) -> Tensor:
+        out = torch.empty(len(indices), 3, self.size, self.size, dtype=torch.uint8)
+        for row, index in enumerate(indices):
+            picture = images.fit_square(images.open_rgb(self.paths[index]), self.size, self.fit)
+            out[row] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        return out
+
+
+def find(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
+    """The image files of a folder, in natural order; with ``recursive`` then those of its sub-folders."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise FileNotFoundError(f"no such folder: {root}")
+    folders = [root]
+    if recursive:
+        folders += sorted(path for path in root.rglob("*") if path.is_dir() and not _hidden(path, root))
+    found = [path for here in folders if _holds_images(here) for path in images.find([here])]
+    if not found:
+        raise images.ImageError(f"{root} holds no images ({', '.join(images.SUFFIXES)})")
+    return found
+
+
+def sort_out(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Decode every file: the readable ones, and the others with the reason."""
+    good, bad = [], []
+    for path in paths:
+        try:
+            images.open_rgb(path)
+        except (images.ImageError, OSError) as error:
+            bad.append((path, str(error)))
+        else:
+            good.append(path)
+    return good, bad
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(p.suffix.lower() in images.SUFFIXES and not p.name.startswith(".") for p in folder.iterdir())

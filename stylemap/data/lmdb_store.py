@@ -1,0 +1,161 @@
+"""The published LMDB layout: key ``length`` (decimal text), keys ``{size}-{index:05d}`` of encoded images."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylemap import images
+from stylemap.data.protocol import ImageDataset
+
+_log = logging.getLogger(__name__)
+
+LENGTH = b"length"
+WRITING = b"writing"  # state of an unfinished write, see lmdb_writer
+
+
+def image_key(size: int, index: int) -> bytes:
+    return f"{size}-{index:05d}".encode()
+
+
+def import_lmdb() -> Any:
+    """The lmdb module.
+
+    Raises:
+        ImportError: with what to install, where it is missing.
+    """
+    try:
+        return importlib.import_module("lmdb")
+    except ImportError as error:
+        raise ImportError("LMDB files need the lmdb package: pip install lmdb") from error
+
+
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Whether a path looks like an LMDB: a folder with data.mdb, or that file's kind by name."""
+    path = Path(path)
+    return (path / "data.mdb").is_file() or (path.is_file() and path.suffix in (".mdb", ".lmdb"))
+
+
+class LmdbDataset(ImageDataset):
+    """Images of one size from an LMDB in the published layout. Safe to use from several worker processes.
+
+    A damaged entry is an error that names its key. With ``skip_corrupt`` every entry is decoded once when the
+    dataset is opened; bad ones are left out, logged, and listed with the reason in :attr:`skipped`.
+
+    Raises:
+        ImportError: the lmdb package is missing.
+        FileNotFoundError: no LMDB there.
+        ValueError: not in this layout, still being written, or without images of this size.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        size: int,
+        *,
+        skip_corrupt: bool = False,
+        flip: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(size, flip=flip, seed=seed)
+        self.path = Path(path)
+        self._open: tuple[int, Any] | None = None
+        length = self._checked_length()
+        self.entries = list(range(length))
+        self.skipped: list[tuple[str, str]] = []
+        if skip_corrupt:
+            self.entries = [index for index in range(length) if self._readable(index)]
+            if not self.entries:
+                raise images.ImageError(f"{self.path} holds no readable image")
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def raw(self, indices: Sequence[int]) -> Tensor:
+        out = torch.empty(len(indices), 3, self.size, self.size, dtype=torch.uint8)
+        for row, index in enumerate(indices):
+            picture = images.fit_square(self._picture(self.entries[index]), self.size)
+            out[row] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        return out
+
+    def _picture(self, entry: int) -> Any:
+        key = image_key(self.size, entry)
+        data = self._get(key)
+        name = f"{self.path} entry {key.decode()}"
+        if data is None:
+            raise images.ImageError(f"{name} is missing")
+        return images.open_rgb(io.BytesIO(data), name=name)
+
+    def _readable(self, entry: int) -> bool:
+        try:
+            self._picture(entry)
+        except images.ImageError as error:
+            self.skipped.append((image_key(self.size, entry).decode(), str(error)))
+            _log.warning("skipped: %s", error)
+            return False
+        return True
+
+    def _checked_length(self) -> int:
+        if not is_store(self.path):
+            raise FileNotFoundError(f"no LMDB at {self.path}")
+        text = self._get(LENGTH)
+        if text is None and self._get(WRITING) is not None:
+            raise ValueError(f"{self.path} is unfinished: repeat the command that was writing it")
+        if text is None or not text.isdigit():
+            raise ValueError(
+                f"{self.path} is not in the published layout: its key 'length' is missing or no number"
+            )
+        length = int(text)
+        if length and self._get(image_key(self.size, 0)) is None:
+            found = ", ".join(map(str, sizes(self._environment()))) or "none"
+            raise ValueError(f"{self.path} holds no images of size {self.size}; sizes there: {found}")
+        return length
+
+    def _get(self, key: bytes) -> bytes | None:
+        with self._environment().begin() as transaction:
+            return transaction.get(key)
+
+    def _environment(self) -> Any:
+        # An LMDB environment must not be carried across a fork: every process opens its own.
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = (os.getpid(), open_store(self.path, readonly=True))
+        return self._open[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": None}
+
+
+def open_store(path: Path, **options: Any) -> Any:
+    """An LMDB environment. ValueError where the file is no LMDB."""
+    lmdb = import_lmdb()
+    if options.get("readonly"):
+        options |= {"lock": False, "readahead": False}
+    folder = path.is_dir() or not (path.suffix == ".mdb" or path.is_file())
+    try:
+        return lmdb.open(str(path), subdir=folder, max_readers=256, **options)
+    except lmdb.Error as error:
+        raise ValueError(f"cannot open {path} as an LMDB: {error}") from error
+
+
+def sizes(environment: Any) -> list[int]:
+    """Image sizes that a store holds, found by jumping from one size's keys to the next's."""
+    found = []
+    with environment.begin() as transaction, transaction.cursor() as cursor:
+        here = cursor.first()
+        while here:
+            prefix, dash, index = cursor.key().partition(b"-")
+            if dash and prefix.isdigit() and index.isdigit():
+                found.append(int(prefix))
+                here = cursor.set_range(prefix + b".")  # "." follows "-"
+            else:
+                here = cursor.next()
+    return sorted(found)
