@@ -9,7 +9,6 @@ import torch
 
 from stylemap import edit, images
 from stylemap.cli import common
-from stylemap.edit.transplant import Box
 from stylemap.sheets import Tile, contact_sheet, overlay
 
 
@@ -70,7 +69,7 @@ def _rectangle(y: int, x: int, height: int, width: int, size: int, cells: int) -
     return mask
 
 
-def _box(text: str) -> Box:
+def _box(text: str) -> edit.Box:
     try:
         sy, sx, ry, rx, height, width = (int(part) for part in text.split(","))
     except ValueError:

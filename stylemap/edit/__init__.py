@@ -11,9 +11,10 @@ from stylemap.edit.masks import union
 from stylemap.edit.mix import mix_styles
 from stylemap.edit.sample import latents, reconstruct, sample
 from stylemap.edit.sequence import sequence
-from stylemap.edit.transplant import transplant
+from stylemap.edit.transplant import Box, transplant
 
 __all__ = [
+    "Box",
     "Direction",
     "Inversion",
     "blend",
