@@ -8,4 +8,17 @@ STABLE_TORCH_LIBRARY(stylemap, m) {
   m.def(
       "upfirdn2d(Tensor x, Tensor filter, int up, int down, SymInt[] padding, bool flip_filter)"
       " -> Tensor");
+  m.def("moments(Tensor x, int groups) -> (Tensor mean, Tensor var)");
+  m.def(
+      "modulate(Tensor x, Tensor gamma, Tensor beta, int groups, float eps, Tensor? mean, Tensor? "
+      "rstd)"
+      " -> (Tensor y, Tensor mean, Tensor rstd)");
+  m.def(
+      "modulate_backward(Tensor grad, Tensor x, Tensor gamma, Tensor mean, Tensor rstd, int groups,"
+      " bool fixed_statistics) -> (Tensor dx, Tensor dgamma)");
+  m.def(
+      "blend(Tensor code, Tensor reference, Tensor mask, Tensor weight, int dx, int dy) -> Tensor");
+  m.def(
+      "blend_backward(Tensor grad, Tensor mask, Tensor weight, int dx, int dy)"
+      " -> (Tensor dcode, Tensor dreference)");
 }

@@ -34,6 +34,16 @@ Tensor dense(const Tensor& tensor);
 // The tensor itself, or a copy, in the given layout.
 Tensor dense(const Tensor& tensor, Layout layout);
 
+// A tensor whose rows (samples, or pixels of a channels_last one) are dense but may lie apart, as
+// half the channels of a wider tensor do.
+struct Rows {
+  Tensor tensor;
+  int64_t stride;  // elements from a row to the next
+};
+
+// The tensor itself where its rows are dense in the given layout, otherwise a copy.
+Rows rows(const Tensor& tensor, Layout layout);
+
 std::vector<int64_t> shape_of(const Tensor& tensor);
 
 // An uninitialised tensor with the dtype and device of `like`, in the given layout.

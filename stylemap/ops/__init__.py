@@ -2,7 +2,18 @@
 
 from stylemap.ops import reference
 from stylemap.ops._backend import backend, current_backend, set_backend
+from stylemap.ops._statistics import moments
 from stylemap.ops.bias_act import bias_act
+from stylemap.ops.modulate import modulate
 from stylemap.ops.upfirdn2d import upfirdn2d
 
-__all__ = ["backend", "bias_act", "current_backend", "reference", "set_backend", "upfirdn2d"]
+__all__ = [
+    "backend",
+    "bias_act",
+    "current_backend",
+    "modulate",
+    "moments",
+    "reference",
+    "set_backend",
+    "upfirdn2d",
+]

@@ -1,4 +1,5 @@
-// 16-byte accesses: the widest a thread can make, and what it takes to reach the memory's bandwidth.
+// 16-byte accesses: the widest a thread can make, and what it takes to reach the memory's
+// bandwidth.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,55 @@
+// Reductions over the threads of a block. The order depends on the block's size alone, so results
+// are the same bits every time.
+#pragma once
+
+#include "kernels/common/launch.h"
+#include "kernels/common/moments.h"
+
+namespace stylemap {
+
+// Two sums taken together.
+template <class C>
+struct Sums {
+  C first;
+  C second;
+};
+
+template <class C>
+SM_HOST_DEVICE Sums<C> join(const Sums<C>& a, const Sums<C>& b) {
+  return {a.first + b.first, a.second + b.second};
+}
+
+template <class C>
+__device__ inline Moments<C> shuffle_down(const Moments<C>& value, int distance) {
+  return {__shfl_down_sync(0xffffffffu, value.count, distance),
+          __shfl_down_sync(0xffffffffu, value.mean, distance),
+          __shfl_down_sync(0xffffffffu, value.m2, distance)};
+}
+
+template <class C>
+__device__ inline Sums<C> shuffle_down(const Sums<C>& value, int distance) {
+  return {__shfl_down_sync(0xffffffffu, value.first, distance),
+          __shfl_down_sync(0xffffffffu, value.second, distance)};
+}
+
+// The join over a block of kThreads threads, valid in thread 0. The first join of a value takes its
+// own thread's part as left operand.
+template <int kThreads, class Value>
+__device__ Value block_join(Value value) {
+  constexpr int kWarps = kThreads / kWarpSize;
+  using Slots = Value[kWarps];
+  SM_SHARED(Slots, of_warp);
+  for (int distance = kWarpSize / 2; distance > 0; distance /= 2)
+    value = join(value, shuffle_down(value, distance));
+  const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
+  if (lane == 0) of_warp[warp] = value;
+  __syncthreads();
+  if (warp == 0) {
+    value = lane < kWarps ? of_warp[lane] : Value{};
+    for (int distance = kWarps / 2; distance > 0; distance /= 2)
+      value = join(value, shuffle_down(value, distance));
+  }
+  return value;
+}
+
+}  // namespace stylemap
