@@ -1,0 +1,140 @@
+"""The training loop: data, steps, checks, records, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stylemap.perceptual import FeatureDistance
+from stylemap.train import checkpoints, distributed, record
+from stylemap.train.batches import Batches, Share, to_float
+from stylemap.train.config import TrainConfig
+from stylemap.train.mapping_start import fit_mapping
+from stylemap.train.networks import Networks
+from stylemap.train.sources import Source, open_source
+from stylemap.train.step import Features, Step
+
+_LOG = logging.getLogger(__name__)
+_GRID = 8
+_FIT_IMAGES = 2048
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says at which iteration and why."""
+
+
+def train(config: TrainConfig, folder: Path, *, resume: bool = False) -> Path:
+    """Trains to ``config.iterations`` in ``folder`` and returns the last checkpoint.
+
+    The folder gets config.yaml, checkpoints/, losses.jsonl, samples/ and reconstructions/ (PNG grids of
+    the averaged networks) and losses.png. ``resume`` continues from its newest checkpoint, or starts
+    where it has none.
+
+    Raises:
+        TrainingError: a loss is NaN or infinite (named, with the iteration).
+        FileExistsError: the folder holds a run and ``resume`` is not set.
+        OSError: a file cannot be written.
+    """
+    device, share = distributed.start(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    try:
+        return _Run(config, folder, device, share, resume).run()
+    finally:
+        distributed.stop(share)
+
+
+class _Run:
+    def __init__(self, config: TrainConfig, folder: Path, device: torch.device, share: Share, resume: bool) -> None:
+        self.config, self.folder, self.device, self.share = config, folder, device, share
+        self.checkpoints = folder / "checkpoints"
+        found = checkpoints.found(self.checkpoints)
+        if found and not resume:
+            raise FileExistsError(f"{folder} already holds a run: continue it with --resume, or take another folder")
+        self.networks = Networks(config, device)
+        self.start = checkpoints.load(found[-1], self.networks, config) if found else 0
+        self.newest = found[-1] if found else None
+        if share.rank == 0 and self.start < config.iterations:
+            config.save(folder / "config.yaml")
+        if share.world > 1:
+            self.networks.distribute(distributed.wrap)
+        self.source = open_source(config)
+        self.step = Step(self.networks, config, make_features(config, device))
+
+    def run(self) -> Path:
+        config = self.config
+        batches = Batches(self.source, config, self.device, self.share, self.start)
+        log = None
+        if self.share.rank == 0:
+            log = record.Record(self.folder, self.start, config.iterations, config.log_every)
+        try:
+            for iteration, parts in enumerate(batches, self.start):
+                if config.fit_mapping and iteration == config.warmup_iterations:
+                    self._fit_mapping()
+                losses = self._check(iteration, self.step(parts, iteration))
+                if log is not None:
+                    log.add(iteration, losses)
+                self._write(iteration + 1)
+        finally:
+            if log is not None:
+                log.close()
+        if self.share.rank == 0:
+            record.plot(self.folder)
+        return self.newest or self.checkpoints
+
+    def _write(self, finished: int) -> None:
+        """Checkpoint and grids, where their time has come."""
+        config = self.config
+        if self.share.rank != 0:
+            return
+        last = finished == config.iterations
+        if finished % config.checkpoint_every == 0 or last:
+            self.newest = checkpoints.save(self.checkpoints, self.networks, config, finished)
+        if config.sample_every and (finished % config.sample_every == 0 or last):
+            self._draw(finished)
+
+    def _check(self, iteration: int, losses: dict[str, Tensor]) -> dict[str, float]:
+        """The losses as numbers, averaged over the processes, in one transfer."""
+        if not losses:
+            return {}
+        values = distributed.mean(torch.stack([value.double() for value in losses.values()]), self.share).tolist()
+        named = dict(zip(losses, values, strict=True))
+        for name, value in named.items():
+            if not math.isfinite(value):
+                kept = f"the last checkpoint is {self.newest}" if self.newest else "there is no checkpoint yet"
+                raise TrainingError(f"loss {name} is {value} at iteration {iteration}: stopped; {kept}")
+        return named
+
+    def _fit_mapping(self) -> None:
+        images = to_float(_first(self.source, min(len(self.source), _FIT_IMAGES)))
+        fit_mapping(self.networks, images, self.config)
+        distributed.same(self.networks.mapping, self.share)
+
+    @torch.no_grad()
+    def _draw(self, finished: int) -> None:
+        """Samples (truncation 0.7 in the second row) and reconstructions of the averaged networks."""
+        networks = self.networks
+        networks.copy_buffers()
+        count = min(_GRID, len(self.source))
+        real = to_float(_first(self.source, count)).to(self.device)
+        decoder = networks.g_ema.decoder
+        again = decoder(decoder.convs_latent(networks.e_ema(real)))
+        record.save_grid([real, again], self.folder / "reconstructions" / f"{finished:08d}.png")
+        random = torch.Generator().manual_seed(0)
+        z = torch.randn(512, self.config.model.latent_channel_size, generator=random).to(self.device)
+        stylemaps = networks.g_ema.mapping_z(z)
+        mean = stylemaps.mean(0, keepdim=True)
+        rows = [decoder(decoder.convs_latent(mean + psi * (stylemaps[:_GRID] - mean))) for psi in (1.0, 0.7)]
+        record.save_grid(rows, self.folder / "samples" / f"{finished:08d}.png")
+
+
+def make_features(config: TrainConfig, device: torch.device) -> Features:
+    return Features(FeatureDistance().to(device))
+
+
+def _first(source: Source, count: int) -> Tensor:
+    return source.batch(range(count))[0]

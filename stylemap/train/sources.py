@@ -1,0 +1,68 @@
+"""The images a run trains on, with their classes where it is conditional."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stylemap.data.faces import BINARY, LABEL_NAMES, FacesDataset
+from stylemap.data.folder import FolderDataset
+from stylemap.data.open import open_dataset
+from stylemap.data.protocol import ImageDataset
+from stylemap.train.config import TrainConfig
+
+
+class Source(NamedTuple):
+    """A dataset and the class of each of its images (int64), or None in unconditional training."""
+
+    images: ImageDataset
+    classes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """uint8 N x 3 x S x S, and classes N or None."""
+        chosen = list(indices)
+        return self.images.raw(chosen), None if self.classes is None else self.classes[chosen]
+
+
+def open_source(config: TrainConfig) -> Source:
+    """The data a configuration names.
+
+    Raises FileNotFoundError or ValueError: no such data, or classes it does not have.
+    """
+    size = config.model.size
+    if config.classes and config.data != "faces":
+        return _folders(config)
+    images = open_dataset(
+        config.data, size, count=config.count, seed=config.seed, skip_corrupt=config.skip_corrupt
+    )
+    if not config.classes:
+        return Source(images)
+    assert isinstance(images, FacesDataset)
+    if config.class_label not in BINARY or config.classes != 2:
+        raise ValueError(
+            f"classes of faces: set classes to 2 and class_label to one of {', '.join(BINARY)};"
+            f" got {config.classes} and {config.class_label!r}"
+        )
+    labels = images.labels(range(len(images)))
+    return Source(images, labels[:, LABEL_NAMES.index(config.class_label)].long())
+
+
+def _folders(config: TrainConfig) -> Source:
+    """Sub-folders as classes, in the order of their names."""
+    root = Path(config.data)
+    images = FolderDataset(root, config.model.size, recursive=True, skip_corrupt=config.skip_corrupt)
+    owners = [path.relative_to(root).parts[0] if path.parent != root else "" for path in images.paths]
+    names = sorted(set(owners))
+    if "" in names or len(names) != config.classes:
+        raise ValueError(
+            f"{root} must hold {config.classes} sub-folders of images, one per class, and no images beside"
+            f" them; it holds {', '.join(name or 'images beside them' for name in names)}"
+        )
+    return Source(images, torch.tensor([names.index(owner) for owner in owners]))

@@ -1,0 +1,213 @@
+"""One training iteration: the five steps, in order (arXiv 2104.14754, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stylemap.train import losses
+from stylemap.train.config import TrainConfig
+from stylemap.train.networks import Networks
+
+
+class Part(NamedTuple):
+    """What one process handles at once: real images N x 3 x S x S in [-1, 1], z N x K, and in conditional
+    training the classes (N, int64) of the images and of the samples."""
+
+    images: Tensor
+    z: Tensor
+    labels: Tensor | None = None
+    sample_labels: Tensor | None = None
+
+
+class Features(NamedTuple):
+    """How reconstructions are compared beyond pixels.
+
+    distance: (output, target) to N distances. maps: images to feature maps, for the style loss.
+    """
+
+    distance: Callable[[Tensor, Tensor], Tensor] | None = None
+    maps: Callable[[Tensor], Sequence[Tensor]] | None = None
+
+
+class _Sample(NamedTuple):
+    stylemap: Tensor
+    images: Tensor
+
+
+class Step:
+    """Runs iterations on `Networks`.
+
+    Forward passes are shared where that changes no value: G(z) of step 1 serves steps 2 and 3, and
+    G(E(x)) serves steps 3 and 5, between which neither G nor E changes. With accumulated parts the
+    latter is computed twice instead, so that only one part's activations are alive.
+    """
+
+    def __init__(self, networks: Networks, config: TrainConfig, features: Features | None = None) -> None:
+        self.networks = networks
+        self.config = config
+        self.features = features or Features()
+        self.device = next(networks.encoder.parameters()).device
+
+    def __call__(self, parts: Sequence[Part], iteration: int) -> dict[str, Tensor]:
+        """Updates the weights. Returns the losses before their weights, as scalars without gradient."""
+        self._losses: dict[str, Tensor] = {}
+        weights, config = self.config.lambdas, self.config
+        adversarial = iteration >= config.warmup_iterations
+        reconstructions: list[Tensor] | None = None
+        if adversarial and (weights.adv or weights.w_rec or weights.d):
+            samples = self._generator_step(parts)
+            if weights.w_rec:
+                self._encoder_step(samples)
+        if adversarial and (weights.d or weights.indomain_d):
+            if weights.indomain_d and len(parts) == 1 and self._reconstructs(adversarial):
+                self.networks.train_only("encoder", "synthesis")
+                reconstructions = [self._reconstruct(parts[0])]
+            self._discriminator_step(parts, samples if weights.d else None, reconstructions)
+            if config.r1_gamma and iteration % config.r1_every == 0:
+                self._r1_step(parts)
+        if self._reconstructs(adversarial):
+            self._autoencoder_step(parts, reconstructions, adversarial)
+        self.networks.update_averages(self._decay(iteration))
+        return self._losses
+
+    def _generator_step(self, parts: Sequence[Part]) -> list[_Sample]:
+        """Step 1. Without a weight for it, only draws the samples the other steps need."""
+        weight = self.config.lambdas.adv
+        samples = []
+        if weight:
+            self.networks.train_only("mapping", "synthesis")
+        for part in self._each(parts, "mapping", "synthesis"):
+            with torch.set_grad_enabled(bool(weight)), self._precision():
+                stylemap = self._run("mapping", part.z, part.sample_labels, grad=bool(weight))
+                images = self._run("synthesis", stylemap, grad=bool(weight))
+                samples.append(_Sample(stylemap.detach(), images.detach()))
+                if weight:
+                    logits = self.networks.critic(images, part.sample_labels)
+            if weight:
+                loss = losses.generator_adversarial(logits, self.config.adversarial_loss)
+                self._backward(parts, {"adv": (loss, weight)})
+        if weight:
+            self.networks.optimisers["g"].step()
+        return samples
+
+    def _encoder_step(self, samples: Sequence[_Sample]) -> None:
+        """Step 2: the encoder finds the stylemap of a sample again."""
+        self.networks.train_only("encoder")
+        for sample in self._each(samples, "encoder"):
+            with self._precision():
+                found = self._run("encoder", sample.images)
+            loss = losses.reconstruction(found, sample.stylemap, self.config.reconstruction_loss)
+            self._backward(samples, {"w_rec": (loss, self.config.lambdas.w_rec)})
+        self.networks.optimisers["e"].step()
+
+    def _discriminator_step(
+        self, parts: Sequence[Part], samples: Sequence[_Sample] | None, reconstructions: Sequence[Tensor] | None
+    ) -> None:
+        """Step 3."""
+        kind, weights = self.config.adversarial_loss, self.config.lambdas
+        self.networks.train_only("critic")
+        for index, part in enumerate(self._each(parts, "critic")):
+            terms = {}
+            if samples is not None:
+                with self._precision():
+                    real = self._run("critic", part.images, part.labels)
+                    fake = self._run("critic", samples[index].images, part.sample_labels)
+                loss = losses.discriminator_real(real, kind) + losses.discriminator_fake(fake, kind)
+                terms["d"] = (loss, weights.d)
+            if weights.indomain_d:
+                with torch.no_grad():
+                    again = reconstructions[index] if reconstructions else self._reconstruct(part, grad=False)
+                with self._precision():
+                    logits = self._run("critic", again.detach(), part.labels)
+                terms["indomain_d"] = (losses.discriminator_fake(logits, kind), weights.indomain_d)
+            self._backward(parts, terms)
+        self.networks.optimisers["d"].step()
+
+    def _r1_step(self, parts: Sequence[Part]) -> None:
+        """Step 4, in float32: second derivatives of half-precision activations are noise."""
+        self.networks.train_only("critic")
+        weight = self.config.r1_gamma / 2 * self.config.r1_every
+        for part in self._each(parts, "critic"):
+            images = part.images.detach().requires_grad_(True)
+            penalty = losses.r1(self._run("critic", images, part.labels), images)
+            self._backward(parts, {"r1": (penalty, weight)})
+        self.networks.optimisers["d"].step()
+
+    def _autoencoder_step(
+        self, parts: Sequence[Part], reconstructions: Sequence[Tensor] | None, adversarial: bool
+    ) -> None:
+        """Step 5."""
+        weights = self.config.lambdas
+        self.networks.train_only("encoder", "synthesis")
+        for index, part in enumerate(self._each(parts, "encoder", "synthesis")):
+            output = reconstructions[index] if reconstructions else self._reconstruct(part)
+            terms = self._comparison(output, part.images)
+            if adversarial and weights.indomain_e:
+                with self._precision():
+                    logits = self.networks.critic(output, part.labels)
+                loss = losses.generator_adversarial(logits, self.config.adversarial_loss)
+                terms["indomain_e"] = (loss, weights.indomain_e)
+            self._backward(parts, terms)
+        self.networks.optimisers["g"].step()
+        self.networks.optimisers["e"].step()
+
+    def _comparison(self, output: Tensor, target: Tensor) -> dict[str, tuple[Tensor, float]]:
+        weights, terms = self.config.lambdas, {}
+        if weights.x_rec:
+            loss = losses.reconstruction(output, target, self.config.reconstruction_loss)
+            terms["x_rec"] = (loss, weights.x_rec)
+        if weights.perceptual and self.features.distance is not None:
+            distance = self.features.distance(losses.widen(output), target)
+            terms["perceptual"] = (distance.mean(), weights.perceptual)
+        if weights.style and self.features.maps is not None:
+            with torch.no_grad():
+                wanted = self.features.maps(target)
+            terms["style"] = (losses.style(self.features.maps(losses.widen(output)), wanted), weights.style)
+        return terms
+
+    def _reconstructs(self, adversarial: bool) -> bool:
+        weights = self.config.lambdas
+        return bool(weights.x_rec or weights.perceptual or weights.style or (adversarial and weights.indomain_e))
+
+    def _reconstruct(self, part: Part, grad: bool = True) -> Tensor:
+        with self._precision():
+            return self._run("synthesis", self._run("encoder", part.images, grad=grad), grad=grad)
+
+    def _run(self, name: str, *inputs: Tensor | None, grad: bool = True) -> Tensor:
+        """A network: the distributed one where its parameters get gradients, else the plain one."""
+        module: nn.Module = self.networks.parallel[name] if grad else getattr(self.networks, name)
+        output: Tensor = module(*(x for x in inputs if x is not None))
+        return output
+
+    def _backward(self, parts: Sequence[object], terms: dict[str, tuple[Tensor, float]]) -> None:
+        """Gradients of the mean over the parts of the weighted sum; notes the losses."""
+        total = sum(loss * weight for loss, weight in terms.values())
+        assert isinstance(total, Tensor)
+        (total / len(parts)).backward()
+        for name, (loss, _) in terms.items():
+            self._losses[name] = self._losses.get(name, 0) + loss.detach() / len(parts)
+
+    def _each(self, parts: Sequence[object], *names: str) -> Iterator:
+        """The parts; only in the last one do the named networks exchange gradients between processes."""
+        for part in parts:
+            with ExitStack() as stack:
+                if part is not parts[-1]:
+                    for name in names:
+                        no_sync = getattr(self.networks.parallel[name], "no_sync", None)
+                        if no_sync is not None:
+                            stack.enter_context(no_sync())
+                yield part
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            yield
+
+    def _decay(self, iteration: int) -> float:
+        decay = self.config.ema_decay
+        return min(decay, (1 + iteration) / (10 + iteration)) if self.config.ema_rampup else decay
