@@ -6,9 +6,11 @@ import importlib
 import io
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -68,7 +70,7 @@ class LmdbDataset(ImageDataset):
     ) -> None:
         super().__init__(size, flip=flip, seed=seed)
         self.path = Path(path)
-        self._open: tuple[int, Any] | None = None
+        self._reader = reader(self.path)
         length = self._checked_length()
         self.entries = list(range(length))
         self.skipped: list[tuple[str, str]] = []
@@ -89,7 +91,7 @@ class LmdbDataset(ImageDataset):
 
     def _picture(self, entry: int) -> Any:
         key = image_key(self.size, entry)
-        data = self._get(key)
+        data = self._reader.get(key)
         name = f"{self.path} entry {key.decode()}"
         if data is None:
             raise images.ImageError(f"{name} is missing")
@@ -107,31 +109,80 @@ class LmdbDataset(ImageDataset):
     def _checked_length(self) -> int:
         if not is_store(self.path):
             raise FileNotFoundError(f"no LMDB at {self.path}")
-        text = self._get(LENGTH)
-        if text is None and self._get(WRITING) is not None:
+        text = self._reader.get(LENGTH)
+        if text is None and self._reader.get(WRITING) is not None:
             raise ValueError(f"{self.path} is unfinished: repeat the command that was writing it")
         if text is None or not text.isdigit():
             raise ValueError(
                 f"{self.path} is not in the published layout: its key 'length' is missing or no number"
             )
         length = int(text)
-        if length and self._get(image_key(self.size, 0)) is None:
-            found = ", ".join(map(str, sizes(self._environment()))) or "none"
+        if length and self._reader.get(image_key(self.size, 0)) is None:
+            found = ", ".join(map(str, self._reader.sizes())) or "none"
             raise ValueError(f"{self.path} holds no images of size {self.size}; sizes there: {found}")
         return length
 
-    def _get(self, key: bytes) -> bytes | None:
-        with self._environment().begin() as transaction:
+
+class Reader:
+    """Reads one store. All datasets of a process share it, since LMDB forbids to open a store twice.
+
+    LMDB environments do not survive a fork either, so all are closed before one and opened again when needed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._environment: Any = None
+
+    def get(self, key: bytes) -> bytes | None:
+        with _lock, self._opened().begin() as transaction:
             return transaction.get(key)
 
-    def _environment(self) -> Any:
-        # An LMDB environment must not be carried across a fork: every process opens its own.
-        if self._open is None or self._open[0] != os.getpid():
-            self._open = (os.getpid(), open_store(self.path, readonly=True))
-        return self._open[1]
+    def sizes(self) -> list[int]:
+        with _lock:
+            return sizes(self._opened())
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": None}
+    def close(self) -> None:
+        if self._environment is not None:
+            self._environment.close()
+            self._environment = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reader, (self.path,)
+
+    def _opened(self) -> Any:
+        if self._environment is None:
+            self._environment = open_store(self.path, readonly=True)
+        return self._environment
+
+
+_lock = threading.RLock()
+_readers: WeakValueDictionary[Path, Reader] = WeakValueDictionary()
+
+
+def reader(path: Path) -> Reader:
+    """This process's reader of a store."""
+    with _lock:
+        found = _readers.get(path.resolve())
+        if found is None:
+            found = _readers[path.resolve()] = Reader(path)
+        return found
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    for each in list(_readers.values()):
+        each.close()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=lambda: _lock.release(), after_in_child=_after_fork_in_child
+    )
 
 
 def open_store(path: Path, **options: Any) -> Any:

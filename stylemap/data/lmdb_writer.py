@@ -17,7 +17,7 @@ from PIL import Image
 
 from stylemap import images
 from stylemap.data.faces import render, sample_attributes
-from stylemap.data.lmdb_store import LENGTH, WRITING, image_key, import_lmdb, open_store
+from stylemap.data.lmdb_store import LENGTH, WRITING, image_key, import_lmdb, open_store, reader
 
 FORMATS = ("png", "jpg")
 _PER_TRANSACTION = 128
@@ -120,6 +120,7 @@ def write(
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
     fingerprint = hashlib.sha256(json.dumps([settings, skip_corrupt, len(names)]).encode()).hexdigest()
+    reader(path).close()
     environment = open_store(path, map_size=_FIRST_MAP)
     try:
         state = _begin(environment, fingerprint, path)

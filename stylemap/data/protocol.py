@@ -50,7 +50,7 @@ class ImageDataset(Dataset[Tensor]):
     def batch(self, indices: Sequence[int], epoch: int | None = None) -> Tensor:
         """float32 N×3×S×S in [-1, 1]."""
         indices = self._checked(indices)
-        images = self.raw(indices).float().mul_(1 / 127.5).sub_(1)
+        images = self.raw(indices).float().div_(127.5).sub_(1)
         flips = torch.from_numpy(self.mirrored(indices, epoch))
         return torch.where(flips[:, None, None, None], images.flip(3), images) if flips.any() else images
 
