@@ -38,8 +38,11 @@ class Tile:
     caption: str = ""
 
 
+Row = Sequence[Tile | None]
+
+
 def contact_sheet(
-    rows: Sequence[Sequence[Tile | None]],
+    rows: Sequence[Row],
     *,
     title: str = "",
     note: str = "",

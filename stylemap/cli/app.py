@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import stylemap
+from stylemap.checkpoint import CheckpointError
 
 COMMANDS = (
     "info",
@@ -27,11 +28,12 @@ COMMANDS = (
     "direction",
     "invert",
     "convert",
+    "data",
 )
 
 # What bad input, missing packages, full disks and devices out of memory raise. Anything else is a
 # fault of this program.
-_EXPECTED = (OSError, ValueError, ImportError, ArithmeticError, RuntimeError, MemoryError)
+EXPECTED = (OSError, ValueError, ImportError, ArithmeticError, RuntimeError, MemoryError, CheckpointError)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,15 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             traceback.print_exc()
         else:
-            print(f"stylemap {args.command}: error: {_one_line(error)}", file=sys.stderr)
+            print(f"stylemap {args.command}: error: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     text = " ".join(str(error).split())
-    if isinstance(error, _EXPECTED):
+    if isinstance(error, EXPECTED):
         return text or type(error).__name__
     return f"{type(error).__name__}: {text} (a fault of stylemap; --debug shows where)"

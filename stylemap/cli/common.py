@@ -62,8 +62,7 @@ def load_model(args: argparse.Namespace) -> StyleMapGAN:
     if path is None:
         raise ValueError("no model: this copy of stylemap bundles none; name a checkpoint with --model FILE")
     torch.manual_seed(args.seed)
-    model = stylemap.load(path, device=pick_device(args.device))
-    return model.to(PRECISIONS[args.precision]).requires_grad_(False)
+    return stylemap.load(path, device=pick_device(args.device), dtype=PRECISIONS[args.precision])
 
 
 def pick_device(name: str) -> torch.device:

@@ -13,7 +13,7 @@ from torch import Tensor
 from stylemap import edit, images
 from stylemap.cli import common, masks
 from stylemap.ops import reference as ops
-from stylemap.sheets import PALETTE, Tile, contact_sheet, overlay
+from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
 
 if TYPE_CHECKING:
     from stylemap.model import StyleMapGAN
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     for path, texts, shift in zip(references, mask_texts, shifts):
         photo = common.read(model, path, args)
         layers.append(_Layer(path, photo, model.encode(photo), texts, shift))
-    rows: list[list[Tile | None]] = []
+    rows: list[Row] = []
     names = common.unique_names(originals)
     for frame, original in enumerate(common.progress(originals, "edit")):
         photo = common.read(model, original, args)
@@ -117,10 +117,10 @@ def _edit(
 
 def _row(
     photo: Tensor, path: Path, layers: list[_Layer], frame_masks: list[Tensor], results: list[Tensor]
-) -> list[Tile | None]:
+) -> Row:
     """Source, references with their masks, where the masks come to lie, results."""
     photo = photo.cpu()
-    row: list[Tile | None] = [Tile(photo, path.name)]
+    row = [Tile(photo, path.name)]
     moved = []
     for index, (layer, mask) in enumerate(zip(layers, frame_masks)):
         colours = [PALETTE[index % len(PALETTE)]]
@@ -128,10 +128,10 @@ def _row(
         plane = mask[None, None].float()
         moved.append(ops.blend(torch.zeros_like(plane), plane, mask, shift=layer.shift)[0, 0])
     row.append(Tile(overlay(photo, moved), "edited part"))
-    return row + [Tile(result) for result in results]
+    return [*row, *(Tile(result) for result in results)]
 
 
-def _sheet(rows: list[list[Tile | None]], args: argparse.Namespace) -> Any:
+def _sheet(rows: list[Row], args: argparse.Namespace) -> Any:
     many = len(args.reference) > 1
     names = [f"reference {i + 1}" if many else "reference" for i in range(len(args.reference))]
     weights = [f"weight {args.weight * weight:.2f}" for weight in edit.frame_weights(args.frames)]

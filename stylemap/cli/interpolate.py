@@ -9,7 +9,7 @@ import torch
 
 from stylemap import edit, images
 from stylemap.cli import common
-from stylemap.sheets import Tile, contact_sheet
+from stylemap.sheets import Row, Tile, contact_sheet
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     output = common.Output.of(args, len(pairs) * args.frames)
     model = common.load_model(args)
     towards_b = edit.frame_weights(args.frames)
-    rows = []
+    rows: list[Row] = []
     names = common.unique_names([a.with_name(f"{a.stem}_{b.stem}.png") for a, b in pairs])
     for (a, b), name in common.progress(list(zip(pairs, names)), "interpolate"):
         photos = torch.cat([common.read(model, path, args) for path in (a, b)])

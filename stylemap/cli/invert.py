@@ -13,7 +13,7 @@ from torch import Tensor
 from stylemap import edit, images
 from stylemap.cli import common
 from stylemap.files import write_whole
-from stylemap.sheets import Tile, contact_sheet, curve
+from stylemap.sheets import Row, Tile, contact_sheet, curve
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     paths = images.find(args.images)
     output = common.Output.of(args, len(paths))
     model = common.load_model(args)
-    rows = []
+    rows: list[Row] = []
     for path, name in zip(paths, common.unique_names(paths)):
         photo = common.read(model, path, args)
         found, first = _invert(model, photo, args, path.name)
@@ -59,6 +59,10 @@ def _invert(model: Any, photo: Tensor, args: argparse.Namespace, label: str) -> 
     """The inversion, and the image it started from."""
     w = model.encode(photo) if args.start == "encoder" else model.mean_stylemap()
     bar = common.progress(range(args.steps + 1), label)
+
+    def advance(step: int, loss: float) -> None:
+        next(bar, None)
+
     found = edit.invert(
         model,
         photo,
@@ -67,9 +71,9 @@ def _invert(model: Any, photo: Tensor, args: argparse.Namespace, label: str) -> 
         start=w,
         pixel_weight=args.pixel_weight,
         perceptual_weight=args.perceptual_weight,
-        progress=lambda step, loss: next(bar, None),
+        progress=advance,
     )
-    next(bar, None)
+    next(bar, None)  # past the last item: the generator finishes its line
     return found, model.decode(w)
 
 
@@ -78,9 +82,7 @@ def _save_stylemap(found: edit.Inversion, path: Path) -> None:
         np.savez(file, stylemap=found.stylemap.float().cpu().numpy(), losses=found.losses.numpy())
 
 
-def _row(
-    photo: Tensor, first: Tensor, result: Tensor, found: edit.Inversion, path: Path
-) -> list[Tile | None]:
+def _row(photo: Tensor, first: Tensor, result: Tensor, found: edit.Inversion, path: Path) -> Row:
     losses = found.losses[:, 0].tolist()
     plot: Image.Image = curve(losses, max(256, photo.shape[-1]))
     shown = [image[0].cpu() for image in (photo, first, result)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from stylemap import edit, images
 from stylemap.cli import common, masks
-from stylemap.sheets import Tile, contact_sheet, overlay
+from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     output = common.Output.of(args, len(paths) * len(args.strength))
     model = common.load_model(args)
     direction = edit.load_direction(args.direction, model.config.stylemap_shape)
-    rows = []
+    rows: list[Row] = []
     for path, name in common.progress(list(zip(paths, common.unique_names(paths))), "manipulate"):
         photo = common.read(model, path, args)
         mask = None if args.mask is None else masks.read_mask(args.mask, model.config.size, [path], args.fit)

@@ -7,7 +7,7 @@ from typing import Any
 
 from stylemap import edit, images
 from stylemap.cli import common
-from stylemap.sheets import Tile, contact_sheet
+from stylemap.sheets import Row, Tile, contact_sheet
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     output = common.Output.of(args, len(pairs))
     model = common.load_model(args)
     names = common.unique_names([a.with_name(f"{a.stem}_{b.stem}.png") for a, b in pairs])
-    rows = []
+    rows: list[Row] = []
     for (a, b), name in common.progress(list(zip(pairs, names)), "mix"):
         first, second = common.read(model, a, args), common.read(model, b, args)
         result = edit.mix_styles(model, model.encode(first), model.encode(second), take=args.take)

@@ -7,7 +7,7 @@ from typing import Any
 
 from stylemap import edit, images
 from stylemap.cli import common
-from stylemap.sheets import Tile, contact_sheet
+from stylemap.sheets import Row, Tile, contact_sheet
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     paths = images.find(args.images)
     output = common.Output.of(args, len(paths))
     model = common.load_model(args)
-    rows = []
+    rows: list[Row] = []
     for path, name in common.progress(list(zip(paths, common.unique_names(paths))), "reconstruct"):
         photo = common.read(model, path, args)
         result = edit.reconstruct(model, photo)

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     model = common.load_model(args)
     mean = model.mean_stylemap() if args.truncation != 1 else None
     z = edit.latents(model, args.count, args.seed)
-    tiles = []
+    tiles: list[Tile] = []
     for index in common.progress(range(args.count), "sample"):
         image = model.sample(z[index : index + 1], truncation=args.truncation, mean_stylemap=mean)[0].cpu()
         output.save(image, f"sample_{index:04d}")

@@ -9,7 +9,7 @@ import torch
 
 from stylemap import edit, images
 from stylemap.cli import common
-from stylemap.sheets import Tile, contact_sheet, overlay
+from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     model = common.load_model(args)
     size, cells = model.config.size, model.config.latent_spatial_size
     names = common.unique_names([original for original, _ in pairs])
-    rows = []
+    rows: list[Row] = []
     for (original, reference), name in common.progress(list(zip(pairs, names)), "transplant"):
         first, second = common.read(model, original, args), common.read(model, reference, args)
         result = model.decode(edit.transplant(model.encode(first), model.encode(second), args.box))

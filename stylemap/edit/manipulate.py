@@ -20,7 +20,8 @@ def unit(direction: Tensor) -> Tensor:
     length = torch.linalg.vector_norm(direction.to(torch.float64))
     if not bool(length.isfinite()) or length == 0:
         raise ValueError(f"a direction needs a finite length above 0, got {float(length):g}")
-    return (direction.to(torch.float64) / length).to(direction.dtype)
+    scaled: Tensor = direction.to(torch.float64) / length
+    return scaled.to(direction.dtype)
 
 
 def manipulate(

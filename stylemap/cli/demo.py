@@ -1,0 +1,183 @@
+"""The demonstration behind ``make demo``: two photos, one local edit, one picture of it.
+
+Without a model of its own it makes a full-size 256 x 256 checkpoint in the published layout, with
+weights from a fixed recipe: untrained, so that the pictures show the network at work and no face.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+import stylemap
+from stylemap import checkpoint, edit, images
+from stylemap.cli import app, common
+from stylemap.model.recipe import recipe_model
+from stylemap.sheets import Tile, contact_sheet, overlay
+
+if TYPE_CHECKING:
+    from stylemap.model import StyleMapGAN
+
+# Where photos may lie when none are named: a folder in or beside the current one.
+_PHOTO_FOLDERS = ("images", "shared/images", "../images", "../shared/images")
+_ELLIPSE = (0.5, 0.55, 0.28, 0.22)
+_REPEATS = 3
+_UNTRAINED = (
+    "These weights are untrained (a fixed recipe): the results show that every part of the network and of the "
+    "edit runs at full size, not what a trained model paints."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demonstration; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m stylemap.cli.demo", description=__doc__)
+    parser.add_argument(
+        "--images", nargs=2, metavar=("ORIGINAL", "REFERENCE"), help="default: those in $IMAGES"
+    )
+    parser.add_argument(
+        "--model", metavar="FILE", help="checkpoint (default: the bundled one, else the recipe's)"
+    )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(".demo"), help="for what is written (default: .demo)"
+    )
+    args = parser.parse_args(argv)
+    try:
+        run(args)
+    except app.EXPECTED as error:
+        print(f"demo: error: {app.one_line(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    bundled = common.bundled_model()
+    trained = args.model or bundled
+    path = Path(args.model or bundled or _recipe_checkpoint(args.folder))
+    device = common.pick_device(args.device)
+    begin = time.perf_counter()
+    model = stylemap.load(path, device=device)
+    size, cells = model.config.size, model.config.latent_spatial_size
+    print(
+        f"loaded {path} in {time.perf_counter() - begin:.1f} s: {size} x {size}, stylemap {cells} x {cells}"
+    )
+
+    names, photos = _photos(args.images, size)
+    batch = photos.to(device)
+    mask = edit.masks.ellipse(size, *_ELLIPSE)
+    w, encode_ms = _timed(lambda: model.encode(batch), device)
+    result, edit_ms = _timed(lambda: edit.local(model, w[:1], w[1:], mask), device)
+    print(f"encode: {encode_ms / 2:.0f} ms per photo; edit: {edit_ms:.0f} ms ({device}, float32)")
+
+    sheet = args.folder / "demo.png"
+    facts = f"Encoded in {encode_ms / 2:.0f} ms per photo, edited in {edit_ms:.0f} ms on {_machine(device)}, float32. "
+    note = facts + ("" if trained else _UNTRAINED)
+    images.save(_sheet(model, photos, names, mask, w, result, note), sheet)
+    if not trained:
+        print(_UNTRAINED)
+    print(f"the picture is {sheet.resolve()}")
+
+
+def _sheet(
+    model: StyleMapGAN,
+    photos: Tensor,
+    names: Sequence[str],
+    mask: Tensor,
+    w: Tensor,
+    result: Tensor,
+    note: str,
+) -> Image.Image:
+    decoded = model.decode(w).cpu()
+    photos_row = [
+        Tile(photos[0], names[0]),
+        Tile(photos[1], names[1]),
+        Tile(overlay(photos[1], [mask]), "ellipse"),
+    ]
+    decoded_row = [
+        Tile(decoded[0], "decoded"),
+        Tile(decoded[1], "decoded"),
+        Tile(overlay(decoded[0], [mask])),
+    ]
+    return contact_sheet(
+        [[*photos_row, None], [*decoded_row, Tile(result[0].cpu(), "reference inside the mask")]],
+        title="stylemap: a local edit",
+        note=note,
+        columns=["original", "reference", "mask", "edited"],
+        labels=["photos", "network"],
+    )
+
+
+def _recipe_checkpoint(folder: Path) -> Path:
+    """A 256 x 256 full generator with recipe weights, written once."""
+    path = folder / "untrained_256_8x8.pt"
+    if not path.exists():
+        print(f"writing a full-size checkpoint with untrained weights to {path} (once) …", flush=True)
+        checkpoint.save_published(recipe_model(stylemap.Config()), path)
+    return path
+
+
+def _photos(named: Sequence[str] | None, size: int) -> tuple[list[str], Tensor]:
+    """Names and 2 x 3 x S x S of the photos named, of those in $IMAGES, of a folder, or of generated faces."""
+    chosen = [Path(path) for path in named or shlex.split(os.environ.get("IMAGES", ""))]
+    if chosen and len(chosen) != 2:
+        raise ValueError(f"IMAGES must name two photos, original and reference; it names {len(chosen)}")
+    chosen = chosen or _found_photos()
+    if chosen:
+        return [path.name for path in chosen], torch.stack([images.load(path, size) for path in chosen])
+    from stylemap.data.faces import FacesDataset
+
+    faces = FacesDataset(size, 2, seed=7, held_out=True)
+    return ["generated face", "generated face"], faces.raw([0, 1]).float() / 127.5 - 1
+
+
+def _found_photos() -> list[Path]:
+    for folder in map(Path, _PHOTO_FOLDERS):
+        inside = (
+            [folder, *sorted(path for path in folder.glob("*") if path.is_dir())] if folder.is_dir() else []
+        )
+        for place in inside:
+            if any(path.suffix.lower() in images.SUFFIXES for path in place.iterdir()):
+                photos = images.find([place])
+                if len(photos) >= 2:
+                    return photos[:2]
+    return []
+
+
+def _timed(step: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, float]:
+    """The result of a step and its median time in milliseconds, after one run to warm up."""
+    result, times = step(), []
+    for _ in range(_REPEATS):
+        _synchronise(device)
+        begin = time.perf_counter()
+        result = step()
+        _synchronise(device)
+        times.append(1000 * (time.perf_counter() - begin))
+    return result, statistics.median(times)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _machine(device: torch.device) -> str:
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{torch.get_num_threads()} CPU threads"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
