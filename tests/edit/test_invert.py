@@ -1,0 +1,98 @@
+"""Inversion by optimisation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stylemap import edit
+from tests.helpers import tiny
+
+
+def test_inversion_lowers_the_loss_and_reports_it() -> None:
+    model, photo = tiny.model(), tiny.photos(2)
+    seen: list[tuple[int, float]] = []
+    found = edit.invert(model, photo, steps=8, progress=lambda step, loss: seen.append((step, loss)))
+    assert found.losses.shape == (9, 2)
+    assert bool((found.losses.min(0).values < found.losses[0]).all())
+    assert [step for step, _ in seen] == list(range(9))
+    assert seen[0][1] == pytest.approx(float(found.losses[0].mean()))
+    assert found.stylemap.shape == (2, *tiny.CONFIG.stylemap_shape)
+    assert not found.stylemap.requires_grad
+
+
+def test_the_best_stylemap_is_returned_not_the_last() -> None:
+    """With a learning rate that diverges, the start stays the best."""
+    model, photo = tiny.model(), tiny.photos(1)
+    found = edit.invert(model, photo, steps=3, learning_rate=50.0, start=tiny.stylemaps(1))
+    assert float(found.losses[-1]) > float(found.losses[0])
+    with torch.no_grad():
+        expected = float(found.losses.min())
+        again = edit.invert(model, photo, steps=0, start=found.stylemap)
+    assert float(again.losses[0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_images_of_a_batch_are_independent() -> None:
+    model, photos = tiny.model(torch.float64), tiny.photos(2, dtype=torch.float64)
+    together = edit.invert(model, photos, steps=4)
+    alone = edit.invert(model, photos[1:], steps=4)
+    assert torch.allclose(together.stylemap[1:], alone.stylemap, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("start", ["encoder", "mean"])
+def test_starts(start: str) -> None:
+    model, photo = tiny.model(), tiny.photos(1)
+    with torch.no_grad():
+        expected = model.encode(photo) if start == "encoder" else model.mean_stylemap()
+    assert torch.equal(edit.invert(model, photo, steps=0, start=start).stylemap, expected)
+
+
+def test_a_perfect_start_has_no_loss() -> None:
+    model, w = tiny.model(), tiny.stylemaps(1)
+    with torch.no_grad():
+        photo = model.decode(w)
+    assert float(edit.invert(model, photo, steps=0, start=w).losses) == 0
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model = tiny.model().float()
+    weight = next(model.parameters())
+    before, wanted = weight.clone(), weight.requires_grad
+    weight.requires_grad_(True)
+    try:
+        edit.invert(model, tiny.photos(1), steps=1)
+        assert weight.requires_grad
+        assert weight.grad is None
+        assert torch.equal(weight, before)
+    finally:
+        weight.requires_grad_(wanted)
+
+
+def test_weights_and_own_distance() -> None:
+    model, photo = tiny.model(), tiny.photos(1)
+    pixel = edit.invert(model, photo, steps=0, perceptual_weight=0).losses
+    with torch.no_grad():
+        expected = (edit.reconstruct(model, photo) - photo).square().mean()
+    assert float(pixel) == pytest.approx(float(expected), rel=1e-5)
+    own = edit.invert(
+        model, photo, steps=0, pixel_weight=0, perceptual=lambda x, y: torch.full((1, 1, 1, 1), 3.0)
+    )
+    assert float(own.losses) == 3
+
+
+def test_half_precision_optimises_in_single() -> None:
+    found = edit.invert(tiny.model(torch.bfloat16), tiny.photos(1, dtype=torch.bfloat16), steps=3)
+    assert found.stylemap.dtype == torch.bfloat16
+    assert bool(found.losses.isfinite().all())
+
+
+def test_bad_arguments() -> None:
+    model, photo = tiny.model(), tiny.photos(1)
+    with pytest.raises(ValueError, match="steps must be at least 0"):
+        edit.invert(model, photo, steps=-1)
+    with pytest.raises(ValueError, match="start must be 'encoder'"):
+        edit.invert(model, photo, start="zero")
+    with pytest.raises(ValueError, match=r"\(1, 8, 8, 8\).*\(1, 8, 4, 4\)"):
+        edit.invert(model, photo, start=torch.zeros(1, 8, 4, 4))
+    with pytest.raises(FloatingPointError, match="not finite at step 0"):
+        edit.invert(model, photo * float("nan"), steps=2)
