@@ -1,0 +1,268 @@
+// Four taps, channels_last. A block filters a tile of pixels of up to 8 packs of channels: the input,
+// borders and all, comes to shared memory in one go of asynchronous 16-byte copies, and a thread walks
+// down a column of one pack. Filtering rows first, 8 multiplications per value instead of 16 keep the
+// arithmetic hidden behind the memory.
+#include "kernels/common/mma.h"
+#include "kernels/common/pack.h"
+#include "kernels/common/reduce.h"
+#include "kernels/upfirdn2d/four_taps.h"
+#include "kernels/upfirdn2d/upfirdn2d_paths.h"
+
+namespace stylemap {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kMostPacks = 8;  // 128 bytes of a pixel
+
+// Output pixels of a block; columns * packs = kThreads.
+struct PixelTile {
+  int packs;
+  int columns;
+  int64_t across;  // tiles of a row
+  int64_t down;
+  int64_t slabs;  // of `packs` packs of channels
+
+  SM_HOST_DEVICE int64_t per_sample() const { return across * down * slabs; }
+};
+
+template <class Axis>
+constexpr int kStrip = 8;
+template <>
+constexpr int kStrip<Resample<1, 2>> = 4;  // 18 rows of input for 8 would not fit
+
+// float64 is for gradcheck, and takes the general path.
+template <class Function>
+void with_type(DType dtype, const Function& function) {
+  if (dtype == DType::kFloat32) function(TypeTag<float>{});
+  if (dtype == DType::kBFloat16) function(TypeTag<bfloat16>{});
+  if (dtype == DType::kFloat16) function(TypeTag<float16>{});
+}
+
+template <class T, class Axis>
+PixelTile pixel_tile(const Upfirdn2dParams& p) {
+  const int packs = static_cast<int>(p.channels / kPack<T>);
+  PixelTile tile{};
+  tile.packs = 1;
+  while (tile.packs < packs && tile.packs < kMostPacks) tile.packs *= 2;
+  tile.columns = kThreads / tile.packs;
+  tile.across = ceil_div(p.out_width + Axis::lead(p.pad_left), tile.columns);
+  tile.down = ceil_div(p.out_height + Axis::lead(p.pad_top), kStrip<Axis>);
+  tile.slabs = ceil_div(packs, tile.packs);
+  return tile;
+}
+
+template <class T, class Axis>
+size_t tile_bytes(const PixelTile& tile) {
+  return size_t(Axis::inputs(kStrip<Axis>)) * Axis::inputs(tile.columns) * tile.packs * 16;
+}
+
+template <class T>
+struct Output {
+  using C = Compute<T>;
+  T* y;
+  const T* residual;
+  C residual_gain;
+  bool activate;
+  C negative_slope;
+  C gain;
+};
+
+// Finishes a pack of outputs, stores it and returns the moments of what was stored.
+template <bool kMoments, class T, int N>
+__device__ Moments<Compute<T>> write_pack(const Output<T>& out, int64_t at,
+                                          const Compute<T> (&bias)[N], Compute<T> (&value)[N]) {
+  using C = Compute<T>;
+  if (out.activate)
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+      value[i] = bias_act_element(value[i], bias[i], out.negative_slope, out.gain);
+  if (out.residual) {
+    C residual[N];
+    load_pack<N>(out.residual + at, residual);
+#pragma unroll
+    for (int i = 0; i < N; ++i) value[i] = (value[i] + residual[i]) * out.residual_gain;
+  }
+  Pack<T, N> pack;
+#pragma unroll
+  for (int i = 0; i < N; ++i) store(pack.value[i], value[i]);
+  *reinterpret_cast<Pack<T, N>*>(out.y + at) = pack;
+  if constexpr (!kMoments) return {};
+  C mean = 0, m2 = 0;
+#pragma unroll
+  for (int i = 0; i < N; ++i) mean += load(pack.value[i]) / N;
+#pragma unroll
+  for (int i = 0; i < N; ++i) m2 += (load(pack.value[i]) - mean) * (load(pack.value[i]) - mean);
+  return {C(N), mean, m2};
+}
+
+// A column of the tile: input row i is at from + i * line, its terms `step` apart. Each row is filtered
+// once and added to the outputs it belongs to.
+template <class Axis, class T, class Finish>
+__device__ __forceinline__ void filter_separable(const T* from, int line, int step, int column,
+                                                 const FourTaps<Compute<T>>& taps,
+                                                 const Finish& finish) {
+  using C = Compute<T>;
+  constexpr int N = kPack<T>, kRows = kStrip<Axis>;
+  C sum[kRows][N] = {};
+#pragma unroll
+  for (int i = 0; i < Axis::inputs(kRows); ++i) {
+    C filtered[N] = {};
+#pragma unroll
+    for (int m = 0; m < Axis::kTerms; ++m) {
+      C value[N];
+      load_pack<N>(from + i * line + m * step, value);
+      const C tap = taps.horizontal[Axis::tap(column, m)];
+#pragma unroll
+      for (int c = 0; c < N; ++c) filtered[c] += tap * value[c];
+    }
+#pragma unroll
+    for (int m = 0; m < Axis::kTerms; ++m)
+#pragma unroll
+      for (int k = 0; k < Axis::kOutputs; ++k) {
+        const int r = Axis::output(i - m) + k;
+        if (!Axis::has_output(i - m) || r < 0 || r >= kRows) continue;
+#pragma unroll
+        for (int c = 0; c < N; ++c) sum[r][c] += taps.vertical[Axis::tap(r, m)] * filtered[c];
+        if (m == Axis::kTerms - 1) finish(r, sum[r]);
+      }
+  }
+}
+
+// The same for a filter without factors; no filter of this network, so kept small rather than fast.
+template <class Axis, class T, class Finish>
+__device__ __forceinline__ void filter_any(const T* from, int line, int step, int column,
+                                           const FourTaps<Compute<T>>& taps, const Finish& finish) {
+  using C = Compute<T>;
+  constexpr int N = kPack<T>;
+#pragma unroll 1
+  for (int r = 0; r < kStrip<Axis>; ++r) {
+    C sum[N] = {};
+#pragma unroll 1
+    for (int at = 0; at < Axis::kTerms * Axis::kTerms; ++at) {
+      const int i = at / Axis::kTerms, m = at % Axis::kTerms;
+      C value[N];
+      load_pack<N>(from + (Axis::first(r) + i) * line + m * step, value);
+#pragma unroll
+      for (int c = 0; c < N; ++c) sum[c] += taps.tap[Axis::tap(r, i)][Axis::tap(column, m)] * value[c];
+    }
+    finish(r, sum);
+  }
+}
+
+template <class T, class Axis, bool kMoments>
+__global__ void __launch_bounds__(kThreads)
+    filter_pixels(const Upfirdn2dParams p, const PixelTile tile, const Output<T> out,
+                  Moments<float>* partials) {
+  using C = Compute<T>;
+  constexpr int N = kPack<T>;
+  constexpr int kRows = kStrip<Axis>;
+  SM_DYNAMIC_SHARED(memory);
+  SM_SHARED(FourTaps<C>, taps);
+  const int64_t sample = blockIdx.x / tile.per_sample();
+  int64_t index = blockIdx.x % tile.per_sample();
+  const int64_t slab = index % tile.slabs;
+  index /= tile.slabs;
+  const int64_t out_x = index % tile.across * tile.columns - Axis::lead(p.pad_left);
+  const int64_t out_y = index / tile.across * kRows - Axis::lead(p.pad_top);
+  const int64_t in_x = Axis::input(out_x, p.pad_left), in_y = Axis::input(out_y, p.pad_top);
+  const int pack = threadIdx.x % tile.packs, column = threadIdx.x / tile.packs;
+  const int64_t channel = (slab * tile.packs + pack) * N;
+  const bool has_channel = channel < p.channels;
+
+  T* const pixels = reinterpret_cast<T*>(memory);
+  const int width = Axis::inputs(tile.columns);
+  const T* x = static_cast<const T*>(p.x) + sample * p.in_height * p.in_width * p.channels + channel;
+  for (int at = column; at < Axis::inputs(kRows) * width; at += tile.columns) {
+    const int64_t row = in_y + at / width, col = in_x + at % width;
+    const bool valid = has_channel && row >= 0 && row < p.in_height && col >= 0 && col < p.in_width;
+    copy_async(pixels + (at * tile.packs + pack) * N,
+               x + (valid ? (row * p.in_width + col) * p.channels : 0), valid);
+  }
+  commit_copies();
+  if (threadIdx.x == 0) load_taps(p, taps);
+  wait_for_copies<0>();
+  __syncthreads();
+
+  Moments<C> moments{};
+  const int64_t x_out = out_x + column;
+  if (has_channel && x_out >= 0 && x_out < p.out_width) {
+    C bias[N] = {};
+    if (p.bias) load_pack<N>(static_cast<const T*>(p.bias) + channel, bias);
+    const T* const first = pixels + (Axis::first(column) * tile.packs + pack) * N;
+    const auto finish = [&](int r, C(&value)[N]) {
+      const int64_t y_out = out_y + r;
+      if (y_out < 0 || y_out >= p.out_height) return;
+      const int64_t at = ((sample * p.out_height + y_out) * p.out_width + x_out) * p.channels;
+      const auto wrote = write_pack<kMoments>(out, at + channel, bias, value);
+      if constexpr (kMoments) moments = join(moments, wrote);
+    };
+    if (taps.separable)
+      filter_separable<Axis>(first, width * tile.packs * N, tile.packs * N, column, taps, finish);
+    else
+      filter_any<Axis>(first, width * tile.packs * N, tile.packs * N, column, taps, finish);
+  }
+  if constexpr (kMoments) {
+    moments = block_join<kThreads>(moments);
+    if (threadIdx.x == 0) partials[blockIdx.x] = moments;
+  }
+}
+
+template <class T, class Axis, bool kMoments>
+cudaError_t launch_filter(const Upfirdn2dParams& p, const Upfirdn2dFusion& fusion,
+                          cudaStream_t stream) {
+  using C = Compute<T>;
+  const PixelTile tile = pixel_tile<T, Axis>(p);
+  const int64_t blocks = p.batch * tile.per_sample();
+  if (blocks == 0) return cudaSuccess;
+  if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
+  const Output<T> out{static_cast<T*>(p.y),
+                      static_cast<const T*>(fusion.residual),
+                      static_cast<C>(fusion.residual_gain),
+                      p.activate,
+                      static_cast<C>(p.negative_slope),
+                      static_cast<C>(p.gain)};
+  return launch(filter_pixels<T, Axis, kMoments>, dim3(static_cast<unsigned>(blocks)),
+                dim3(kThreads), tile_bytes<T, Axis>(tile), stream, p, tile, out, fusion.partials);
+}
+
+}  // namespace
+
+bool suits_pixels(const Upfirdn2dParams& p) {
+  bool suits = false;
+  with_type(p.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    suits = p.channels_last && has_four_taps(p) && p.channels % kPack<T> == 0 &&
+            aligned_to_pack(p.x, p.y, p.bias);
+  });
+  return suits;
+}
+
+cudaError_t upfirdn2d_pixels(const Upfirdn2dParams& p, const Upfirdn2dFusion& fusion,
+                             cudaStream_t stream) {
+  return with_resample(p, [&](auto axis) {
+    using Axis = decltype(axis);
+    cudaError_t error = cudaErrorInvalidValue;
+    with_type(p.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      if (!fusion.partials)
+        error = launch_filter<T, Axis, false>(p, fusion, stream);
+      else if constexpr (!std::is_same_v<Axis, Resample<1, 2>>)
+        error = launch_filter<T, Axis, true>(p, fusion, stream);
+    });
+    return error;
+  });
+}
+
+int64_t upfirdn2d_chunks(const Upfirdn2dParams& p) {
+  int64_t chunks = 0;
+  with_resample(p, [&](auto axis) {
+    with_type(p.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      chunks = pixel_tile<T, decltype(axis)>(p).per_sample();
+    });
+    return cudaSuccess;
+  });
+  return chunks;
+}
+
+}  // namespace stylemap
