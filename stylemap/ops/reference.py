@@ -142,14 +142,15 @@ def blend(
     """
     dx, dy = shift
     mask = mask if mask.ndim == 4 else mask[None, None]
-    on = _shift(mask.to(torch.bool), dx, dy)
+    on = shift_cells(mask.to(torch.bool), dx, dy)
     if isinstance(weight, Tensor):
         weight = weight.to(code.dtype).reshape(-1, 1, 1, 1)
-    mixed = code + weight * (_shift(reference, dx, dy) - code)
+    mixed = code + weight * (shift_cells(reference, dx, dy) - code)
     return torch.where(on, mixed, code)
 
 
-def _shift(x: Tensor, dx: int, dy: int) -> Tensor:
+def shift_cells(x: Tensor, dx: int, dy: int) -> Tensor:
+    """x moved right by dx and down by dy, zeros moving in."""
     height, width = x.shape[-2:]
     if abs(dx) >= width or abs(dy) >= height:
         return torch.zeros_like(x)
