@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from stylemap.config import Config
-from stylemap.model.layers import ConvLayer
+from stylemap.model.layers import ConvLayer, normal_parameter
 from stylemap.model.mapping import MappingNetwork
 from stylemap.model.modulation import StyledConv
 from stylemap.model.stylecodes import Stylecodes
@@ -20,7 +19,7 @@ class ConstantInput(nn.Module):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        self.input = nn.Parameter(torch.randn(1, channels, size, size))
+        self.input = normal_parameter(1, channels, size, size)
 
     def forward(self, batch: int) -> Tensor:
         return self.input.expand(batch, -1, -1, -1)

@@ -20,8 +20,16 @@ Mode = Literal["plain", "down", "up"]
 
 def blur_kernel(gain: float = 1.0) -> Tensor:
     """4×4 outer product of [1, 3, 3, 1] with itself, of sum ``gain``; exact in half precision too."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) * (gain / 64)
+    taps = (1, 3, 3, 1)
+    return torch.tensor([[gain * a * b / 64 for b in taps] for a in taps])
+
+
+def normal_parameter(*shape: int, std: float = 1.0) -> nn.Parameter:
+    """Values from N(0, std²). On the meta device, where there are none to draw, PyTorch is not even asked:
+    it would import its compiler, which takes seconds, to find that out.
+    """
+    values = torch.empty(shape)
+    return nn.Parameter(values if values.is_meta else values.normal_(std=std))
 
 
 def autocast_like_conv(tensor: Tensor) -> Tensor:
@@ -75,7 +83,7 @@ class EqualConv2d(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, size, size))
+        self.weight = normal_parameter(out_channels, in_channels, size, size)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.scale = 1 / math.sqrt(in_channels * size**2)
         self.stride = stride
@@ -90,7 +98,7 @@ class EqualConvTranspose2d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, size, size))
+        self.weight = normal_parameter(out_channels, in_channels, size, size)
         self.scale = 1 / math.sqrt(in_channels * size**2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,7 +112,7 @@ class EqualLinear(nn.Module):
         self, in_features: int, out_features: int, lr_mul: float = 1.0, activate: bool = False
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
+        self.weight = normal_parameter(out_features, in_features, std=1 / lr_mul)
         self.bias = nn.Parameter(torch.zeros(out_features))
         self.scale = lr_mul / math.sqrt(in_features)
         self.lr_mul = lr_mul

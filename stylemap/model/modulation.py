@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stylemap.model.layers import BiasLeakyReLU, Blur, EqualConv2d, autocast_like_conv
+from stylemap.model.layers import BiasLeakyReLU, Blur, EqualConv2d, autocast_like_conv, normal_parameter
 from stylemap.ops import reference as ops
 
 
@@ -32,7 +32,7 @@ class ModulatedConv2d(nn.Module):
         up: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, size, size))
+        self.weight = normal_parameter(1, out_channels, in_channels, size, size)
         self.scale = 1 / math.sqrt(in_channels * size**2)
         self.blur = Blur((1, 1), gain=4) if up else None
         self.normalize_mode = normalize_mode

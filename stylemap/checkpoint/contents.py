@@ -1,0 +1,67 @@
+"""What a checkpoint holds, whichever file it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from stylemap.config import Config
+
+State = Mapping[str, Tensor]
+
+
+class CheckpointError(Exception):
+    """A file that cannot be read as a checkpoint, or not be written: one line that begins with its path."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State dicts by the names of spec section 7, on the CPU in the dtypes of the file.
+
+    The tensors of a file being read are mapped from it: copy what outlives the file.
+
+    config: what the networks are built from.
+    generator, encoder: the averaged (EMA) weights: ``g_ema`` and ``e_ema`` of a published file.
+    discriminator: where the file has one.
+    raw_generator, raw_encoder: the weights being trained, ``generator`` and ``encoder`` of a published file.
+    optimizers: ``g_optim``, ``d_optim``, ``e_optim``, as far as the file has them; not looked into.
+    train_args: the training arguments that are numbers, texts, truth values or lists of those.
+    """
+
+    config: Config
+    generator: State
+    encoder: State
+    discriminator: State | None = None
+    raw_generator: State | None = None
+    raw_encoder: State | None = None
+    optimizers: Mapping[str, Any] = field(default_factory=dict)
+    train_args: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plain_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that JSON keeps as they are: scalars and short flat lists. Others are left out."""
+    return {key: value for key, value in values.items() if isinstance(key, str) and _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list) and len(value) <= 1000:
+        return all(_is_scalar(item) for item in value)
+    return _is_scalar(value)
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or type(value) in (str, int, float, bool)
+
+
+def one_line(text: object, limit: int = 200) -> str:
+    """The first line of an exception or text, shortened: for the end of an error message."""
+    line = str(text).strip().split("\n", 1)[0]
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def show(key: object) -> str:
+    """A key as an error may show it: it comes from the file and may be of any type, length or content."""
+    return one_line(key if isinstance(key, str) and key.isprintable() else ascii(key), 120)

@@ -1,0 +1,159 @@
+"""The published .pt layout: a dict written by torch.save (spec section 7).
+
+Only torch's restricted unpickler reads it, and only after every class and function the file refers to
+has been found in `_ALLOWED`: torch's own list also holds constructors that allocate what a file tells
+them to. Nothing that a file contains is ever run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import pickle
+import pickletools
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, one_line, plain_arguments, show
+from stylemap.config import Config
+
+ZIP_MAGIC = b"PK\x03\x04"
+LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_LEGACY_PICKLES = 5  # magic number, protocol, system, the object, its storage keys
+_MAX_PICKLE_BYTES = 64 << 20
+
+_STORAGES = "Double Float Half BFloat16 Long Int Short Char Byte Bool"
+_DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool"
+_ALLOWED = {
+    "argparse Namespace",
+    "collections OrderedDict",
+    "_codecs encode",
+    "torch Size",
+    "torch device",
+    "torch._utils _rebuild_tensor",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+    *(f"torch {name}Storage" for name in _STORAGES.split()),
+    *(f"torch {name}" for name in _DTYPES.split()),
+}
+_GLOBALS = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+
+
+def read_published(path: Path, mapped: bool = True) -> Checkpoint:
+    """The parts of a published file.
+
+    mapped: the file is a zip, and is mapped so that only what is used gets read. Files of torch before
+    1.6 are not, and are read in full.
+
+    Raises CheckpointError for anything else. Keys and shapes are not looked at here.
+    """
+    try:
+        if mapped:
+            _scan_zip(path)
+        else:
+            _scan_legacy(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except CheckpointError:
+        raise
+    except pickle.UnpicklingError as error:  # its text advises to read the file without the restrictions
+        raise CheckpointError(f"{path}: damaged or hostile, its pickle holds more than tensors") from error
+    except Exception as error:  # a damaged file can fail anywhere in zip, pickle or tensor code
+        raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds no checkpoint but an object of type {type(content).__name__}")
+    return _checkpoint(path, content)
+
+
+def _scan_zip(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise CheckpointError(f"{path}: a compressed zip, which torch.save does not write")
+        pickles = [entry for entry in entries if entry.filename.split("/", 1)[-1] == "data.pkl"]
+        if len(pickles) != 1:
+            raise CheckpointError(f"{path}: a zip archive, but not one that torch.save wrote")
+        if pickles[0].file_size > _MAX_PICKLE_BYTES:
+            raise CheckpointError(f"{path}: damaged, its index claims {pickles[0].file_size} bytes")
+        _scan_pickle(path, io.BytesIO(archive.read(pickles[0])))
+
+
+def _scan_legacy(path: Path) -> None:
+    with path.open("rb") as file:
+        for _ in range(_LEGACY_PICKLES):
+            _scan_pickle(path, file)
+
+
+def _scan_pickle(path: Path, file: IO[bytes]) -> None:
+    """Read one pickle, without building anything, and refuse names that are not in `_ALLOWED`."""
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name in _GLOBALS and (opcode.name != "GLOBAL" or argument not in _ALLOWED):
+            name = str(argument).replace(" ", ".") if opcode.name == "GLOBAL" else "something it hides"
+            raise CheckpointError(f"{path}: refused, it asks to run or build {show(name)}")
+
+
+def _checkpoint(path: Path, content: Mapping[Any, Any]) -> Checkpoint:
+    arguments = content.get("train_args", argparse.Namespace())
+    if not isinstance(arguments, argparse.Namespace):
+        raise CheckpointError(f"{path}: train_args is a {type(arguments).__name__}, not a Namespace")
+    try:
+        config = Config.from_namespace(arguments)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: train_args: {one_line(error)}") from error
+    parts = {name: _state(path, content, name) for name in _PARTS}
+    for name in ("g_ema", "e_ema"):
+        if parts[name] is None:
+            held = ", ".join(show(key) for key in list(content)[:8])
+            raise CheckpointError(
+                f"{path}: no {name}, the averaged weights that editing uses; it holds {held}"
+            )
+    return Checkpoint(
+        config=config,
+        optimizers={name: content[name] for name in ("g_optim", "d_optim", "e_optim") if name in content},
+        train_args=plain_arguments(vars(arguments)),
+        **{field: parts[name] for name, field in _PARTS.items()},  # type: ignore[arg-type]
+    )
+
+
+_PARTS = {
+    "g_ema": "generator",
+    "e_ema": "encoder",
+    "discriminator": "discriminator",
+    "generator": "raw_generator",
+    "encoder": "raw_encoder",
+}
+
+
+def _state(path: Path, content: Mapping[Any, Any], name: str) -> State | None:
+    part = content.get(name)
+    if part is None:
+        return None
+    if not isinstance(part, dict):
+        raise CheckpointError(f"{path}: {name} is a {type(part).__name__}, not a state dict")
+    # An OrderedDict from a file may carry attributes that hide its methods: use those of dict.
+    entries = dict(dict.items(part))
+    for key, value in entries.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: {name}: {show(key)} is a {type(value).__name__}, not a tensor")
+    return entries
+
+
+def write_published(checkpoint: Checkpoint, file: IO[bytes]) -> None:
+    """The same layout. Without weights of their own, ``generator`` and ``encoder`` are the averaged ones."""
+    content: dict[str, Any] = {
+        "generator": checkpoint.raw_generator or checkpoint.generator,
+        "discriminator": checkpoint.discriminator,
+        "encoder": checkpoint.raw_encoder or checkpoint.encoder,
+        "g_ema": checkpoint.generator,
+        "e_ema": checkpoint.encoder,
+    }
+    content = {name: dict(part) for name, part in content.items() if part is not None}
+    content.update(checkpoint.optimizers)
+    arguments = {**checkpoint.train_args, **vars(checkpoint.config.to_namespace())}
+    content["train_args"] = argparse.Namespace(**arguments)
+    torch.save(content, file)

@@ -1,0 +1,96 @@
+"""From a file to a model, or to the tensors training goes on with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, one_line
+from stylemap.checkpoint.published import LEGACY_MAGIC, ZIP_MAGIC, read_published
+from stylemap.checkpoint.safetensors_file import read_safetensors
+from stylemap.checkpoint.verify import NETWORKS, all_finite, verify
+from stylemap.model import StyleMapGAN
+
+
+def load(
+    path: str | os.PathLike[str], device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> StyleMapGAN:
+    """The StyleMapGAN of a checkpoint, ready to edit with.
+
+    path: a published .pt, or a .safetensors written by `save_safetensors`; its content decides which.
+    device, dtype: of the weights; float32 by default, whatever the file has.
+
+    Returns the averaged (EMA) weights in evaluation mode, frozen (``requires_grad`` is False), in memory
+    of their own: the file may be changed or removed afterwards.
+
+    Raises CheckpointError, one line that names the file and the first thing wrong with it: missing,
+    damaged, not a checkpoint, wrong keys or shapes, values that are not finite. Nothing in a file is run.
+    """
+    file = Path(path)
+    target, dtype = torch.empty(0, device=device).device, dtype or torch.float32
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype: expected a floating-point dtype, got {dtype}")
+    checkpoint = _read(file)
+    verify(file, checkpoint, ("generator", "encoder"))
+    with torch.device("meta"):
+        model = StyleMapGAN(checkpoint.config)
+    for part, module in (("generator", model.generator), ("encoder", model.encoder)):
+        state: State = getattr(checkpoint, part)
+        placed = {key: _place(f"{file}: {part}: {key}", t, target, dtype) for key, t in state.items()}
+        module.load_state_dict(placed, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def load_state(path: str | os.PathLike[str]) -> Checkpoint:
+    """Every part of a checkpoint, the discriminator and the weights being trained included.
+
+    All parts are checked as `load` checks those it uses. The tensors have the dtypes of the file and are
+    mapped from it: load them into modules (which copies) before the file changes.
+
+    Raises CheckpointError as `load` does.
+    """
+    file = Path(path)
+    checkpoint = _read(file)
+    verify(file, checkpoint, NETWORKS)
+    for part in NETWORKS:
+        for key, tensor in (getattr(checkpoint, part) or {}).items():
+            if not all_finite(tensor):
+                raise CheckpointError(f"{file}: {part}: {key} has values that are NaN or infinite")
+    return checkpoint
+
+
+def _read(path: Path) -> Checkpoint:
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path}: a folder, not a checkpoint file")
+        if not path.exists():
+            raise CheckpointError(f"{path}: no such file")
+        if not path.is_file():
+            raise CheckpointError(f"{path}: not a regular file")
+        with path.open("rb") as file:
+            head = file.read(len(LEGACY_MAGIC))
+        if not head:
+            raise CheckpointError(f"{path}: the file is empty")
+        if path.suffix == ".safetensors" or head[8:9] == b"{":
+            return read_safetensors(path)
+        if head.startswith((ZIP_MAGIC, LEGACY_MAGIC)):
+            return read_published(path, mapped=head.startswith(ZIP_MAGIC))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({one_line(error.strerror or error)})") from error
+    raise CheckpointError(f"{path}: neither a PyTorch nor a safetensors file")
+
+
+def _place(name: str, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A contiguous copy on the device; floating-point tensors in ``dtype``. It must be finite."""
+    placed = torch.empty(
+        tensor.shape, device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype
+    )
+    placed.copy_(tensor.detach())
+    if not all_finite(placed):
+        if all_finite(tensor.detach()):
+            raise CheckpointError(f"{name} has values too large for {str(dtype).removeprefix('torch.')}")
+        raise CheckpointError(f"{name} has values that are NaN or infinite")
+    return placed

@@ -1,0 +1,111 @@
+"""Our .safetensors layout: tensors ``generator.*``, ``encoder.*`` and perhaps ``discriminator.*`` beside a
+configuration in the metadata. Generator and encoder are the averaged weights.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, one_line, plain_arguments, show
+from stylemap.config import Config
+
+PARTS = ("generator", "encoder", "discriminator")
+_CONFIG, _TRAIN_ARGS = "stylemap_config", "stylemap_train_args"
+_MAX_HEADER_BYTES = 16 << 20
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+}
+
+
+def read_safetensors(path: Path) -> Checkpoint:
+    """The parts of a file; its tensors are mapped, so that only what is used gets read.
+
+    Raises CheckpointError for anything else. Keys and shapes are not looked at here.
+    """
+    with path.open("rb") as file:
+        (header_bytes,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
+    if header_bytes > min(_MAX_HEADER_BYTES, path.stat().st_size - 8):
+        raise CheckpointError(f"{path}: damaged or truncated (its header claims {header_bytes} bytes)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
+    states = _split(path, tensors)
+    return Checkpoint(
+        config=_config(path, metadata),
+        generator=states["generator"],
+        encoder=states["encoder"],
+        discriminator=states.get("discriminator"),
+        train_args=_train_args(metadata),
+    )
+
+
+def _split(path: Path, tensors: dict[str, Tensor]) -> dict[str, State]:
+    states: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        part, _, key = name.partition(".")
+        if part not in PARTS:
+            raise CheckpointError(f"{path}: unexpected key {show(name)}")
+        states.setdefault(part, {})[key] = tensor
+    for part in ("generator", "encoder"):
+        if part not in states:
+            raise CheckpointError(f"{path}: holds no {part}.* tensors")
+    return dict(states)
+
+
+def _config(path: Path, metadata: dict[str, str]) -> Config:
+    if _CONFIG not in metadata:
+        raise CheckpointError(f"{path}: no {_CONFIG} in its metadata, so not a file that stylemap wrote")
+    try:
+        return Config.from_json(metadata[_CONFIG])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: {_CONFIG}: {one_line(error)}") from error
+
+
+def _train_args(metadata: dict[str, str]) -> dict[str, Any]:
+    """Notes about the training: nothing depends on them, so unreadable ones are dropped."""
+    try:
+        values = json.loads(metadata.get(_TRAIN_ARGS, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return plain_arguments(values) if isinstance(values, dict) else {}
+
+
+def write_safetensors(checkpoint: Checkpoint, file: IO[bytes]) -> None:
+    """Header and tensors, one after the other: no copy of the whole model is made."""
+    states = {part: getattr(checkpoint, part) for part in PARTS}
+    tensors = {f"{part}.{key}": t for part, state in states.items() if state for key, t in state.items()}
+    # Widest elements first, as the format asks for aligned data; then by name.
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    metadata = {
+        "format": "pt",
+        _CONFIG: checkpoint.config.to_json(),
+        _TRAIN_ARGS: json.dumps(dict(checkpoint.train_args), sort_keys=True),
+    }
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, tensor in ordered:
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": _DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(struct.pack("<Q", len(text)) + text)
+    for _, tensor in ordered:
+        file.write(tensor.contiguous().flatten().view(torch.uint8).numpy().data)

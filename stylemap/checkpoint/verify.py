@@ -1,0 +1,138 @@
+"""Compare state dicts with the networks of a configuration before anything is allocated for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, show
+from stylemap.config import Config
+from stylemap.model import Discriminator, Encoder, Generator
+
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+NETWORKS: dict[str, type[Generator] | type[Encoder] | type[Discriminator]] = {
+    "generator": Generator,
+    "encoder": Encoder,
+    "discriminator": Discriminator,
+    "raw_generator": Generator,
+    "raw_encoder": Encoder,
+}
+
+
+def on_meta(part: str, config: Config) -> nn.Module:
+    """The network of one part of a Checkpoint, with shapes but no memory."""
+    with torch.device("meta"):
+        return NETWORKS[part](config)
+
+
+def verify(path: Path, checkpoint: Checkpoint, parts: Iterable[str]) -> None:
+    """Keys, shapes and dtypes of these parts are those of the configuration.
+
+    Raises CheckpointError that names the first wrong key and both shapes; or, when the weights are
+    consistently those of another configuration, what the two say.
+    """
+    problem = _first_problem(checkpoint, checkpoint.config, parts)
+    if problem is None:
+        return
+    actual = _config_of_weights(checkpoint)
+    if actual is not None and _first_problem(checkpoint, actual, parts) is None:
+        problem = _contradiction(checkpoint, actual)
+    raise CheckpointError(f"{path}: {problem}")
+
+
+def _first_problem(checkpoint: Checkpoint, config: Config, parts: Iterable[str]) -> str | None:
+    for part in parts:
+        state = getattr(checkpoint, part)
+        problem = None if state is None else _compare(state, on_meta(part, config).state_dict())
+        if problem is not None:
+            return f"{part}: {problem}"
+    return None
+
+
+def _compare(state: State, expected: State) -> str | None:
+    missing = [key for key in expected if key not in state]
+    if missing:
+        return f"missing key {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
+    unexpected = [key for key in state if key not in expected]
+    if unexpected:
+        more = f" and {len(unexpected) - 1} more" if unexpected[1:] else ""
+        return f"unexpected key {show(unexpected[0])}{more}"
+    for key, like in expected.items():
+        tensor = state[key]
+        if tensor.shape != like.shape:
+            return f"{key} has shape {_shape(tensor)}, expected {_shape(like)}"
+        stored_plainly = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        kinds = _FLOATS if like.is_floating_point() else (torch.int64,)
+        if not stored_plainly or tensor.dtype not in kinds:
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            return f"{key} is a {dtype} tensor, which is not supported"
+    return None
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "scalar"
+
+
+def _contradiction(checkpoint: Checkpoint, actual: Config) -> str:
+    claimed = checkpoint.config
+    names = [
+        f.name for f in dataclasses.fields(Config) if getattr(claimed, f.name) != getattr(actual, f.name)
+    ]
+    said = ", ".join(
+        f"{name} = {getattr(claimed, name)}" + ("" if name in checkpoint.train_args else " (the default)")
+        for name in names
+    )
+    found = ", ".join(f"{name} = {getattr(actual, name)}" for name in names)
+    return f"its training arguments contradict its weights: they say {said}, the weights have {found}"
+
+
+def _config_of_weights(checkpoint: Checkpoint) -> Config | None:
+    """The configuration that the shapes speak of, as far as they do; None where they make no sense."""
+    claimed, state = checkpoint.config, checkpoint.generator
+    try:
+        latent_channels = state["mapping_z.1.weight"].shape[1]
+        _, first_width, side, _ = state["decoder.input.input"].shape
+        code_width = state["decoder.convs_latent.0.0.weight"].shape[0]
+        blocks = _count(state, r"decoder\.convs\.(\d+)\.conv1\.conv\.weight")
+        widths = {side: first_width}
+        for i in range(blocks):
+            widths[side << (i + 1)] = state[f"decoder.convs.{i}.skip.0.weight"].shape[0]
+        size = side << blocks
+        multiplier = widths[size] * size // 16384 if size > 32 else claimed.channel_multiplier
+        batch_norm = any(key.endswith("norm.running_mean") for key in state)
+        other_norm = claimed.normalize_mode if claimed.normalize_mode != "BatchNorm2d" else "LayerNorm"
+        config = dataclasses.replace(
+            claimed,
+            size=size,
+            latent_channel_size=latent_channels,
+            latent_spatial_size=side,
+            channel_multiplier=multiplier or claimed.channel_multiplier,
+            normalize_mode="BatchNorm2d" if batch_norm else other_norm,
+            mapping_layer_num=_count(state, r"mapping_z\.(\d+)\.weight"),
+            channel_table=(),
+        )
+        table = {r: width for r, width in widths.items() if width != config.channels(r)}
+        config = dataclasses.replace(config, channel_table=table)
+        if code_width != config.stylecode_channels(side):
+            config = dataclasses.replace(config, small_generator=not config.small_generator)
+        return config
+    except (KeyError, IndexError, ValueError, TypeError):
+        return None
+
+
+def _count(state: State, pattern: str) -> int:
+    return sum(re.fullmatch(pattern, key) is not None for key in state)
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """No NaN, no infinity: one pass, without the intermediate that `isfinite` makes."""
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return True
+    low, high = torch.aminmax(tensor)
+    return math.isfinite(low) and math.isfinite(high)

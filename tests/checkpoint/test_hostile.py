@@ -1,0 +1,328 @@
+"""Damaged and hostile files: one CheckpointError of one line, nothing run, nothing huge allocated."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import random
+import struct
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylemap.checkpoint import CheckpointError, load, save_published, save_safetensors
+from tests.helpers import small
+
+Content = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    path = tmp_path_factory.mktemp("content") / "a.pt"
+    save_published(small.model(), path)
+    values: Content = torch.load(path, weights_only=False)
+    return values
+
+
+def refused(path: Path) -> str:
+    """The error of loading: one line that begins with the path, and no allocation worth mentioning."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError) as caught:
+            load(path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    assert len(message) < len(str(path)) + 400
+    return message.removeprefix(f"{path}: ")
+
+
+def saved(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def with_tensor(content: Content, part: str, key: str, tensor: Tensor) -> Content:
+    return {**content, part: {**content[part], key: tensor}}
+
+
+class Runs:
+    """Pickles to a call of any function."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize(
+    ("function", "named"), [(os.system, "posix.system"), (bytearray, "__builtin__.bytearray"), (eval, "eval")]
+)
+def test_code_is_not_run(
+    tmp_path: Path, content: Content, zipped: bool, function: Callable[..., Any], named: str
+) -> None:
+    argument = 10**10 if function is bytearray else f"touch {tmp_path / 'run'}"
+    hostile = {**content, "e_optim": {"state": argparse.Namespace(x=1), "y": Runs(function, argument)}}
+    path = tmp_path / "a.pt"
+    torch.save(hostile, path, _use_new_zipfile_serialization=zipped)
+    assert named in refused(path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_plain_pickle_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    path.write_bytes(pickle.dumps(Runs(os.system, f"touch {tmp_path / 'run'}")))
+    assert refused(path) == "neither a PyTorch nor a safetensors file"
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_classes_in_train_args(tmp_path: Path, content: Content) -> None:
+    arguments = argparse.Namespace(**vars(content["train_args"]), out=Path("x"))
+    assert "pathlib.PosixPath" in refused(saved(tmp_path / "a.pt", {**content, "train_args": arguments}))
+
+
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+@pytest.mark.parametrize("share", [0.0005, 0.1, 0.5, 0.9, 0.9999])
+def test_truncated(tmp_path: Path, kind: str, share: float) -> None:
+    path = tmp_path / f"a.{kind}"
+    (save_published if kind == "pt" else save_safetensors)(small.model(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert "damaged or truncated" in refused(path)
+
+
+def test_flipped_bytes(tmp_path: Path, content: Content) -> None:
+    """Random damage, mostly to headers and pickles: refused, or harmless where it hits a weight."""
+    save_published(small.model(), tmp_path / "a.pt")
+    save_safetensors(small.model(), tmp_path / "b.safetensors")
+    torch.save(content, tmp_path / "c.pt", _use_new_zipfile_serialization=False)
+    rng = random.Random(0)
+    errors = 0
+    for name in ("a.pt", "b.safetensors", "c.pt"):
+        whole = (tmp_path / name).read_bytes()
+        for _ in range(40):
+            data = bytearray(whole)
+            for _ in range(rng.choice((1, 1, 4))):
+                data[rng.randrange(8000)] = rng.randrange(256)
+            (tmp_path / f"damaged-{name}").write_bytes(data)
+            try:
+                load(tmp_path / f"damaged-{name}")
+            except CheckpointError as error:
+                assert "\n" not in str(error)
+                assert "weights_only" not in str(error)
+                errors += 1
+    assert errors > 60
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
+def test_truncated_legacy(tmp_path: Path, content: Content, share: float) -> None:
+    path = tmp_path / "a.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert "damaged or truncated" in refused(path)
+
+
+def test_not_checkpoints(tmp_path: Path) -> None:
+    assert refused(tmp_path) == "a folder, not a checkpoint file"
+    assert refused(tmp_path / "none.pt") == "no such file"
+    files = {
+        "empty.pt": b"",
+        "empty.safetensors": b"",
+        "text.pt": b"a text\n" * 99,
+        "html.pt": b"<html></html>",
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    assert refused(tmp_path / "empty.pt") == "the file is empty"
+    assert refused(tmp_path / "empty.safetensors") == "the file is empty"
+    assert refused(tmp_path / "text.pt") == "neither a PyTorch nor a safetensors file"
+    assert refused(tmp_path / "html.pt") == "neither a PyTorch nor a safetensors file"
+    (tmp_path / "text.safetensors").write_bytes(b"a text\n" * 99)
+    assert "damaged or truncated" in refused(tmp_path / "text.safetensors")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "fifo.pt")
+        assert refused(tmp_path / "fifo.pt") == "not a regular file"
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    path.symlink_to(path)
+    assert refused(path)
+
+
+def test_other_archives(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    assert refused(path) == "a zip archive, but not one that torch.save wrote"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", b"\0" * 10**7)
+    assert refused(path) == "a compressed zip, which torch.save does not write"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1, 2], "holds no checkpoint but an object of type list"),
+        ({"state_dict": {}}, "no g_ema, the averaged weights that editing uses; it holds state_dict"),
+        ({"g_ema": [1], "e_ema": {}}, "g_ema is a list, not a state dict"),
+        ({"g_ema": {"a": 1}, "e_ema": {}}, "g_ema: a is a int, not a tensor"),
+        ({"g_ema": {3: torch.ones(1)}, "e_ema": {}}, "g_ema: 3 is a Tensor, not a tensor"),
+        ({"train_args": {"size": 256}}, "train_args is a dict, not a Namespace"),
+        ({"train_args": argparse.Namespace(size=10**9)}, "train_args: size must be a whole number from 1"),
+        ({"train_args": argparse.Namespace(size=300)}, "train_args: size must be a power of two"),
+        ({"train_args": argparse.Namespace(size="x" * 10**6)}, "train_args: size must be a whole number"),
+        ({"train_args": argparse.Namespace(mapping_layer_num=10**9)}, "train_args: mapping_layer_num must"),
+        ({"train_args": argparse.Namespace(channel_table={"8": 10**9})}, "train_args: channel_table[8]"),
+        ({"train_args": argparse.Namespace(normalize_mode=[])}, "train_args: normalize_mode must be one of"),
+    ],
+    ids=range(12),
+)
+def test_wrong_content(tmp_path: Path, value: object, message: str) -> None:
+    assert message in refused(saved(tmp_path / "a.pt", value))
+
+
+def test_wrong_keys(tmp_path: Path, content: Content) -> None:
+    part = dict(content["g_ema"])
+    del part["decoder.conv1.conv.weight"]
+    message = refused(saved(tmp_path / "a.pt", {**content, "g_ema": part}))
+    assert message == "generator: missing key decoder.conv1.conv.weight"
+    part = {**content["e_ema"], "extra\n" * 99: torch.ones(1), "more": torch.ones(1)}
+    message = refused(saved(tmp_path / "b.pt", {**content, "e_ema": part}))
+    assert message.startswith("encoder: unexpected key 'extra\\nextra")
+    assert message.endswith("and 1 more")
+
+
+@pytest.mark.parametrize("shape", [(6, 16, 3), (6, 16, 3, 5), (10**6, 10**6, 3, 3), ()])
+def test_wrong_shapes(tmp_path: Path, content: Content, shape: tuple[int, ...]) -> None:
+    """The huge one repeats one stored number: a file of any size can claim it."""
+    hostile = with_tensor(content, "e_ema", "final_conv.0.weight", torch.zeros(()).expand(shape))
+    text = "×".join(map(str, shape)) or "scalar"
+    expected = f"encoder: final_conv.0.weight has shape {text}, expected 6×16×3×3"
+    assert refused(saved(tmp_path / "a.pt", hostile)) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.complex64, torch.bool])
+def test_wrong_dtypes(tmp_path: Path, content: Content, dtype: torch.dtype) -> None:
+    hostile = with_tensor(content, "e_ema", "final_conv.1.bias", torch.zeros(6, dtype=dtype))
+    message = refused(saved(tmp_path / "a.pt", hostile))
+    assert "final_conv.1.bias" in message or "torch.ComplexFloatStorage" in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+def test_values_that_are_not_finite(tmp_path: Path, kind: str, value: float) -> None:
+    model = small.model()
+    model.encoder.state_dict()["convs.0.conv1.0.weight"][3, 1, 0, 2] = value
+    path = tmp_path / f"a.{kind}"
+    (save_published if kind == "pt" else save_safetensors)(model, path)
+    assert refused(path) == "encoder: convs.0.conv1.0.weight has values that are NaN or infinite"
+
+
+def test_values_too_large_for_half_precision(tmp_path: Path) -> None:
+    model = small.model()
+    model.encoder.state_dict()["final_conv.1.bias"][0] = 1e6
+    save_published(model, tmp_path / "a.pt")
+    with pytest.raises(
+        CheckpointError, match=r"encoder: final_conv\.1\.bias has values too large for float16"
+    ):
+        load(tmp_path / "a.pt", dtype=torch.float16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"size": 32}, "they say size = 32, the weights have size = 16"),
+        ({"latent_spatial_size": 8}, "they say latent_spatial_size = 8, the weights have"),
+        ({"normalize_mode": "BatchNorm2d"}, "they say normalize_mode = BatchNorm2d, the weights have"),
+        (
+            {"small_generator": True},
+            "they say small_generator = True, the weights have small_generator = False",
+        ),
+        ({"mapping_layer_num": 5}, "they say mapping_layer_num = 5, the weights have mapping_layer_num = 2"),
+        (
+            {"latent_channel_size": 8},
+            "they say latent_channel_size = 8, the weights have latent_channel_size = 6",
+        ),
+    ],
+)
+def test_arguments_that_contradict_the_weights(
+    tmp_path: Path, content: Content, changes: dict[str, Any], said: str
+) -> None:
+    arguments = argparse.Namespace(**{**vars(content["train_args"]), **changes})
+    message = refused(saved(tmp_path / "a.pt", {**content, "train_args": arguments}))
+    assert message.startswith(f"its training arguments contradict its weights: {said}")
+
+
+def test_missing_argument_that_the_weights_contradict(tmp_path: Path, content: Content) -> None:
+    arguments = argparse.Namespace(**vars(content["train_args"]))
+    del arguments.size
+    message = refused(saved(tmp_path / "a.pt", {**content, "train_args": arguments}))
+    assert "they say size = 256 (the default), the weights have size = 16" in message
+
+
+def safetensors_header(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Rewrite the header of a good file."""
+    save_safetensors(small.model(), path)
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    change(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+    return path
+
+
+@pytest.mark.parametrize("claim", [10 * 2**30, 2**64 - 1, 2**63, 0])
+def test_header_length_claims(tmp_path: Path, claim: int) -> None:
+    path = tmp_path / "a.safetensors"
+    save_safetensors(small.model(), path)
+    path.write_bytes(struct.pack("<Q", claim) + path.read_bytes()[8:])
+    assert "damaged or truncated" in refused(path)
+
+
+def test_header_contents(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    name = "encoder.final_conv.1.bias"
+    huge = {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 4 * 10**18]}
+    assert "damaged" in refused(safetensors_header(path, lambda h: h[name].update(huge)))
+    assert "damaged" in refused(safetensors_header(path, lambda h: h[name].update(shape=[7])))
+    assert "damaged" in refused(safetensors_header(path, lambda h: h.pop(name)))
+    assert "no stylemap_config" in refused(safetensors_header(path, lambda h: h.pop("__metadata__")))
+    moved = refused(safetensors_header(path, lambda h: h.update({"other.x": h.pop(name)})))
+    assert moved == "unexpected key other.x"
+    renamed = refused(safetensors_header(path, lambda h: h.update({"encoder.x": h.pop(name)})))
+    assert renamed == "encoder: missing key final_conv.1.bias"
+    reshaped = refused(safetensors_header(path, lambda h: h[name].update(shape=[2, 3])))
+    assert reshaped == "encoder: final_conv.1.bias has shape 2×3, expected 6"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Expecting property name"),
+        ("[" * 10**5, "stylemap_config"),
+        ("7", "a configuration is a JSON object, got 7"),
+        ('{"size": 1e9}', "size must be a whole number from 1 to 16384, got 1000000000.0"),
+        ('{"sides": 2}', "unknown configuration entries: sides"),
+        ('{"lr_mul": NaN}', "lr_mul must be a positive number"),
+    ],
+)
+def test_metadata(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.safetensors"
+    safetensors_header(path, lambda h: h["__metadata__"].update(stylemap_config=text))
+    assert message in refused(path)
