@@ -1,0 +1,65 @@
+// Chooses the instruction set of the convolution kernels.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/conv2d/kernels.h"
+
+namespace stylemap {
+namespace {
+
+struct Candidate {
+  const ConvKernels* kernels;
+  bool supported;
+};
+
+// Every set compiled in, best first.
+const Candidate* candidates(int& count) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  static const bool avx512 =
+      avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  static const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  static const Candidate list[] = {
+      {&kConvAvx512Bf16, bf16}, {&kConvAvx512, avx512}, {&kConvAvx2, avx2}, {&kConvGeneric, true}};
+#else
+  static const Candidate list[] = {{&kConvGeneric, true}};
+#endif
+  count = static_cast<int>(sizeof list / sizeof list[0]);
+  return list;
+}
+
+const ConvKernels* find(const char* name) {
+  int count = 0;
+  const Candidate* list = candidates(count);
+  const bool any = std::strcmp(name, "auto") == 0;
+  for (int i = 0; i < count; ++i)
+    if (list[i].supported && (any || std::strcmp(name, list[i].kernels->name) == 0))
+      return list[i].kernels;
+  return nullptr;
+}
+
+const ConvKernels* initial() {
+  const char* wanted = std::getenv("STYLEMAP_ISA");
+  const ConvKernels* found = wanted ? find(wanted) : nullptr;
+  return found ? found : find("auto");
+}
+
+std::atomic<const ConvKernels*>& chosen() {
+  static std::atomic<const ConvKernels*> kernels{initial()};
+  return kernels;
+}
+
+}  // namespace
+
+const ConvKernels& conv_kernels() { return *chosen().load(std::memory_order_relaxed); }
+
+bool select_isa(const char* name) {
+  const ConvKernels* found = find(name);
+  if (found) chosen().store(found, std::memory_order_relaxed);
+  return found != nullptr;
+}
+
+}  // namespace stylemap

@@ -1,0 +1,18 @@
+// All loops of one instruction set. Included inside its anonymous namespace, after its vectors.
+#include "kernels/conv2d/gemm_impl.h"
+#include "kernels/conv2d/pointwise_impl.h"
+#include "kernels/conv2d/winograd_impl.h"
+#include "kernels/conv2d/winograd_output_impl.h"
+
+constexpr ConvKernels make_kernels(const char* name) {
+  return {
+      name,
+      {gemm<false>, gemm<true>},
+      {{transform_input<2, false>, transform_input<2, true>},
+       {transform_input<4, false>, transform_input<4, true>},
+       {transform_input<6, false>, transform_input<6, true>}},
+      {transform_output<2>, transform_output<4>, transform_output<6>},
+      pointwise,
+      to_rgb,
+  };
+}

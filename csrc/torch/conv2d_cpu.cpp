@@ -1,0 +1,218 @@
+// conv2d: the convolutions of the CPU inference plan (kernels/conv2d/conv2d.h) on NHWC tensors.
+#include <torch/csrc/stable/library.h>
+
+#include <optional>
+#include <string>
+
+#include "kernels/conv2d/conv2d.h"
+#include "torch/conv2d.h"
+
+namespace {
+
+using namespace stylemap::conv2d_binding;
+using stylemap::Conv2dParams;
+using stylemap::ConvMode;
+using Optional = std::optional<Tensor>;
+
+int tile_of(const Tensor& packed) {
+  const int64_t planes = packed.size(1);
+  return planes == 16 ? 2 : planes == 36 ? 4 : 6;
+}
+
+Tensor conv2d_pack(Tensor weight, int64_t tile, bool bf16) {
+  check(weight, "weight", ScalarType::Double, 4);
+  STD_TORCH_CHECK(tile == 2 || tile == 4 || tile == 6, "conv2d_pack: tile must be 2, 4 or 6, not ",
+                  tile);
+  STD_TORCH_CHECK(weight.size(0) % stylemap::kBlock == 0 &&
+                      weight.size(1) % stylemap::kChannels == 0 && weight.size(2) == 3 &&
+                      weight.size(3) == 3,
+                  "conv2d_pack: weight must be 32 a x 16 b x 3 x 3");
+  const int64_t pair = bf16 ? 2 : 1;
+  Tensor packed =
+      torch::stable::new_empty(weight,
+                               {weight.size(0) / stylemap::kBlock, (tile + 2) * (tile + 2),
+                                weight.size(1) / pair, stylemap::kBlock * pair},
+                               bf16 ? ScalarType::BFloat16 : ScalarType::Float);
+  stylemap::conv2d_pack({weight.const_data_ptr<double>(), weight.size(0), weight.size(1),
+                         static_cast<int>(tile), bf16, packed.mutable_data_ptr()});
+  return packed;
+}
+
+int64_t conv2d_workspace(Tensor packed, int64_t mode, int64_t batch, int64_t height, int64_t width,
+                         int64_t tiles) {
+  Conv2dParams p{};
+  p.mode = static_cast<ConvMode>(mode);
+  p.tile = tile_of(packed);
+  p.bf16 = packed.scalar_type() == ScalarType::BFloat16;
+  p.batch = batch;
+  p.height = height;
+  p.width = width;
+  p.channels = packed.size(2) * (p.bf16 ? 2 : 1) / (p.mode == ConvMode::kDown ? 4 : 1);
+  p.out_channels = packed.size(0) * stylemap::kBlock / (p.mode == ConvMode::kUp ? 4 : 1);
+  p.blocking = {true, static_cast<int>(tiles)};
+  return stylemap::conv2d_workspace(p);
+}
+
+// What the sizes of x, packed and out have to do with each other; fills the sizes of p.
+void set_sizes(Conv2dParams& p, const Tensor& x, const Tensor& packed, const Tensor& out,
+               bool modulates) {
+  check(x, "x", ScalarType::Float, 4);
+  check(out, "out", ScalarType::Float, 4);
+  STD_TORCH_CHECK(packed.is_cpu() && packed.is_contiguous() && packed.dim() == 4,
+                  "conv2d: packed must come from conv2d_pack");
+  p.tile = tile_of(packed);
+  p.bf16 = packed.scalar_type() == ScalarType::BFloat16;
+  p.batch = out.size(0);
+  p.channels = x.size(3);
+  p.out_channels = out.size(3);
+  const bool down = p.mode == ConvMode::kDown, up = p.mode == ConvMode::kUp;
+  p.height = down ? out.size(1) : x.size(1);
+  p.width = down ? out.size(2) : x.size(2);
+  STD_TORCH_CHECK(
+      p.batch >= 1 && p.height >= 1 && p.width >= 1 && p.channels >= 1 && p.out_channels >= 1,
+      "conv2d: empty tensors");
+  check_shape(x, "x", false, p.batch, p.height * (down ? 2 : 1), p.width * (down ? 2 : 1),
+              p.channels);
+  check_shape(out, "out", true, p.batch, p.height * (up ? 2 : 1), p.width * (up ? 2 : 1),
+              p.out_channels);
+  const int64_t inputs = packed.size(2) * (p.bf16 ? 2 : 1);
+  const int64_t wanted = round_up(p.channels, stylemap::kChannels) * (down ? 4 : 1);
+  STD_TORCH_CHECK(inputs == wanted, "conv2d: packed has ", inputs, " input channels, x needs ",
+                  wanted);
+  const int64_t per_block = modulates ? stylemap::kChannels : stylemap::kBlock;
+  const int64_t blocks = round_up(p.out_channels, per_block) / per_block * (up ? 4 : 1);
+  STD_TORCH_CHECK(packed.size(0) == blocks, "conv2d: packed has ", packed.size(0),
+                  " blocks, out needs ", blocks);
+  p.x = x.const_data_ptr<float>();
+  p.x_batch = batch_stride(x);
+  p.weights = packed.const_data_ptr();
+  p.out = out.mutable_data_ptr<float>();
+}
+
+void set_moments(Conv2dParams& p, const Optional& mean, const Optional& rstd, int64_t channels) {
+  STD_TORCH_CHECK(mean && rstd, "conv2d: a modulation needs mean and rstd");
+  check_moments(*mean, *rstd, p.batch, channels);
+  p.mean = mean->const_data_ptr<float>();
+  p.rstd = rstd->const_data_ptr<float>();
+  p.moments_batch = batch_stride(*mean);
+}
+
+void set_skip(Conv2dParams& p, const Tensor& skip) {
+  STD_TORCH_CHECK(p.mode != ConvMode::kUp && p.epilogue == stylemap::Epilogue::kActivate,
+                  "conv2d: a skip goes with an activation at the resolution of the convolution");
+  const bool same = skip.dim() == 4 && skip.size(1) == p.height && skip.size(2) == p.width;
+  STD_TORCH_CHECK(same || (p.height % 2 == 0 && p.width % 2 == 0),
+                  "conv2d: an upsampled skip needs even sizes");
+  const int64_t by = same ? 1 : 2;
+  check_shape(skip, "skip", true, p.batch, p.height / by, p.width / by, p.out_channels);
+  p.residual = same ? stylemap::Residual::kSame : stylemap::Residual::kUpsampled;
+  p.skip = skip.const_data_ptr<float>();
+}
+
+void conv2d(Tensor x, Tensor packed, Tensor bias, double slope, int64_t mode, Optional modulation,
+            Optional features, Optional mean, Optional rstd, Optional skip, Tensor out,
+            Optional partials, Optional workspace, int64_t tiles) {
+  STD_TORCH_CHECK(mode >= 0 && mode <= 2, "conv2d: mode must be 0 (plain), 1 (up) or 2 (down)");
+  Conv2dParams p{};
+  p.mode = static_cast<ConvMode>(mode);
+  p.epilogue = features ? stylemap::Epilogue::kModulate : stylemap::Epilogue::kActivate;
+  set_sizes(p, x, packed, out, features.has_value());
+  check(bias, "bias", ScalarType::Float, 1);
+  STD_TORCH_CHECK(
+      bias.size(0) == packed.size(0) * stylemap::kBlock / (p.mode == ConvMode::kUp ? 4 : 1),
+      "conv2d: bias must have one value per packed output channel of a phase");
+  p.bias = bias.const_data_ptr<float>();
+  p.slope = static_cast<float>(slope);
+  STD_TORCH_CHECK(!(modulation && features), "conv2d: modulate the input or the output, not both");
+  if (modulation) {
+    STD_TORCH_CHECK(p.mode != ConvMode::kDown, "conv2d: mode down takes no modulation");
+    check_shape(*modulation, "modulation", false, p.batch, p.height, p.width,
+                2 * round_up(p.channels, stylemap::kChannels));
+    p.modulation = modulation->const_data_ptr<float>();
+    p.modulation_batch = batch_stride(*modulation);
+    set_moments(p, mean, rstd, p.channels);
+  }
+  if (features) {
+    STD_TORCH_CHECK(p.mode == ConvMode::kPlain, "conv2d: features go with mode plain");
+    check_shape(*features, "features", false, p.batch, p.height, p.width, p.out_channels);
+    p.features = features->const_data_ptr<float>();
+    p.features_batch = batch_stride(*features);
+    set_moments(p, mean, rstd, p.out_channels);
+  }
+  if (skip) set_skip(p, *skip);
+  if (partials) {
+    check(*partials, "partials", ScalarType::Float, 3);
+    STD_TORCH_CHECK(
+        partials->size(0) == p.batch &&
+            partials->size(1) == stylemap::conv2d_partials(p.mode, p.tile, p.height, p.width) &&
+            partials->size(2) == 2 * p.out_channels + 1,
+        "conv2d: partials must be batch x conv2d_partials() x 2 * channels + 1");
+    p.partials = partials->mutable_data_ptr<float>();
+  }
+  STD_TORCH_CHECK(tiles >= 1, "conv2d: tiles must be positive");
+  p.blocking = {workspace.has_value(), static_cast<int>(tiles)};
+  if (workspace) {
+    check(*workspace, "workspace", ScalarType::Byte, 1);
+    STD_TORCH_CHECK(workspace->numel() >= stylemap::conv2d_workspace(p),
+                    "conv2d: workspace is too small");
+    p.workspace = workspace->mutable_data_ptr();
+  }
+  stylemap::conv2d(p);
+}
+
+int64_t conv2d_partials(int64_t mode, int64_t tile, int64_t height, int64_t width) {
+  return stylemap::conv2d_partials(static_cast<ConvMode>(mode), static_cast<int>(tile), height,
+                                   width);
+}
+
+void conv2d_moments(Tensor partials, int64_t groups, double eps, Tensor mean, Tensor rstd) {
+  check(partials, "partials", ScalarType::Float, 3);
+  const int64_t channels = (partials.size(2) - 1) / 2;
+  for (const Tensor* moments : {&mean, &rstd}) {
+    check(*moments, "mean and rstd", ScalarType::Float, 2);
+    STD_TORCH_CHECK(moments->size(0) == partials.size(0) && moments->size(1) == channels,
+                    "conv2d_moments: mean and rstd must be batch x channels");
+  }
+  STD_TORCH_CHECK(groups >= 1 && channels % groups == 0, "conv2d_moments: ", channels,
+                  " channels do not divide into ", groups, " groups");
+  stylemap::conv2d_moments({partials.const_data_ptr<float>(), partials.size(0), partials.size(1),
+                            channels, groups, eps, mean.mutable_data_ptr<float>(),
+                            rstd.mutable_data_ptr<float>()});
+}
+
+bool conv2d_select_isa(std::string name) { return stylemap::select_isa(name.c_str()); }
+
+std::string conv2d_isa() { return stylemap::conv_kernels().name; }
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
+  m.def("conv2d_pack(Tensor weight, int tile, bool bf16) -> Tensor");
+  m.def(
+      "conv2d_workspace(Tensor packed, int mode, int batch, int height, int width, int tiles) -> "
+      "int");
+  m.def("conv2d_partials(int mode, int tile, int height, int width) -> int");
+  m.def(
+      "conv2d(Tensor x, Tensor packed, Tensor bias, float slope, int mode, Tensor? modulation, "
+      "Tensor? features, Tensor? mean, Tensor? rstd, Tensor? skip, Tensor(a!) out, Tensor(b!)? "
+      "partials, "
+      "Tensor(c!)? workspace, int tiles) -> ()");
+  m.def(
+      "conv2d_moments(Tensor partials, int groups, float eps, Tensor(a!) mean, Tensor(b!) rstd) -> "
+      "()");
+  m.def("conv2d_select_isa(str name) -> bool");
+  m.def("conv2d_isa() -> str");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(stylemap, CPU, m) {
+  m.impl("conv2d_pack", TORCH_BOX(&conv2d_pack));
+  m.impl("conv2d_workspace", TORCH_BOX(&conv2d_workspace));
+  m.impl("conv2d", TORCH_BOX(&conv2d));
+  m.impl("conv2d_moments", TORCH_BOX(&conv2d_moments));
+}
+
+STABLE_TORCH_LIBRARY_IMPL(stylemap, CompositeExplicitAutograd, m) {
+  m.impl("conv2d_partials", TORCH_BOX(&conv2d_partials));
+  m.impl("conv2d_select_isa", TORCH_BOX(&conv2d_select_isa));
+  m.impl("conv2d_isa", TORCH_BOX(&conv2d_isa));
+}

@@ -1,0 +1,1 @@
+"""The real-time engine: what makes encoding, decoding and editing fast."""

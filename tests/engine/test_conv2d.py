@@ -1,0 +1,283 @@
+"""The CPU plan's 3 x 3 convolutions against float64 PyTorch: every mode, epilogue, tile, instruction set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylemap.engine import weights
+from stylemap.ops import _native, reference
+
+pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
+
+PLAIN, UP, DOWN = 0, 1, 2
+FLOAT, BF16 = False, True
+# Relative L2 error on white noise. The transforms of larger tiles amplify rounding.
+TOLERANCE = {(2, FLOAT): 4e-7, (4, FLOAT): 1e-6, (6, FLOAT): 4e-6, (2, BF16): 6e-3, (4, BF16): 1.5e-2}
+ISAS = ("generic", "avx2", "avx512", "avx512_bf16")
+BLUR = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)] * 2) / 64
+ops = torch.ops.stylemap
+
+
+@pytest.fixture(autouse=True)
+def _restore_isa() -> Iterator[None]:
+    yield
+    ops.conv2d_select_isa("auto")
+
+
+def nhwc(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1).float().contiguous()
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    return ((actual.double() - expected).norm() / expected.norm()).item()
+
+
+@dataclass
+class Case:
+    """Random inputs of one convolution, its float64 result and the arguments of the operator."""
+
+    batch: int = 1
+    height: int = 12
+    width: int = 12
+    inputs: int = 16
+    outputs: int = 32
+    mode: int = PLAIN
+    tile: int = 4
+    bf16: bool = False
+    modulation: bool = False
+    features: bool = False
+    skip: str | None = None
+    slope: float = 0.2
+    expected: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(0)
+        shape = (self.batch, self.inputs, self.height, self.width)
+        self.x = self.random(*shape)
+        self.weight = self.random(self.outputs, self.inputs, 3, 3) / math.sqrt(9 * self.inputs)
+        self.bias = self.random(self.outputs)
+        self.optional: dict[str, Tensor] = {}
+        convolved = self.convolve(self.modulated_input() if self.modulation else self.x)
+        self.packed_weight, self.packed_bias = self.fold()
+        if self.features:
+            self.expected = self.modulate_features(convolved)
+        else:
+            self.expected = F.leaky_relu(convolved + self.bias.view(1, -1, 1, 1), self.slope)
+        if self.skip:
+            self.expected = self.expected + self.make_skip(self.expected.shape)
+
+    def random(self, *shape: int) -> Tensor:
+        """Values that float32 holds exactly, in float64."""
+        return torch.randn(*shape, generator=self.generator).double()
+
+    def convolve(self, x: Tensor) -> Tensor:
+        if self.mode == UP:
+            up = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
+            return reference.upfirdn2d(up, 4 * BLUR, padding=(1, 1, 1, 1))
+        if self.mode == DOWN:
+            return F.conv2d(reference.upfirdn2d(x, BLUR, padding=(2, 2, 2, 2)), self.weight, stride=2)
+        return F.conv2d(x, self.weight, padding=1)
+
+    def fold(self) -> tuple[Tensor, Tensor]:
+        bias = weights.plain_bias(self.bias)
+        if self.mode == UP:
+            return weights.up_weight(self.weight, 4 * BLUR), bias
+        if self.mode == DOWN:
+            return weights.down_weight(self.weight, BLUR), bias
+        return weights.plain_weight(self.weight), bias
+
+    def make_moments(self, channels: int) -> tuple[Tensor, Tensor]:
+        mean, rstd = self.random(self.batch, channels), self.random(self.batch, channels).abs() + 0.5
+        rstd = rstd.float().double()
+        self.optional |= {"mean": mean.float(), "rstd": rstd.float()}
+        return mean[:, :, None, None], rstd[:, :, None, None]
+
+    def modulated_input(self) -> Tensor:
+        gamma, beta = self.random(*self.x.shape), self.random(*self.x.shape)
+        mean, rstd = self.make_moments(self.inputs)
+        missing = weights.round_up(self.inputs, 16) - self.inputs
+        runs = [F.pad(nhwc(m), (0, missing)).unflatten(3, (-1, 16)) for m in (gamma, beta)]
+        self.optional["modulation"] = torch.stack(runs, 4).flatten(3).contiguous()
+        return (self.x - mean) * rstd * gamma + beta
+
+    def modulate_features(self, gamma: Tensor) -> Tensor:
+        beta_weight = self.random(*self.weight.shape) / math.sqrt(9 * self.inputs)
+        beta_bias, features = self.random(self.outputs), self.random(*gamma.shape)
+        mean, rstd = self.make_moments(self.outputs)
+        self.optional["features"] = nhwc(features)
+        self.packed_weight = weights.modulation_weight(self.weight, beta_weight)
+        self.packed_bias = weights.modulation_bias(self.bias, beta_bias)
+        gamma = gamma + self.bias.view(1, -1, 1, 1)
+        return (features - mean) * rstd * gamma + F.conv2d(self.x, beta_weight, beta_bias, padding=1)
+
+    def make_skip(self, shape: torch.Size) -> Tensor:
+        if self.skip == "same":
+            skip = self.random(*shape)
+            upsampled = skip
+        else:
+            skip = self.random(*shape[:2], shape[2] // 2, shape[3] // 2)
+            upsampled = reference.upfirdn2d(skip, 4 * BLUR, up=2, padding=(2, 1, 2, 1))
+        self.optional["skip"] = nhwc(skip)
+        return upsampled
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        by = 2 if self.mode == DOWN else 1
+        return self.height // by, self.width // by
+
+    def partials(self) -> Tensor:
+        rows = ops.conv2d_partials(self.mode, self.tile, *self.grid)
+        return torch.full((self.batch, rows, 2 * self.outputs + 1), math.nan)
+
+    def run(self, tiles: int = 8, shared: bool = False, partials: Tensor | None = None) -> Tensor:
+        packed = ops.conv2d_pack(self.packed_weight, self.tile, self.bf16)
+        n, c, h, w = self.expected.shape
+        out = torch.full((n, h, w, c), math.nan)
+        workspace = None
+        if shared:
+            size = ops.conv2d_workspace(packed, self.mode, self.batch, *self.grid, tiles)
+            workspace = torch.full((size,), 0xFF, dtype=torch.uint8)  # NaN in either type
+        names = ("modulation", "features", "mean", "rstd", "skip")
+        optional = [self.optional.get(name) for name in names]
+        x, slope = nhwc(self.x), self.slope
+        ops.conv2d(x, packed, self.packed_bias, slope, self.mode, *optional, out, partials, workspace, tiles)
+        return out.permute(0, 3, 1, 2)
+
+    def check(self, **arguments: int) -> None:
+        assert relative_error(self.run(**arguments), self.expected) < TOLERANCE[self.tile, self.bf16]
+
+
+@pytest.mark.parametrize("bf16", [FLOAT, BF16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("mode", [PLAIN, UP, DOWN])
+@pytest.mark.parametrize("isa", ISAS)
+def test_instruction_sets(isa: str, mode: int, bf16: bool) -> None:
+    if not ops.conv2d_select_isa(isa):
+        pytest.skip(f"this processor has no {isa}")
+    assert ops.conv2d_isa() == isa
+    size = {"height": 14, "width": 10, "inputs": 19, "outputs": 37}
+    for tile in (2, 4) if bf16 else (2, 4, 6):
+        Case(batch=2, mode=mode, tile=tile, bf16=bf16, **size).check()
+        if mode == PLAIN:
+            Case(batch=2, tile=tile, bf16=bf16, features=True, **size).check()
+            Case(batch=2, tile=tile, bf16=bf16, skip="up", **size).check()
+        if mode != DOWN:
+            Case(batch=2, tile=tile, bf16=bf16, mode=mode, modulation=True, **size).check()
+
+
+@pytest.mark.parametrize("tile", [2, 4, 6])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (7, 7), (8, 13), (17, 2)])
+def test_sizes(size: tuple[int, int], tile: int) -> None:
+    for mode in (PLAIN, UP):
+        Case(height=size[0], width=size[1], mode=mode, tile=tile, inputs=5, outputs=33).check()
+    Case(height=2 * size[0], width=2 * size[1], mode=DOWN, tile=tile, inputs=5, outputs=33).check()
+
+
+@pytest.mark.parametrize("channels", [(1, 1), (16, 32), (17, 31), (64, 3), (48, 96)])
+def test_channels(channels: tuple[int, int]) -> None:
+    for mode in (PLAIN, UP, DOWN):
+        Case(mode=mode, inputs=channels[0], outputs=channels[1]).check()
+    Case(inputs=channels[0], outputs=channels[1], features=True).check()
+    Case(inputs=channels[0], outputs=channels[1], modulation=True, skip="same").check()
+
+
+@pytest.mark.parametrize("tiles", [1, 4, 28, 1000])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("mode", [PLAIN, UP, DOWN])
+def test_blocking_does_not_change_a_bit(mode: int, shared: bool, tiles: int) -> None:
+    case = Case(batch=3, height=22, width=18, mode=mode, outputs=40)
+    assert torch.equal(case.run(tiles=tiles, shared=shared), case.run())
+
+
+@pytest.mark.parametrize("mode", [PLAIN, UP, DOWN])
+def test_threads_do_not_change_a_bit(mode: int) -> None:
+    case = Case(batch=2, height=20, width=36, mode=mode, outputs=40)
+    runs = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            partials = case.partials()
+            runs.append((case.run(partials=partials), partials))
+    finally:
+        torch.set_num_threads(before)
+    for out, partials in runs[1:]:
+        assert torch.equal(out, runs[0][0])
+        assert torch.equal(partials, runs[0][1])
+
+
+def test_wide_outputs_are_streamed() -> None:
+    """Beyond 12 MB the stores go around the caches: the same values, also in the last pixels."""
+    case = Case(height=256, width=384, inputs=16, outputs=32)
+    case.check(tiles=28)
+
+
+@pytest.mark.parametrize("groups", [1, 8, 40])
+@pytest.mark.parametrize("mode", [PLAIN, UP, DOWN])
+@pytest.mark.parametrize("shared", [False, True])
+def test_moments(mode: int, groups: int, shared: bool) -> None:
+    case = Case(batch=2, height=22, width=18, mode=mode, outputs=40, skip="same" if mode == DOWN else None)
+    partials = case.partials()
+    out = case.run(partials=partials, shared=shared).double()
+    mean, rstd = (torch.full((2, 40), math.nan) for _ in range(2))
+    ops.conv2d_moments(partials, groups, 1e-5, mean, rstd)
+    grouped = out.reshape(2, groups, -1)
+    expected_mean = grouped.mean(2).repeat_interleave(40 // groups, 1)
+    variance = grouped.var(2, correction=0).repeat_interleave(40 // groups, 1)
+    torch.testing.assert_close(mean.double(), expected_mean, rtol=1e-6, atol=5e-7)
+    torch.testing.assert_close(rstd.double(), (variance + 1e-5).rsqrt(), rtol=1e-6, atol=0)
+
+
+def test_moments_far_from_zero() -> None:
+    """The variance of values around 3000 with a deviation near 1: sums of squares would lose it."""
+    case = Case(height=64, width=64, slope=1.0)
+    case.packed_bias += 3000.0
+    partials = case.partials()
+    out = case.run(partials=partials).double()
+    mean, rstd = torch.empty(1, 32), torch.empty(1, 32)
+    ops.conv2d_moments(partials, 32, 1e-5, mean, rstd)
+    variance = out.var((2, 3), correction=0)
+    torch.testing.assert_close(rstd.double(), (variance + 1e-5).rsqrt(), rtol=1e-5, atol=0)
+
+
+def test_constant_input_and_moments_broadcast_over_the_batch() -> None:
+    case = Case(batch=3, features=True)
+    for name in ("features", "mean", "rstd"):
+        case.optional[name] = case.optional[name][:1].contiguous()
+    broadcast = case.run()
+    for name in ("features", "mean", "rstd"):
+        repeats = (3,) + (1,) * (case.optional[name].ndim - 1)
+        case.optional[name] = case.optional[name].repeat(repeats)
+    assert torch.equal(broadcast, case.run())
+
+
+def test_errors_name_the_argument() -> None:
+    case = Case()
+    packed = ops.conv2d_pack(case.packed_weight, 4, False)
+    out, bias, x = torch.empty(1, 12, 12, 32), case.packed_bias, nhwc(case.x)
+    none = (None,) * 5
+
+    def call(x: Tensor, out: Tensor, bias: Tensor, mode: int = PLAIN, partials: Tensor | None = None) -> None:
+        ops.conv2d(x, packed, bias, 0.2, mode, *none, out, partials, None, 8)
+
+    with pytest.raises(RuntimeError, match="out must be 1 x 12 x 12 x 32"):
+        call(x, torch.empty(1, 11, 12, 32), bias)
+    with pytest.raises(RuntimeError, match="x must be a contiguous float32"):
+        call(x.double(), out, bias)
+    with pytest.raises(RuntimeError, match="blocks"):
+        call(x, torch.empty(1, 12, 12, 64), bias)
+    with pytest.raises(RuntimeError, match="bias"):
+        call(x, out, bias[:31])
+    with pytest.raises(RuntimeError, match="mode"):
+        call(x, out, bias, mode=3)
+    with pytest.raises(RuntimeError, match="partials"):
+        call(x, out, bias, partials=torch.empty(1, 1, 65))
+    with pytest.raises(RuntimeError, match="tile must be"):
+        ops.conv2d_pack(case.packed_weight, 3, False)
+    assert not ops.conv2d_select_isa("sse17")
