@@ -16,23 +16,28 @@ using torch::stable::Tensor;
 constexpr int64_t kShapeColumns = sizeof(stylemap::RasterShape) / sizeof(int32_t);
 constexpr int64_t kValueColumns = sizeof(stylemap::RasterValues) / sizeof(float);
 
-void check(const Tensor& tensor, const char* name, ScalarType dtype, const char* dtype_name, int64_t columns) {
+void check(const Tensor& tensor, const char* name, ScalarType dtype, const char* dtype_name,
+           int64_t columns) {
   STD_TORCH_CHECK(tensor.is_cpu() && tensor.is_contiguous() && tensor.scalar_type() == dtype,
                   "raster: ", name, " must be a contiguous ", dtype_name, " tensor on the CPU");
-  STD_TORCH_CHECK(tensor.dim() == (columns ? 2 : 1) && (!columns || tensor.size(1) == columns), "raster: ", name,
-                  columns ? " must have two dimensions, the second of size " : " must have one dimension",
-                  columns ? std::to_string(columns) : std::string());
+  STD_TORCH_CHECK(
+      tensor.dim() == (columns ? 2 : 1) && (!columns || tensor.size(1) == columns),
+      "raster: ", name,
+      columns ? " must have two dimensions, the second of size " : " must have one dimension",
+      columns ? std::to_string(columns) : std::string());
 }
 
-std::tuple<Tensor, Tensor> raster(Tensor points, Tensor commands, Tensor shapes, Tensor values, Tensor image_first,
-                                  int64_t height, int64_t width) {
+std::tuple<Tensor, Tensor> raster(Tensor points, Tensor commands, Tensor shapes, Tensor values,
+                                  Tensor image_first, int64_t height, int64_t width) {
   check(points, "points", ScalarType::Float, "float32", 2);
   check(commands, "commands", ScalarType::Byte, "uint8", 0);
   check(shapes, "shapes", ScalarType::Int, "int32", kShapeColumns);
   check(values, "values", ScalarType::Float, "float32", kValueColumns);
   check(image_first, "image_first", ScalarType::Long, "int64", 0);
-  STD_TORCH_CHECK(shapes.size(0) == values.size(0), "raster: shapes and values must have as many rows");
-  STD_TORCH_CHECK(image_first.size(0) >= 1, "raster: image_first must have one entry more than there are images");
+  STD_TORCH_CHECK(shapes.size(0) == values.size(0),
+                  "raster: shapes and values must have as many rows");
+  STD_TORCH_CHECK(image_first.size(0) >= 1,
+                  "raster: image_first must have one entry more than there are images");
   STD_TORCH_CHECK(height >= 1 && width >= 1 && height <= 16384 && width <= 16384,
                   "raster: height and width must be between 1 and 16384");
   const int64_t images = image_first.size(0) - 1;
@@ -65,10 +70,9 @@ std::tuple<Tensor, Tensor> raster(Tensor points, Tensor commands, Tensor shapes,
 
 STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
   m.def(
-      "raster(Tensor points, Tensor commands, Tensor shapes, Tensor values, Tensor image_first, int height, int width)"
+      "raster(Tensor points, Tensor commands, Tensor shapes, Tensor values, Tensor image_first, "
+      "int height, int width)"
       " -> (Tensor pixels, Tensor parts)");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(stylemap, CPU, m) {
-  m.impl("raster", TORCH_BOX(&raster));
-}
+STABLE_TORCH_LIBRARY_IMPL(stylemap, CPU, m) { m.impl("raster", TORCH_BOX(&raster)); }

@@ -14,11 +14,13 @@ struct Box {
   int left, top, right, bottom;
 };
 
-// One image's worth of coverage. For fills it collects, per pixel, the change of signed area from its left neighbour
-// (so that a running sum along the row gives the area); for strokes the coverage itself.
+// One image's worth of coverage. For fills it collects, per pixel, the change of signed area from
+// its left neighbour (so that a running sum along the row gives the area); for strokes the coverage
+// itself.
 class Coverage {
  public:
-  Coverage(int width, int height) : width_(width), height_(height), values_(static_cast<size_t>(height) * (width + 2)) {
+  Coverage(int width, int height)
+      : width_(width), height_(height), values_(static_cast<size_t>(height) * (width + 2)) {
     reset();
   }
 
@@ -38,7 +40,8 @@ class Coverage {
     // Cut at the left and right borders, so that every piece lies in one of the three bands.
     float cuts[4] = {p.y, q.y, q.y, q.y};
     int count = 1;
-    for (float border : {slope > 0 ? 0.f : static_cast<float>(width_), slope > 0 ? static_cast<float>(width_) : 0.f}) {
+    for (float border : {slope > 0 ? 0.f : static_cast<float>(width_),
+                         slope > 0 ? static_cast<float>(width_) : 0.f}) {
       const bool crosses = (p.x < border) != (q.x < border);
       if (!crosses || slope == 0) continue;
       const float y = std::clamp(p.y + (border - p.x) / slope, cuts[count - 1], q.y);
@@ -47,7 +50,8 @@ class Coverage {
     cuts[count] = q.y;
     for (int i = 0; i < count; ++i) {
       const float y0 = cuts[i], y1 = cuts[i + 1];
-      if (y1 - y0 >= kLeast) add_piece(sign, {p.x + (y0 - p.y) * slope, y0}, {p.x + (y1 - p.y) * slope, y1});
+      if (y1 - y0 >= kLeast)
+        add_piece(sign, {p.x + (y0 - p.y) * slope, y0}, {p.x + (y1 - p.y) * slope, y1});
     }
   }
 
@@ -92,7 +96,8 @@ class Coverage {
   void clear(int y, int left, int right) { std::fill(row(y) + left, row(y) + right + 2, 0.f); }
 
  private:
-  static constexpr float kLeast = 1e-6f;  // vertical extent below which a piece adds nothing, and slopes overflow
+  static constexpr float kLeast =
+      1e-6f;  // vertical extent below which a piece adds nothing, and slopes overflow
 
   static float unit(float value) { return std::min(std::max(value, 0.f), 1.f); }
 
@@ -107,24 +112,29 @@ class Coverage {
 
   // A piece within the image's rows and within one of its three bands of columns.
   void add_piece(float sign, Point p, Point q) {
-    const int top = static_cast<int>(p.y), bottom = std::min(static_cast<int>(std::ceil(q.y)), height_);
+    const int top = static_cast<int>(p.y),
+              bottom = std::min(static_cast<int>(std::ceil(q.y)), height_);
     const float middle = 0.5f * (p.x + q.x);
-    if (middle >= width_) return touch(width_, top, width_, bottom);  // what is covered goes on to the border
+    if (middle >= width_)
+      return touch(width_, top, width_, bottom);  // what is covered goes on to the border
     if (middle <= 0) p.x = q.x = 0;
     p.x = std::clamp(p.x, 0.f, static_cast<float>(width_));
     q.x = std::clamp(q.x, 0.f, static_cast<float>(width_));
     const float slope = (q.x - p.x) / (q.y - p.y);
     for (int y = top; y < bottom; ++y) {
-      const float y0 = std::max(p.y, static_cast<float>(y)), y1 = std::min(q.y, static_cast<float>(y + 1));
+      const float y0 = std::max(p.y, static_cast<float>(y)),
+                  y1 = std::min(q.y, static_cast<float>(y + 1));
       if (y1 <= y0) continue;
       const float xa = p.x + (y0 - p.y) * slope, xb = p.x + (y1 - p.y) * slope;
       add_span(row(y), sign * (y1 - y0), std::min(xa, xb), std::max(xa, xb));
     }
-    touch(static_cast<int>(std::min(p.x, q.x)), top, std::min(static_cast<int>(std::max(p.x, q.x)) + 2, width_), bottom);
+    touch(static_cast<int>(std::min(p.x, q.x)), top,
+          std::min(static_cast<int>(std::max(p.x, q.x)) + 2, width_), bottom);
   }
 
-  // An edge inside one row: `height` is its signed vertical extent, x0 <= x1 its horizontal one. What lies to the
-  // right of the edge is covered; the pixels it crosses get the exact area of a trapezium.
+  // An edge inside one row: `height` is its signed vertical extent, x0 <= x1 its horizontal one.
+  // What lies to the right of the edge is covered; the pixels it crosses get the exact area of a
+  // trapezium.
   void add_span(float* out, float height, float x0, float x1) {
     x0 = std::clamp(x0, 0.f, static_cast<float>(width_));
     x1 = std::clamp(x1, x0, static_cast<float>(width_));
@@ -137,7 +147,8 @@ class Coverage {
     }
     const float per_column = height / (x1 - x0);
     const float head = first + 1 - x0, tail = x1 - last;
-    float before = 0.5f * per_column * head * head;  // area of the pixel at hand, from the running sum's view
+    float before =
+        0.5f * per_column * head * head;  // area of the pixel at hand, from the running sum's view
     out[first] += before;
     for (int x = first + 1; x < last; ++x) {
       const float area = per_column * (x + 0.5f - x0);

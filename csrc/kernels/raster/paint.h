@@ -8,15 +8,20 @@
 
 namespace stylemap {
 
-// A gradient is its first colour plus, for each further stop, a clamped ramp times the step to that stop's colour.
+// A gradient is its first colour plus, for each further stop, a clamped ramp times the step to that
+// stop's colour.
 class Paint {
  public:
   Paint(const RasterShape& shape, const RasterValues& values, const PixelMap& map)
-      : kind_(shape.paint), smooth_(values.smooth != 0), opacity_(values.opacity), stops_(values.stops) {
+      : kind_(shape.paint),
+        smooth_(values.smooth != 0),
+        opacity_(values.opacity),
+        stops_(values.stops) {
     const float determinant = map.a * map.d - map.b * map.c;
     const float inverse = determinant != 0 ? 1 / determinant : 0;
     const float* g = values.gradient;
-    // u, v in the gradient's own frame: t = u for linear paint, the length of (u, v) for radial paint.
+    // u, v in the gradient's own frame: t = u for linear paint, the length of (u, v) for radial
+    // paint.
     float ux, uy, u0, vx = 0, vy = 0, v0 = 0;
     if (kind_ == kLinear) {
       const float dx = g[2] - g[0], dy = g[3] - g[1], length = dx * dx + dy * dy;
@@ -45,8 +50,10 @@ class Paint {
     }
   }
 
-  // Blends `count` pixels from column x of row y: planes of colours, coverage in [0, 1]. `t` is scratch of that size.
-  void blend(int x, int y, int count, const float* coverage, float* red, float* green, float* blue, float* t) const {
+  // Blends `count` pixels from column x of row y: planes of colours, coverage in [0, 1]. `t` is
+  // scratch of that size.
+  void blend(int x, int y, int count, const float* coverage, float* red, float* green, float* blue,
+             float* t) const {
     const RasterStop& first = stops_[0];
     if (ramps_ == 0) {
       const float alpha = first.a * opacity_;

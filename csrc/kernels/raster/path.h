@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cmath>
-#include <vector>
 
 #include "kernels/raster/raster.h"
 
@@ -17,7 +16,12 @@ struct PixelMap {
   float a, b, c, d, e, f;
 
   PixelMap(const float* m, int width, int height)
-      : a(m[0] * width), b(m[1] * height), c(m[2] * width), d(m[3] * height), e(m[4] * width), f(m[5] * height) {}
+      : a(m[0] * width),
+        b(m[1] * height),
+        c(m[2] * width),
+        d(m[3] * height),
+        e(m[4] * width),
+        f(m[5] * height) {}
 
   Point operator()(float x, float y) const { return {a * x + c * y + e, b * x + d * y + f}; }
 
@@ -25,7 +29,8 @@ struct PixelMap {
   float scale() const { return std::sqrt(std::fabs(a * d - b * c)); }
 };
 
-// Segments a cubic needs to stay within a fortieth of a pixel of the curve: the second difference bounds the error.
+// Segments a cubic needs to stay within a fortieth of a pixel of the curve: the second difference
+// bounds the error.
 inline int cubic_segments(Point p0, Point p1, Point p2, Point p3) {
   const float ax = p0.x - 2 * p1.x + p2.x, ay = p0.y - 2 * p1.y + p2.y;
   const float bx = p1.x - 2 * p2.x + p3.x, by = p1.y - 2 * p2.y + p3.y;
@@ -38,7 +43,8 @@ inline int cubic_segments(Point p0, Point p1, Point p2, Point p3) {
 // Calls line(Point, Point) for every piece, in pixels.
 // `close` ends every subpath where it began, as a fill needs.
 template <class Line>
-void flatten(const RasterParams& params, const RasterShape& shape, const PixelMap& map, bool close, Line line) {
+void flatten(const RasterParams& params, const RasterShape& shape, const PixelMap& map, bool close,
+             Line line) {
   const float* p = params.points + 2 * static_cast<int64_t>(shape.first_point);
   const uint8_t* command = params.commands + shape.first_command;
   Point start{0, 0}, at{0, 0};

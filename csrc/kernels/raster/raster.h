@@ -1,13 +1,17 @@
-// Anti-aliased vector drawing of a batch of small images: filled Bezier paths and round strokes with solid, linear
-// or radial paint, clipped by earlier shapes; every image comes with a map of part labels.
+// Anti-aliased vector drawing of a batch of small images: filled Bezier paths and round strokes
+// with solid, linear or radial paint, clipped by earlier shapes; every image comes with a map of
+// part labels.
 //
-//   coverage of a fill   = exact area of the path inside the pixel, min(|winding area|, 1): like orientations unite,
+//   coverage of a fill   = exact area of the path inside the pixel, min(|winding area|, 1): like
+//   orientations unite,
 //                          opposite ones cut holes
-//   coverage of a stroke = box-filtered distance to the centre line, width going linearly along the path
-//   colour <- colour + (paint - colour) * coverage * inside clip * (1 - outside clip) * paint alpha * opacity
-//   label  <- part       where coverage * clips >= 1/2 and part >= 0, whatever the opacity
+//   coverage of a stroke = box-filtered distance to the centre line, width going linearly along the
+//   path colour <- colour + (paint - colour) * coverage * inside clip * (1 - outside clip) * paint
+//   alpha * opacity label  <- part       where coverage * clips >= 1/2 and part >= 0, whatever the
+//   opacity
 //
-// The result depends on the display list alone: no fused multiply-add, no library transcendental, one thread an image.
+// The result depends on the display list alone: no fused multiply-add, no library transcendental,
+// one thread an image.
 #pragma once
 
 #include <cstdint>
@@ -36,14 +40,16 @@ struct RasterStop {
   float offset, r, g, b, a;  // offset in [0, 1], ascending; sRGB values and alpha in [0, 1]
 };
 
-// The matching row of the float32 table. Geometry is in the shape's own units, which `affine` takes to the unit square.
+// The matching row of the float32 table. Geometry is in the shape's own units, which `affine` takes
+// to the unit square.
 struct RasterValues {
-  float affine[6];      // a b c d e f: x' = a x + c y + e, y' = b x + d y + f; (0,0) is the image's top left corner
-  float width[2];       // stroke width at the start and at the end of the path
-  float feather;        // stroke: width of the soft edge, 0 for a crisp one
-  float opacity;        // times everything, [0, 1]
-  float smooth;         // 1: smoothstep between gradient stops, 0: linear
-  float gradient[6];    // linear: x0 y0 x1 y1; radial: cx cy rx ry cos sin of its rotation
+  float affine[6];  // a b c d e f: x' = a x + c y + e, y' = b x + d y + f; (0,0) is the image's top
+                    // left corner
+  float width[2];   // stroke width at the start and at the end of the path
+  float feather;    // stroke: width of the soft edge, 0 for a crisp one
+  float opacity;    // times everything, [0, 1]
+  float smooth;     // 1: smoothstep between gradient stops, 0: linear
+  float gradient[6];  // linear: x0 y0 x1 y1; radial: cx cy rx ry cos sin of its rotation
   RasterStop stops[kRasterStops];
 };
 
@@ -52,7 +58,8 @@ struct RasterParams {
   const uint8_t* commands;     // total commands; each takes 1, 1, 2, 3 or 0 points
   const RasterShape* shapes;   // total shapes, those of an image together and in drawing order
   const RasterValues* values;  // total shapes
-  const int64_t* image_first;  // images + 1: shapes of image i are image_first[i] .. image_first[i + 1]
+  const int64_t*
+      image_first;  // images + 1: shapes of image i are image_first[i] .. image_first[i + 1]
   int64_t images, total_shapes, total_points, total_commands;
   int height, width;
   uint8_t* pixels;  // images x 3 x height x width

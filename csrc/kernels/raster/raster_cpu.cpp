@@ -1,4 +1,5 @@
-// Bytes must not depend on the machine: a compiler that fuses multiply and add would round differently.
+// Bytes must not depend on the machine: a compiler that fuses multiply and add would round
+// differently.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
@@ -21,8 +22,14 @@ namespace {
 class Canvas {
  public:
   explicit Canvas(const RasterParams& params)
-      : params_(params), width_(params.width), height_(params.height), area_(int64_t{1} * width_ * height_),
-        coverage_(width_, height_), pixels_(3 * area_), parts_(area_), scratch_(width_) {}
+      : params_(params),
+        width_(params.width),
+        height_(params.height),
+        area_(int64_t{1} * width_ * height_),
+        coverage_(width_, height_),
+        pixels_(3 * area_),
+        parts_(area_),
+        scratch_(width_) {}
 
   void draw(int64_t image) {
     std::fill(pixels_.begin(), pixels_.end(), 0.f);
@@ -73,7 +80,8 @@ class Canvas {
   // Puts the outline, or the stroke around it, into the coverage buffer.
   void collect(const RasterShape& shape, const RasterValues& values, const PixelMap& map) {
     if (shape.kind == kFill) {
-      flatten(params_, shape, map, true, [&](Point from, Point to) { coverage_.add_edge(from, to); });
+      flatten(params_, shape, map, true,
+              [&](Point from, Point to) { coverage_.add_edge(from, to); });
       return;
     }
     edges_.clear();
@@ -83,7 +91,8 @@ class Canvas {
       edges_.push_back({from, to, total, total += std::sqrt(dx * dx + dy * dy)});
     });
     const float scale = map.scale(), inverse = total > 0 ? 1 / total : 0;
-    const float start = 0.5f * values.width[0] * scale, change = 0.5f * values.width[1] * scale - start;
+    const float start = 0.5f * values.width[0] * scale,
+                change = 0.5f * values.width[1] * scale - start;
     for (const Edge& edge : edges_)
       coverage_.add_capsule(edge.from, edge.to, start + change * (edge.start * inverse),
                             start + change * (edge.end * inverse), values.feather * scale);
@@ -131,11 +140,13 @@ const char* check_path(const RasterParams& params, const RasterShape& shape) {
 }  // namespace
 
 const char* raster_check(const RasterParams& params) {
-  if (params.images > 0 && (params.image_first[0] != 0 || params.image_first[params.images] != params.total_shapes))
+  if (params.images > 0 &&
+      (params.image_first[0] != 0 || params.image_first[params.images] != params.total_shapes))
     return "image_first must run from 0 to the number of shapes";
   for (int64_t i = 0; i < params.images; ++i)
     if (params.image_first[i] > params.image_first[i + 1]) return "image_first must not decrease";
-  if (!all_within(params.points, 2 * params.total_points, 1e5f)) return "points must be finite and below 1e5";
+  if (!all_within(params.points, 2 * params.total_points, 1e5f))
+    return "points must be finite and below 1e5";
   for (int64_t i = 0; i < params.total_shapes; ++i) {
     const RasterShape& shape = params.shapes[i];
     for (int slot : {shape.inside, shape.outside, shape.store})
