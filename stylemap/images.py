@@ -29,6 +29,7 @@ from torch import Tensor
 from stylemap.files import write_whole
 
 Fit = Literal["crop", "pad", "squash"]
+Colour = tuple[int, int, int]
 FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PIXELS = 80_000_000
@@ -47,7 +48,7 @@ def load(
     size: int,
     *,
     fit: Fit = "crop",
-    background: tuple[int, int, int] = _WHITE,
+    background: Colour = _WHITE,
     max_pixels: int = MAX_PIXELS,
 ) -> Tensor:
     """A photo as float32 3 x size x size in [-1, 1].
@@ -75,7 +76,7 @@ def load(
 def open_rgb(
     source: str | os.PathLike[str] | BinaryIO,
     *,
-    background: tuple[int, int, int] = _WHITE,
+    background: Colour = _WHITE,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> Image.Image:
@@ -100,7 +101,7 @@ def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def fit_square(
-    image: Image.Image, size: int, fit: Fit = "crop", background: tuple[int, int, int] | int = _WHITE
+    image: Image.Image, size: int, fit: Fit = "crop", background: Colour | int = _WHITE
 ) -> Image.Image:
     """Resize to size x size by Lanczos; an image that has this size already comes back unchanged."""
     if fit not in FITS:
@@ -159,7 +160,7 @@ def save(image: Tensor | Image.Image, path: str | os.PathLike[str]) -> None:
 
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The image files that files and folders name: folders in natural order (2 before 10), not recursive.
+    """Files as they are named, and the images in the folders named (see ``inside``).
 
     Raises:
         FileNotFoundError: a path that does not exist.
@@ -167,16 +168,19 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        if not path.is_dir():
-            if not path.exists():
-                raise FileNotFoundError(f"no such file or folder: {path}")
-            found.append(path)
-            continue
-        inside = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
-        if not inside:
+        if not path.exists():
+            raise FileNotFoundError(f"no such file or folder: {path}")
+        files = inside(path) if path.is_dir() else [path]
+        if not files:
             raise ImageError(f"{path} holds no images ({', '.join(SUFFIXES)})")
-        found += sorted(inside, key=_natural)
+        found += files
     return found
+
+
+def inside(folder: Path) -> list[Path]:
+    """The image files of a folder in natural order (2 before 10); its sub-folders are left alone."""
+    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return sorted((path for path in files if not path.name.startswith(".")), key=_natural)
 
 
 def _decode(source: str | os.PathLike[str] | BinaryIO, max_pixels: int, name: str | None) -> Image.Image:
@@ -200,7 +204,7 @@ def _errors_named(label: str, max_pixels: int) -> Iterator[None]:
     """Everything Pillow raises about a bad file becomes an ImageError that names it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # about sizes and metadata; what matters is raised
             yield
     except UnidentifiedImageError as error:
         raise ImageError(f"{label} is not a JPEG, PNG or WebP image") from error
@@ -221,11 +225,11 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _too_large(label: str, pixels: int | None, limit: int) -> ImageError:
-    size = f"{pixels / 1e6:.0f} million pixels" if pixels else "far too many pixels"
-    return ImageError(f"{label} has {size}; the limit is {limit / 1e6:.0f} million")
+    size = f"{pixels / 1e6:.0f} million" if pixels else "far too many"
+    return ImageError(f"{label} has {size} pixels; the limit is {limit / 1e6:.0f} million")
 
 
-def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+def _flatten(image: Image.Image, background: Colour) -> Image.Image:
     """Any mode to RGB, transparency laid on the background, 16 bits rounded to 8."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image).astype(np.float64)
@@ -236,9 +240,7 @@ def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Imag
     return image.convert("RGB")
 
 
-def _resize(
-    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None
-) -> Image.Image:
+def _resize(image: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int] | None) -> Image.Image:
     # Shrinking by more than 3 x the Lanczos support goes through an exact box reduction first.
     return image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
 

@@ -9,9 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from stylemap.images import to_image
-
-Colour = tuple[int, int, int]
+from stylemap.images import Colour, to_image
 
 BACKGROUND: Colour = (250, 250, 248)
 INK: Colour = (32, 33, 36)

@@ -1,0 +1,52 @@
+"""Whole-or-nothing writing."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from stylemap.files import write_whole
+
+
+def test_the_file_appears_at_the_end_only(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "a.bin"
+    with write_whole(path) as file:
+        file.write(b"half")
+        assert not path.exists()
+        file.write(b" and half")
+    assert path.read_bytes() == b"half and half"
+    assert os.listdir(path.parent) == ["a.bin"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("mine"), KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")]
+)
+def test_failure_inside_leaves_nothing_and_keeps_the_old(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def write() -> None:
+        with write_whole(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    def write() -> None:
+        with write_whole(tmp_path / "a.bin") as file, open("/dev/full", "wb", buffering=0) as full:
+            file.write(b"some")
+            full.write(b"x")
+
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    with pytest.raises(OSError, match=r"cannot write .*a\.bin: No space left on device"):
+        write()
+    assert os.listdir(tmp_path) == []
