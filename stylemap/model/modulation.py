@@ -7,6 +7,7 @@ y = norm(x)·γ + β. There is no demodulation, and the convolution weight is th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,14 @@ class ModulatedConv2d(nn.Module):
         self.beta = EqualConv2d(style_channels, in_channels, 3, padding=1, bias=True)
         assert self.gamma.bias is not None
         nn.init.ones_(self.gamma.bias)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModulatedConv2d:
+        # Module.to(memory_format=torch.channels_last) refuses the 1×out×in×k×k of the checkpoints.
+        def without_leading_axis(tensor: Tensor) -> Tensor:
+            return fn(tensor[0]).unsqueeze(0) if tensor.ndim == 5 else fn(tensor)
+
+        super()._apply(without_leading_axis, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, x: Tensor, style: Tensor, bias: Tensor) -> Tensor:
         gamma, beta = self.gamma, self.beta

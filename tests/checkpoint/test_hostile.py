@@ -110,7 +110,7 @@ def test_flipped_bytes(tmp_path: Path, content: Content) -> None:
     save_safetensors(small.model(), tmp_path / "b.safetensors")
     torch.save(content, tmp_path / "c.pt", _use_new_zipfile_serialization=False)
     rng = random.Random(0)
-    errors = 0
+    messages = []
     for name in ("a.pt", "b.safetensors", "c.pt"):
         whole = (tmp_path / name).read_bytes()
         for _ in range(40):
@@ -121,10 +121,9 @@ def test_flipped_bytes(tmp_path: Path, content: Content) -> None:
             try:
                 load(tmp_path / f"damaged-{name}")
             except CheckpointError as error:
-                assert "\n" not in str(error)
-                assert "weights_only" not in str(error)
-                errors += 1
-    assert errors > 60
+                messages.append(str(error))
+    assert len(messages) > 60
+    assert not [message for message in messages if "\n" in message or "weights_only" in message]
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.999])

@@ -97,5 +97,5 @@ def shapes(module: nn.Module) -> dict[str, list[int]]:
 def relative_error(actual: Tensor, expected: Tensor) -> float:
     """‖actual − expected‖ / ‖expected‖ in float64. Shapes must be equal."""
     assert actual.shape == expected.shape
-    actual, expected = actual.double(), expected.double()
+    actual, expected = actual.detach().double(), expected.detach().double()
     return float((actual - expected).norm() / expected.norm())
