@@ -21,4 +21,9 @@ STABLE_TORCH_LIBRARY(stylemap, m) {
   m.def(
       "blend_backward(Tensor grad, Tensor mask, Tensor weight, int dx, int dy)"
       " -> (Tensor dcode, Tensor dreference)");
+  m.def(
+      "modulated_conv2d(Tensor x, Tensor style, Tensor weight, Tensor bias, Tensor gamma_weight,"
+      " Tensor gamma_bias, Tensor beta_weight, Tensor beta_bias, Tensor? filter, int groups, float "
+      "eps,"
+      " Tensor? mean, Tensor? rstd, float negative_slope, float gain) -> Tensor");
 }

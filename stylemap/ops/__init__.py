@@ -6,6 +6,7 @@ from stylemap.ops._statistics import moments
 from stylemap.ops.bias_act import bias_act
 from stylemap.ops.blend import blend
 from stylemap.ops.modulate import modulate
+from stylemap.ops.modulated_conv2d import modulated_conv2d
 from stylemap.ops.upfirdn2d import upfirdn2d
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "blend",
     "current_backend",
     "modulate",
+    "modulated_conv2d",
     "moments",
     "reference",
     "set_backend",

@@ -45,7 +45,7 @@ def upfirdn2d(
         TypeError: a wrong dtype.
     """
     check_input(x)
-    filter = _check_filter(filter, x)
+    filter = check_filter(filter, x)
     if not (isinstance(up, int) and up >= 1):
         raise ValueError(f"up must be an integer of at least 1, got {up!r}")
     if not (isinstance(down, int) and down >= 1):
@@ -72,7 +72,7 @@ def four_paddings(padding: Padding) -> tuple[int, int, int, int]:
     raise ValueError(f"padding must be (before, after) or (left, right, top, bottom), got {padding!r}")
 
 
-def _check_filter(filter: Tensor, x: Tensor) -> Tensor:
+def check_filter(filter: Tensor, x: Tensor) -> Tensor:
     if not isinstance(filter, Tensor) or filter.dtype not in DTYPES:
         kind = filter.dtype if isinstance(filter, Tensor) else type(filter).__name__
         raise TypeError(f"filter must be a floating tensor, got {kind}")
@@ -110,21 +110,34 @@ def _fake(x: Tensor, filter: Tensor, up: int, down: int, padding: list[int], fli
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, filter, ctx.up, ctx.down, ctx.padding, ctx.flip_filter = inputs
     ctx.save_for_backward(filter)
-    ctx.in_size, ctx.out_size = x.shape[2:], output.shape[2:]
+    ctx.in_size = x.shape[2:]
+
+
+def adjoint(
+    grad: Tensor,
+    filter: Tensor,
+    up: int,
+    down: int,
+    padding: tuple[int, int, int, int] | list[int],
+    flip_filter: bool,
+    in_size: tuple[int, int] | torch.Size,
+) -> Tensor:
+    """The gradient of x (of height and width ``in_size``) from that of the native operator's result.
+
+    It is the same operator with up and down swapped and the filter flipped.
+    """
+    left, _, top, _ = padding
+    height, width = filter.shape
+    right = in_size[1] * up - grad.shape[3] * down + left - up + 1
+    bottom = in_size[0] * up - grad.shape[2] * down + top - up + 1
+    swapped = [width - left - 1, right, height - top - 1, bottom]
+    dx: Tensor = torch.ops.stylemap.upfirdn2d(grad, filter, down, up, swapped, not flip_filter)
+    return dx
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-    # The adjoint: the same operator with up and down swapped and the filter flipped.
     (filter,) = ctx.saved_tensors
-    left, _, top, _ = ctx.padding
-    height, width = filter.shape
-    before = (width - left - 1, height - top - 1)
-    after = (
-        ctx.in_size[1] * ctx.up - ctx.out_size[1] * ctx.down + left - ctx.up + 1,
-        ctx.in_size[0] * ctx.up - ctx.out_size[0] * ctx.down + top - ctx.up + 1,
-    )
-    padding = [before[0], after[0], before[1], after[1]]
-    dx = torch.ops.stylemap.upfirdn2d(grad, filter, ctx.down, ctx.up, padding, not ctx.flip_filter)
+    dx = adjoint(grad, filter, ctx.up, ctx.down, ctx.padding, ctx.flip_filter, ctx.in_size)
     return dx, None, None, None, None, None
 
 
