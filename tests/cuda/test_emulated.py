@@ -19,7 +19,9 @@ FILES = [p for op in OPS for p in (TESTS / "ops" / f"test_{op}.py", TESTS / "cud
 
 def run(sanitizer: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     emulated.build(sanitizer)
-    command = [sys.executable, "-m", "pytest", "-p", "tests.cuda.emulated", "-p", "no:cacheprovider", *arguments]
+    # Uncaptured: what a sanitizer writes before it ends the process would be lost.
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "tests.cuda.emulated", "-p", "no:cacheprovider"]
+    command += arguments
     environment = emulated.environment(sanitizer, PYTHONPATH=str(TESTS.parent), OMP_NUM_THREADS="1", **variables)
     return subprocess.run(command, env=environment, cwd=TESTS.parent, capture_output=True, text=True, check=False)
 
