@@ -28,7 +28,8 @@ class Checkpoint:
     discriminator: where the file has one.
     raw_generator, raw_encoder: the weights being trained, ``generator`` and ``encoder`` of a published file.
     optimizers: ``g_optim``, ``d_optim``, ``e_optim``, as far as the file has them; not looked into.
-    train_args: the training arguments that are numbers, texts, truth values or lists of those.
+    train_args: the training arguments that are numbers, texts, truth values or lists of those; what the
+        file states of the configuration is among them.
     """
 
     config: Config

@@ -49,7 +49,7 @@ def read_safetensors(path: Path) -> Checkpoint:
         generator=states["generator"],
         encoder=states["encoder"],
         discriminator=states.get("discriminator"),
-        train_args=_train_args(metadata),
+        train_args={**_train_args(metadata), **plain_arguments(json.loads(metadata[_CONFIG]))},
     )
 
 
@@ -90,10 +90,11 @@ def write_safetensors(checkpoint: Checkpoint, file: IO[bytes]) -> None:
     tensors = {f"{part}.{key}": t for part, state in states.items() if state for key, t in state.items()}
     # Widest elements first, as the format asks for aligned data; then by name.
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    notes = {k: v for k, v in checkpoint.train_args.items() if k not in checkpoint.config.to_dict()}
     metadata = {
         "format": "pt",
         _CONFIG: checkpoint.config.to_json(),
-        _TRAIN_ARGS: json.dumps(dict(checkpoint.train_args), sort_keys=True),
+        _TRAIN_ARGS: json.dumps(notes, sort_keys=True),
     }
     header: dict[str, Any] = {"__metadata__": metadata}
     end = 0

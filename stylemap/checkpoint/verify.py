@@ -84,12 +84,12 @@ def _contradiction(checkpoint: Checkpoint, actual: Config) -> str:
     names = [
         f.name for f in dataclasses.fields(Config) if getattr(claimed, f.name) != getattr(actual, f.name)
     ]
-    said = ", ".join(
-        f"{name} = {getattr(claimed, name)}" + ("" if name in checkpoint.train_args else " (the default)")
+    stated = ", ".join(
+        f"{name} = {getattr(claimed, name)}" + ("" if name in checkpoint.train_args else " (by default)")
         for name in names
     )
     found = ", ".join(f"{name} = {getattr(actual, name)}" for name in names)
-    return f"its training arguments contradict its weights: they say {said}, the weights have {found}"
+    return f"its configuration contradicts its weights: stated {stated}, the weights have {found}"
 
 
 def _config_of_weights(checkpoint: Checkpoint) -> Config | None:

@@ -49,8 +49,8 @@ class ModulatedConv2d(nn.Module):
         def without_leading_axis(tensor: Tensor) -> Tensor:
             return fn(tensor[0]).unsqueeze(0) if tensor.ndim == 5 else fn(tensor)
 
-        super()._apply(without_leading_axis, recurse)  # type: ignore[no-untyped-call]
-        return self
+        apply: Callable[..., ModulatedConv2d] = super()._apply
+        return apply(without_leading_axis, recurse)
 
     def forward(self, x: Tensor, style: Tensor, bias: Tensor) -> Tensor:
         gamma, beta = self.gamma, self.beta

@@ -245,17 +245,17 @@ def test_values_too_large_for_half_precision(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"size": 32}, "they say size = 32, the weights have size = 16"),
-        ({"latent_spatial_size": 8}, "they say latent_spatial_size = 8, the weights have"),
-        ({"normalize_mode": "BatchNorm2d"}, "they say normalize_mode = BatchNorm2d, the weights have"),
+        ({"size": 32}, "stated size = 32, the weights have size = 16"),
+        ({"latent_spatial_size": 8}, "stated latent_spatial_size = 8, the weights have"),
+        ({"normalize_mode": "BatchNorm2d"}, "stated normalize_mode = BatchNorm2d, the weights have"),
         (
             {"small_generator": True},
-            "they say small_generator = True, the weights have small_generator = False",
+            "stated small_generator = True, the weights have small_generator = False",
         ),
-        ({"mapping_layer_num": 5}, "they say mapping_layer_num = 5, the weights have mapping_layer_num = 2"),
+        ({"mapping_layer_num": 5}, "stated mapping_layer_num = 5, the weights have mapping_layer_num = 2"),
         (
             {"latent_channel_size": 8},
-            "they say latent_channel_size = 8, the weights have latent_channel_size = 6",
+            "stated latent_channel_size = 8, the weights have latent_channel_size = 6",
         ),
     ],
 )
@@ -264,14 +264,22 @@ def test_arguments_that_contradict_the_weights(
 ) -> None:
     arguments = argparse.Namespace(**{**vars(content["train_args"]), **changes})
     message = refused(saved(tmp_path / "a.pt", {**content, "train_args": arguments}))
-    assert message.startswith(f"its training arguments contradict its weights: {said}")
+    assert message.startswith(f"its configuration contradicts its weights: {said}")
 
 
 def test_missing_argument_that_the_weights_contradict(tmp_path: Path, content: Content) -> None:
     arguments = argparse.Namespace(**vars(content["train_args"]))
     del arguments.size
     message = refused(saved(tmp_path / "a.pt", {**content, "train_args": arguments}))
-    assert "they say size = 256 (the default), the weights have size = 16" in message
+    assert "stated size = 256 (by default), the weights have size = 16" in message
+
+
+def test_metadata_that_contradicts_the_weights(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    text = small.config(size=32).to_json()
+    safetensors_header(path, lambda h: h["__metadata__"].update(stylemap_config=text))
+    message = "its configuration contradicts its weights: stated size = 32, the weights have size = 16"
+    assert refused(path) == message
 
 
 def safetensors_header(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
