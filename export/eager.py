@@ -1,0 +1,82 @@
+"""The folded networks on tensors: what an exported graph computes, in any dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from stylemap.export.fold import EPS, Folded
+from stylemap.export.network import Layers
+from torch import Tensor
+
+from stylemap.edit.masks import pool_average, shift_in_cells
+from stylemap.model.layers import blur_kernel
+from stylemap.ops import reference
+
+
+class Eager:
+    """`export.network.Operators` on tensors of one dtype on the CPU."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        self.dtype = dtype
+
+    def constant(self, value: Tensor, name: str) -> Tensor:
+        return value.to(self.dtype)
+
+    def linear(self, x: Tensor, folded: Folded, name: str) -> Tensor:
+        return F.linear(x, folded.weight.to(x.dtype), folded.bias.to(x.dtype))
+
+    def pixel_norm(self, x: Tensor, name: str) -> Tensor:
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        return (wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-8)).to(x.dtype)
+
+    def reshape(self, x: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
+        return x.reshape(-1, *shape)
+
+    def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, name: str) -> Tensor:
+        bias = None if bias is None else bias.to(x.dtype)
+        return F.conv2d(x, weight.to(x.dtype), bias, padding=weight.shape[-1] // 2)
+
+    def down_conv(self, x: Tensor, folded: Folded, name: str) -> Tensor:
+        x = reference.upfirdn2d(x, blur_kernel().to(x.dtype), padding=(2, 2, 2, 2))
+        return F.conv2d(x, folded.weight.to(x.dtype), folded.bias.to(x.dtype), stride=2)
+
+    def up_conv(self, x: Tensor, folded: Folded, name: str) -> Tensor:
+        x = F.conv_transpose2d(x, folded.weight.to(x.dtype).transpose(0, 1), stride=2)
+        x = reference.upfirdn2d(x, blur_kernel(4).to(x.dtype), padding=(1, 1, 1, 1))
+        return x + folded.bias.to(x.dtype).view(1, -1, 1, 1)
+
+    def downsample(self, x: Tensor, name: str) -> Tensor:
+        return reference.upfirdn2d(x, blur_kernel().to(x.dtype), down=2, padding=(1, 1, 1, 1))
+
+    def upsample(self, x: Tensor, name: str) -> Tensor:
+        return reference.upfirdn2d(x, blur_kernel(4).to(x.dtype), up=2, padding=(2, 1, 2, 1))
+
+    def leaky(self, x: Tensor, name: str) -> Tensor:
+        return F.leaky_relu(x, 0.2)
+
+    def add(self, a: Tensor, b: Tensor, name: str) -> Tensor:
+        return a + b
+
+    def multiply(self, a: Tensor, b: Tensor, name: str) -> Tensor:
+        return a * b
+
+    def split(self, x: Tensor, sizes: Sequence[int], name: str) -> list[Tensor]:
+        return list(x.split(list(sizes), dim=1))
+
+    def normalize(self, x: Tensor, mode: str, name: str) -> Tensor:
+        grouped = reference.group_view(x.to(torch.promote_types(x.dtype, torch.float32)), mode)
+        mean, var = reference.moments(x.to(grouped.dtype), mode)
+        return ((grouped - mean) * torch.rsqrt(var + EPS)).reshape(x.shape).to(x.dtype)
+
+    def blend(self, code: Tensor, laid: Tensor, layers: Layers[Tensor], side: int, name: str) -> Tensor:
+        samples = []
+        for n, sample in enumerate(code.split(1)):
+            for k in range(laid.shape[1]):
+                on = pool_average(layers.masks[n, k][None, None], side)
+                dx, dy = layers.shifts[n, k].tolist()
+                shift = shift_in_cells((dx, dy), layers.size // side)
+                sample = reference.blend(sample, laid[n, k][None], on, shift, layers.weights[n : n + 1])
+            samples.append(sample)
+        return torch.cat(samples)

@@ -1,0 +1,247 @@
+"""ONNX graphs from the networks of `export.network`: standard operators only, weights inside."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import onnx
+import torch
+from onnx import TensorProto, helper
+from stylemap.export.blend import Blend
+from stylemap.export.fold import EPS, Folded
+from stylemap.export.network import Layers
+from torch import Tensor
+
+from stylemap.model.layers import blur_kernel
+from stylemap.ops.reference import GROUP_NORM_GROUPS
+
+FLOATS = {
+    "fp32": (TensorProto.FLOAT, torch.float32),
+    "fp16": (TensorProto.FLOAT16, torch.float16),
+    "bf16": (TensorProto.BFLOAT16, torch.bfloat16),
+}
+
+
+class Value(NamedTuple):
+    """A tensor of the graph: its name, and the size of dimension 1 (channels)."""
+
+    name: str
+    channels: int
+
+
+class GraphBuilder:
+    """`export.network.Operators` whose values are ONNX tensors.
+
+    Activations and weights have the dtype of ``precision`` (fp32, fp16 or bf16); statistics of the
+    norms, masks and blending weights are float32, shifts int64.
+    """
+
+    def __init__(self, precision: str = "fp32") -> None:
+        self.element_type, self.dtype = FLOATS[precision]
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self._names: dict[str, int] = {}
+        self._blends: dict[int, Blend] = {}
+
+    # Values
+
+    def input(self, name: str, shape: Sequence[int | str], element_type: int) -> Value:
+        """A graph input; dimensions given as text are dynamic."""
+        self.inputs.append(helper.make_tensor_value_info(name, element_type, list(shape)))
+        return Value(name, shape[1] if len(shape) > 1 and isinstance(shape[1], int) else 0)
+
+    def output(self, value: Value, name: str, shape: Sequence[int | str]) -> None:
+        """Make a value an output of the graph under this name: the node that makes it is renamed."""
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                for index, found in enumerate(names):
+                    if found == value.name:
+                        names[index] = name
+        self.outputs.append(helper.make_tensor_value_info(name, self.element_type, list(shape)))
+
+    def weight(self, value: Tensor, name: str, dtype: torch.dtype | None = None) -> str:
+        """An initializer. Equal ones are stored once."""
+        stored = value.detach().to(dtype or self.dtype).contiguous()
+        types = {dtype: element for element, dtype in FLOATS.values()} | {torch.int64: TensorProto.INT64}
+        raw = stored.reshape(-1).view(torch.uint8).numpy().tobytes() if stored.numel() else b""
+        key = hashlib.sha256(raw).hexdigest() + f"{stored.dtype}{tuple(stored.shape)}"
+        if key not in self.initializers:
+            tensor = helper.make_tensor(self._unique(name), types[stored.dtype], stored.shape, raw, raw=True)
+            self.initializers[key] = tensor
+        return self.initializers[key].name
+
+    def integers(self, values: Sequence[int] | int) -> str:
+        """int64: a list, or a scalar."""
+        text = str(values) if isinstance(values, int) else ",".join(map(str, values[:4]))
+        return self.weight(torch.tensor(values), f"constant/[{text}]", torch.int64)
+
+    def node(self, kind: str, inputs: Sequence[str], name: str, outputs: int = 1, **attributes: Any) -> str:
+        """Append a node; returns the name of its output, or of the first, which then ends in ".0"."""
+        name = self._unique(name)
+        made = [name] if outputs == 1 else [f"{name}.{index}" for index in range(outputs)]
+        self.nodes.append(helper.make_node(kind, list(inputs), made, name=name, **attributes))
+        return made[0]
+
+    def _unique(self, name: str) -> str:
+        count = self._names.get(name, 0)
+        self._names[name] = count + 1
+        return name if count == 0 else self._unique(f"{name}_{count}")
+
+    # Operators
+
+    def constant(self, value: Tensor, name: str) -> Value:
+        return Value(self.weight(value, name), value.shape[1])
+
+    def linear(self, x: Value, folded: Folded, name: str) -> Value:
+        weights = [self.weight(folded.weight, f"{name}.weight"), self.weight(folded.bias, f"{name}.bias")]
+        out = self.node("Gemm", [x.name, *weights], name, transB=1)
+        return Value(out, folded.weight.shape[0])
+
+    def pixel_norm(self, x: Value, name: str) -> Value:
+        wide = self.to_float(x.name, name)
+        axes = self.integers([1])
+        mean = self.node(
+            "ReduceMean", [self.node("Mul", [wide, wide], f"{name}/square"), axes], f"{name}/mean"
+        )
+        scale = self._rsqrt(mean, 1e-8, name)
+        return Value(self.from_float(self.node("Mul", [wide, scale], f"{name}/normalized"), name), x.channels)
+
+    def reshape(self, x: Value, shape: tuple[int, ...], name: str) -> Value:
+        out = self.node("Reshape", [x.name, self.integers([-1, *shape])], f"{name}/reshape")
+        return Value(out, shape[0])
+
+    def conv(self, x: Value, weight: Tensor, bias: Tensor | None, name: str) -> Value:
+        size = weight.shape[-1]
+        weights = [self.weight(weight, f"{name}.weight")]
+        if bias is not None:
+            weights.append(self.weight(bias, f"{name}.bias"))
+        out = self.node(
+            "Conv", [x.name, *weights], name, kernel_shape=[size, size], pads=[size // 2] * 4, strides=[1, 1]
+        )
+        return Value(out, weight.shape[0])
+
+    def down_conv(self, x: Value, folded: Folded, name: str) -> Value:
+        blurred = self._blur(x, 1.0, f"{name}/blur", None, [2] * 4)
+        weights = [self.weight(folded.weight, f"{name}.weight"), self.weight(folded.bias, f"{name}.bias")]
+        out = self.node(
+            "Conv", [blurred.name, *weights], name, kernel_shape=[3, 3], pads=[0] * 4, strides=[2, 2]
+        )
+        return Value(out, folded.weight.shape[0])
+
+    def up_conv(self, x: Value, folded: Folded, name: str) -> Value:
+        outputs = folded.weight.shape[0]
+        if self.element_type == TensorProto.BFLOAT16:
+            # TensorRT has no transposed convolution in bfloat16.
+            return self._blur(
+                self._phases(x, folded.weight, name), 4.0, f"{name}/blur", folded.bias, [1, 1, 0, 0]
+            )
+        weight = self.weight(folded.weight.transpose(0, 1), f"{name}.weight")
+        window: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [0] * 4, "strides": [2, 2]}
+        wide = Value(self.node("ConvTranspose", [x.name, weight], name, **window), outputs)
+        return self._blur(wide, 4.0, f"{name}/blur", folded.bias, [1] * 4)
+
+    def _phases(self, x: Value, weight: Tensor, name: str) -> Value:
+        """The transposed convolution as a 2×2 one that computes the four output phases, with one more row
+        and column of zeros: H×W → (2H+2)×(2W+2)."""
+        outputs, inputs = weight.shape[:2]
+        # Row 2i + p takes x[i − 1 + tap] times weight row k; (tap, k) for p = 0 and p = 1.
+        rows = (((0, 2), (1, 0)), ((1, 1),))
+        phases = weight.new_zeros(2, 2, outputs, inputs, 2, 2)
+        for py, px in itertools.product(range(2), range(2)):
+            for (tap_y, ky), (tap_x, kx) in itertools.product(rows[py], rows[px]):
+                phases[py, px, :, :, tap_y, tap_x] = weight[:, :, ky, kx]
+        stacked = self.weight(phases.reshape(4 * outputs, inputs, 2, 2), f"{name}.weight")
+        window: dict[str, Any] = {"kernel_shape": [2, 2], "pads": [1] * 4, "strides": [1, 1]}
+        out = self.node("Conv", [x.name, stacked], name, **window)
+        return Value(self.node("DepthToSpace", [out], f"{name}/phases", blocksize=2), outputs)
+
+    def downsample(self, x: Value, name: str) -> Value:
+        return self._blur(x, 1.0, name, None, [1] * 4, stride=2)
+
+    def upsample(self, x: Value, name: str) -> Value:
+        # Up by 2 the blur is bilinear interpolation with zeros around the image: the fastest form in
+        # every runtime, where a depthwise transposed convolution costs ONNX Runtime half of a decode.
+        sides = self.integers([2, 3])
+        border = self.integers([0, 0, 1, 1, 0, 0, 1, 1])
+        wide = self.node("Pad", [x.name, border], f"{name}/pad")
+        scales = self.weight(torch.tensor([1.0, 1.0, 2.0, 2.0]), "scales", torch.float32)
+        linear: dict[str, Any] = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+        wide = self.node("Resize", [wide, "", scales], f"{name}/resize", **linear)
+        crop = [self.integers([2, 2]), self.integers([-2, -2]), sides]
+        return x._replace(name=self.node("Slice", [wide, *crop], name))
+
+    def leaky(self, x: Value, name: str) -> Value:
+        return Value(self.node("LeakyRelu", [x.name], name, alpha=0.2), x.channels)
+
+    def add(self, a: Value, b: Value, name: str) -> Value:
+        return Value(self.node("Add", [a.name, b.name], name), a.channels)
+
+    def multiply(self, a: Value, b: Value, name: str) -> Value:
+        return Value(self.node("Mul", [a.name, b.name], name), a.channels)
+
+    def split(self, x: Value, sizes: Sequence[int], name: str) -> list[Value]:
+        lengths = self.integers(list(sizes))
+        first = self.node("Split", [x.name, lengths], f"{name}/split", outputs=len(sizes), axis=1)
+        stem = first.removesuffix(".0")
+        return [Value(f"{stem}.{index}", size) for index, size in enumerate(sizes)]
+
+    def normalize(self, x: Value, mode: str, name: str) -> Value:
+        groups = {"LayerNorm": 0, "GroupNorm": GROUP_NORM_GROUPS, "InstanceNorm2d": x.channels}[mode]
+        wide = self.to_float(x.name, name)
+        if groups in (0, x.channels):
+            out = self._standardize(wide, layer=groups == 0, name=name)
+        else:
+            grouped = self.integers([0, groups, -1, 1])
+            grouped = self.node("Reshape", [wide, grouped], f"{name}/grouped")
+            like = self.node("Shape", [wide], f"{name}/shape")
+            out = self._standardize(grouped, layer=False, name=name)
+            out = self.node("Reshape", [out, like], f"{name}/ungrouped")
+        return Value(self.from_float(out, name), x.channels)
+
+    def _standardize(self, x: str, layer: bool, name: str) -> str:
+        """(x − mean)/sqrt(var + eps) over dimensions 2 and 3, and over 1 with ``layer``; float32."""
+        centred = self.node("Sub", [x, self._mean(x, layer, f"{name}/mean")], f"{name}/centred")
+        square = self.node("Mul", [centred, centred], f"{name}/square")
+        scale = self._rsqrt(self._mean(square, layer, f"{name}/variance"), EPS, name)
+        return self.node("Mul", [centred, scale], f"{name}/normalized")
+
+    def _mean(self, x: str, layer: bool, name: str) -> str:
+        # Two steps: over all of C×H×W at once ONNX Runtime sums millions of values one after the other.
+        mean = self.node("ReduceMean", [x, self.integers([2, 3])], name)
+        if not layer:
+            return mean
+        return self.node("ReduceMean", [mean, self.integers([1])], f"{name}/channels")
+
+    def _rsqrt(self, x: str, eps: float, name: str) -> str:
+        small = self.weight(torch.tensor(eps), "eps", torch.float32)
+        root = self.node("Sqrt", [self.node("Add", [x, small], f"{name}/stabilized")], f"{name}/deviation")
+        return self.node("Reciprocal", [root], f"{name}/scale")
+
+    def _blur(
+        self, x: Value, gain: float, name: str, bias: Tensor | None, pads: list[int], stride: int = 1
+    ) -> Value:
+        weights = [self.weight(blur_kernel(gain).expand(x.channels, 1, 4, 4), f"{name}.weight")]
+        if bias is not None:
+            weights.append(self.weight(bias, f"{name}.bias"))
+        window: dict[str, Any] = {"kernel_shape": [4, 4], "pads": pads, "strides": [stride, stride]}
+        return Value(self.node("Conv", [x.name, *weights], name, group=x.channels, **window), x.channels)
+
+    def to_float(self, x: str, name: str) -> str:
+        if self.element_type == TensorProto.FLOAT:
+            return x
+        return self.node("Cast", [x], f"{name}/float", to=TensorProto.FLOAT)
+
+    def from_float(self, x: str, name: str) -> str:
+        if self.element_type == TensorProto.FLOAT:
+            return x
+        return self.node("Cast", [x], f"{name}/narrow", to=self.element_type)
+
+    def blend(self, code: Value, laid: Value, layers: Layers[Value], side: int, name: str) -> Value:
+        if side not in self._blends:
+            self._blends[side] = Blend(self, layers, side)
+        return self._blends[side].apply(code, laid, name)

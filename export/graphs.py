@@ -1,0 +1,154 @@
+"""The graphs that are exported: their names, inputs and outputs, as in the API of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import onnx
+from onnx import TensorProto, helper
+from stylemap.export import network
+from stylemap.export.graph import GraphBuilder
+from stylemap.export.network import Layers, Operators, V
+
+from stylemap.config import Config
+from stylemap.model import StyleMapGAN
+
+BATCH, REFERENCES = "batch", "references"
+# All operators are defined in these versions in the way they are used here.
+OPSETS = range(18, 24)
+DEFAULT_OPSET = 20
+# Conv takes bfloat16 from version 22.
+BF16_OPSET = 22
+
+GRAPHS: dict[str, str] = {
+    "encoder": "Image to stylemap.",
+    "mapping": "z, drawn from N(0, 1), to stylemap.",
+    "stylecodes": "Stylemap to stylecodes.",
+    "synthesis": "Stylecodes to image.",
+    "decoder": "Stylemap to image.",
+    "editor": "Interactive blend: the stylecodes of an image and of its references, the references' masks "
+    "and shifts in pixels (dx, dy), and a weight, to the edited image.",
+    "reconstruct": "Image to stylemap to image.",
+}
+
+
+class Port(NamedTuple):
+    """An input or output. Dimensions given as text are dynamic; the first is always the batch.
+
+    kind: "float" in the precision of the graph, "mask" (always float32), or "integer" (int64).
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    kind: str = "float"
+
+
+def inputs(graph: str, config: Config) -> list[Port]:
+    """What one of GRAPHS takes."""
+    if graph == "mapping":
+        return [Port("z", (BATCH, config.latent_channel_size))]
+    if graph in ("encoder", "reconstruct"):
+        return [_images(config)]
+    if graph in ("stylecodes", "decoder"):
+        return [_w(config)]
+    if graph == "synthesis":
+        return _codes(config)
+    laid = [
+        Port(f"reference_codes_{index}", (BATCH, REFERENCES, *shape))
+        for index, shape in enumerate(config.stylecode_shapes)
+    ]
+    masks = Port("masks", (BATCH, REFERENCES, config.size, config.size), "mask")
+    shifts = Port("shifts", (BATCH, REFERENCES, 2), "integer")
+    return [*_codes(config), *laid, masks, shifts, Port("weights", (BATCH,), "mask")]
+
+
+def outputs(graph: str, config: Config) -> list[Port]:
+    """What one of GRAPHS gives."""
+    if graph in ("encoder", "mapping"):
+        return [_w(config)]
+    if graph == "stylecodes":
+        return _codes(config)
+    return [_images(config)._replace(name="reconstruction" if graph == "reconstruct" else "images")]
+
+
+def compute(op: Operators[V], model: StyleMapGAN, graph: str, values: Mapping[str, V]) -> list[V]:
+    """The outputs of one of GRAPHS, in the order of `outputs`, from its inputs by name."""
+    config, decoder = model.config, model.generator.decoder
+    count = len(config.stylecode_shapes)
+    if graph == "mapping":
+        return [network.mapping(op, model.generator.mapping_z, values["z"])]
+    if graph == "encoder":
+        return [network.encoder(op, model.encoder, values["images"])]
+    if graph == "editor":
+        codes = [values[f"codes_{index}"] for index in range(count)]
+        laid = [values[f"reference_codes_{index}"] for index in range(count)]
+        layers = Layers(values["masks"], values["shifts"], values["weights"], config.size)
+        return [network.editor(op, decoder, config, codes, laid, layers)]
+    if graph == "synthesis":
+        codes = [values[f"codes_{index}"] for index in range(count)]
+    else:
+        encode = graph == "reconstruct"
+        w = network.encoder(op, model.encoder, values["images"]) if encode else values["w"]
+        codes = network.stylecodes(op, decoder.convs_latent, w)
+    return codes if graph == "stylecodes" else [network.synthesis(op, decoder, codes)]
+
+
+def build(
+    model: StyleMapGAN,
+    graph: str,
+    precision: str = "fp32",
+    opset: int = DEFAULT_OPSET,
+    builder: Callable[[str], GraphBuilder] = GraphBuilder,
+) -> onnx.ModelProto:
+    """One of GRAPHS as an ONNX model with the shapes of all its tensors, checked.
+
+    Raises:
+        ValueError: an opset that was not tested, or too old for the precision.
+        onnx.checker.ValidationError: a fault of this module.
+    """
+    check_opset(opset, precision)
+    nodes = builder(precision)
+    kinds = {"float": nodes.element_type, "mask": TensorProto.FLOAT, "integer": TensorProto.INT64}
+    config = model.config
+    values = {
+        port.name: nodes.input(port.name, port.shape, kinds[port.kind]) for port in inputs(graph, config)
+    }
+    results = compute(nodes, model, graph, values)
+    for value, port in zip(results, outputs(graph, config), strict=True):
+        nodes.output(value, port.name, port.shape)
+    return _model(nodes, graph, opset)
+
+
+def check_opset(opset: int, precision: str) -> None:
+    """Raise ValueError for an opset that graphs of this precision are not made for."""
+    first = BF16_OPSET if precision == "bf16" else OPSETS.start
+    if opset not in OPSETS or opset < first:
+        raise ValueError(f"opset must be {first} to {OPSETS[-1]} for {precision}, got {opset}")
+
+
+def _model(nodes: GraphBuilder, graph: str, opset: int) -> onnx.ModelProto:
+    weights = list(nodes.initializers.values())
+    proto = helper.make_graph(nodes.nodes, graph, nodes.inputs, nodes.outputs, weights, GRAPHS[graph])
+    opsets = [helper.make_opsetid("", opset)]
+    model = helper.make_model(
+        proto,
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),
+        producer_name="stylemap",
+    )
+    model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _images(config: Config) -> Port:
+    return Port("images", (BATCH, 3, config.size, config.size))
+
+
+def _w(config: Config) -> Port:
+    return Port("w", (BATCH, *config.stylemap_shape))
+
+
+def _codes(config: Config) -> list[Port]:
+    return [Port(f"codes_{i}", (BATCH, *shape)) for i, shape in enumerate(config.stylecode_shapes)]

@@ -1,0 +1,210 @@
+"""An exported model with the methods of `StyleMapGAN`: every edit runs on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from stylemap.export import graphs
+from stylemap.export.sessions import Session, open_session
+from stylemap.export.sessions.base import ENGINE_SUFFIX, ONNX_SUFFIX, default_provider
+from torch import Tensor
+
+from stylemap.config import Config
+from stylemap.edit.blend import blend
+from stylemap.edit.checks import broadcast_batch, check_pair, in_chunks, per_sample
+from stylemap.edit.masks import as_mask
+from stylemap.model import StyleMapGAN
+from stylemap.model.checks import check_codes, check_images, check_stylemap, check_tensor
+
+
+def is_exported(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names an exported model: an .onnx or .engine file, or a folder that holds some."""
+    path = Path(path)
+    if path.is_dir():
+        return any(path.glob(f"*{ONNX_SUFFIX}")) or any(path.glob(f"*{ENGINE_SUFFIX}"))
+    return path.suffix in (ONNX_SUFFIX, ENGINE_SUFFIX)
+
+
+class Runtime:
+    """The graphs that `stylemap export` wrote into a folder, as one model.
+
+    Tensors are float32 on ``device``, whatever precision the files have; shapes are those of
+    `StyleMapGAN`, and what is wrong raises the same errors. There are no gradients. A graph is opened
+    when it is first used; where decoder or editor are missing, stylecodes and synthesis do.
+
+    Args:
+        path: the folder, or one of its files.
+        provider: one of `sessions.PROVIDERS`, or "auto": TensorRT where there are engines and a GPU,
+            else ONNX Runtime, on the GPU where it can.
+        threads: on the CPU; None leaves it to the runtime.
+
+    Raises:
+        FileNotFoundError: there is no such file, or nothing exported in the folder.
+        ValueError, RuntimeError, ImportError: see `sessions.open_session`.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], provider: str = "auto", *, threads: int | None = None
+    ) -> None:
+        path = Path(path)
+        self.folder = path if path.is_dir() else path.parent
+        suffixes = [path.suffix] if not path.is_dir() else _suffixes(self.folder)
+        self.provider = default_provider(suffixes) if provider == "auto" else provider
+        self.suffix = ENGINE_SUFFIX if self.provider == "tensorrt" else ONNX_SUFFIX
+        self.threads = threads
+        self._sessions: dict[str, Session] = {}
+        first = self._first() if path.is_dir() else path
+        session = open_session(first, self.provider, threads)
+        self.description = session.description
+        self.device = session.device
+        self._sessions[self.description.graph] = session
+        # What an edit reads the dtype and device of a model from.
+        self._like = torch.zeros((), device=self.device)
+
+    @property
+    def config(self) -> Config:
+        return self.description.config
+
+    def parameters(self) -> Iterator[Tensor]:
+        """One empty tensor with the dtype and device of all others: how edits ask a model for them."""
+        yield self._like
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
+        check_images(images, self.config, self._like)
+        return self._run("encoder", {"images": images})["w"]
+
+    def stylecodes(self, w: Tensor) -> list[Tensor]:
+        """The codes of a stylemap, from the coarsest resolution to the finest."""
+        check_stylemap(w, self.config, self._like)
+        codes = self._run("stylecodes", {"w": w})
+        return [codes[port.name] for port in graphs.outputs("stylecodes", self.config)]
+
+    def synthesize(self, codes: Sequence[Tensor]) -> Tensor:
+        """Images N×3×S×S from stylecodes."""
+        check_codes(codes, self.config, self._like)
+        return self._run("synthesis", _named(codes))["images"]
+
+    def decode(self, w: Tensor) -> Tensor:
+        """Images N×3×S×S from stylemaps."""
+        check_stylemap(w, self.config, self._like)
+        if not self.has("decoder") and self.has("synthesis"):
+            return self.synthesize(self.stylecodes(w))
+        return self._run("decoder", {"w": w})["images"]
+
+    def map(self, z: Tensor) -> Tensor:
+        """Stylemaps N×K×L×L of z N×K, drawn from N(0, 1)."""
+        check_tensor("z", z, (self.config.latent_channel_size,), self._like)
+        return self._run("mapping", {"z": z})["w"]
+
+    # Sums over `map` and `decode` alone, which do not care what computes those.
+    mean_stylemap = StyleMapGAN.mean_stylemap
+    sample = StyleMapGAN.sample
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Reconstruction: decode(encode(images))."""
+        check_images(images, self.config, self._like)
+        if not self.has("reconstruct"):
+            return self.decode(self.encode(images))
+        return self._run("reconstruct", {"images": images})["reconstruction"]
+
+    def edit(
+        self,
+        original_w: Tensor,
+        reference_ws: Sequence[Tensor],
+        masks: Sequence[Tensor],
+        shifts: Sequence[tuple[int, int]] | None = None,
+        weights: float | Sequence[float] | Tensor = 1.0,
+        *,
+        chunk: int = 4,
+    ) -> Tensor:
+        """The interactive blend: `stylemap.edit.blend` with these arguments, in the editor graph."""
+        count = len(reference_ws)
+        if not self.has("editor") or count == 0 or count > (self._open("editor").max_references or count):
+            return blend(self, original_w, reference_ws, masks, shifts, weights, chunk=chunk)  # type: ignore[arg-type]
+        shifts = [(0, 0)] * count if shifts is None else shifts
+        if not count == len(masks) == len(shifts):
+            raise ValueError(
+                f"each reference needs a mask and a shift: got {count} references, "
+                f"{len(masks)} masks and {len(shifts)} shifts"
+            )
+        weight = per_sample(weights, original_w)
+        total = broadcast_batch(len(weight), original_w.shape[0], "weights")
+        planes = [as_mask(mask, self.config.size, self.device) for mask in masks]
+        for reference, plane in zip(reference_ws, planes):
+            check_pair(original_w, reference, "original_w", "a reference")
+            total = broadcast_batch(broadcast_batch(total, len(reference), "images"), len(plane), "images")
+        codes = self.stylecodes(original_w)
+        laid = [self.stylecodes(reference) for reference in reference_ws]
+        moves = torch.tensor([[int(dx), int(dy)] for dx, dy in shifts], device=self.device)
+
+        def render(part: slice) -> Tensor:
+            inputs = _named([_of(code, part) for code in codes])
+            stacked = [torch.stack([_of(code, part) for code in codes], 1) for codes in zip(*laid)]
+            inputs |= _named(stacked, "reference_codes")
+            inputs["masks"] = torch.cat([_of(plane, part) for plane in planes], 1)
+            inputs["shifts"] = moves.expand(part.stop - part.start, -1, -1)
+            inputs["weights"] = _of(weight, part)
+            return self._run("editor", inputs)["images"]
+
+        return in_chunks(total, chunk, render)
+
+    def has(self, graph: str) -> bool:
+        """Whether there is a file of this graph."""
+        return graph in self._sessions or self._path(graph).is_file()
+
+    def _path(self, graph: str) -> Path:
+        return self.folder / f"{graph}{self.suffix}"
+
+    def _first(self) -> Path:
+        for graph in graphs.GRAPHS:
+            if self._path(graph).is_file():
+                return self._path(graph)
+        raise FileNotFoundError(f"{self.folder} holds no graph as {graph}{self.suffix}: see stylemap export")
+
+    def _open(self, graph: str) -> Session:
+        if graph not in self._sessions:
+            path = self._path(graph)
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"{path} is missing: export the {graph} graph of this model into {self.folder}"
+                )
+            session = open_session(path, self.provider, self.threads)
+            found = session.description
+            if (found.graph, found.model) != (graph, self.description.model):
+                raise ValueError(
+                    f"{path} holds the {found.graph} of model {found.model}, "
+                    f"not the {graph} of model {self.description.model}: export both together"
+                )
+            self._sessions[graph] = session
+        return self._sessions[graph]
+
+    def _run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if torch.is_grad_enabled() and any(value.requires_grad for value in inputs.values()):
+            raise RuntimeError("an exported model has no gradients: this takes a checkpoint")
+        session = self._open(graph)
+        count = len(next(iter(inputs.values())))
+        limit = session.max_batch or count
+        if count <= limit:
+            return session.run(inputs)
+        parts = [
+            session.run({name: value[start : start + limit] for name, value in inputs.items()})
+            for start in range(0, count, limit)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _suffixes(folder: Path) -> list[str]:
+    return [suffix for suffix in (ENGINE_SUFFIX, ONNX_SUFFIX) if any(folder.glob(f"*{suffix}"))]
+
+
+def _named(codes: Sequence[Tensor], stem: str = "codes") -> dict[str, Tensor]:
+    return {f"{stem}_{index}": code for index, code in enumerate(codes)}
+
+
+def _of(x: Tensor, part: slice) -> Tensor:
+    """The samples of ``part``; one sample stands for all."""
+    return x.expand(part.stop - part.start, *x.shape[1:]) if x.shape[0] == 1 else x[part]

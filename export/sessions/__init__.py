@@ -1,0 +1,5 @@
+"""One exported graph, opened in one of the runtimes: `open_session`."""
+
+from stylemap.export.sessions.base import PROVIDERS, Session, open_session
+
+__all__ = ["PROVIDERS", "Session", "open_session"]

@@ -1,0 +1,108 @@
+"""What the runtimes have in common."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from stylemap.export.description import Description
+from torch import Tensor
+
+PROVIDERS = (
+    "onnxruntime",
+    "onnxruntime-cuda",
+    "onnxruntime-tensorrt",
+    "openvino",
+    "openvino-bf16",
+    "tensorrt",
+)
+ONNX_SUFFIX, ENGINE_SUFFIX = ".onnx", ".engine"
+
+
+class Session(ABC):
+    """A graph that can be run.
+
+    device: where inputs are expected and outputs appear. max_batch: the largest batch that `run` takes;
+    None where there is no limit. max_references: likewise of the editor's references.
+    """
+
+    description: Description
+    provider: str
+    device: torch.device
+    max_batch: int | None = None
+    max_references: int | None = None
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs by name. Floating-point inputs may be of any dtype; such outputs are float32.
+
+        Inputs are complete and of the right shapes: `export.runtime.Runtime` checks them.
+        """
+
+
+def open_session(path: Path, provider: str, threads: int | None = None) -> Session:
+    """Open an .onnx file or a TensorRT .engine.
+
+    provider: one of PROVIDERS. threads: on the CPU; None leaves it to the runtime.
+
+    Raises:
+        ImportError: the package of the provider is not installed; the message says which.
+        ValueError: an unknown provider, one that cannot run this kind of file, a file of another origin.
+        RuntimeError: the provider or its device is not available here, or refuses the file.
+    """
+    if provider not in PROVIDERS:
+        raise ValueError(f"provider must be one of {', '.join(PROVIDERS)}, got {provider!r}")
+    engine = path.suffix == ENGINE_SUFFIX
+    if engine != (provider == "tensorrt"):
+        kind = "a TensorRT engine" if engine else "an ONNX file"
+        raise ValueError(f"{path} is {kind}: provider {provider!r} cannot run it")
+    with open(path, "rb"):  # a missing file is an OSError that names it
+        pass
+    if engine:
+        from stylemap.export.sessions.engine import EngineSession
+
+        return EngineSession(path)
+    if provider.startswith("openvino"):
+        from stylemap.export.sessions.openvino import OpenVinoSession
+
+        return OpenVinoSession(path, provider, threads)
+    from stylemap.export.sessions.onnxruntime import OnnxRuntimeSession
+
+    return OnnxRuntimeSession(path, provider, threads)
+
+
+def default_provider(suffixes: Sequence[str]) -> str:
+    """The best one here for files of these kinds, the first that this machine can run.
+
+    Engines run on a GPU only; where there is none, ONNX files beside them serve.
+    """
+    if ENGINE_SUFFIX in suffixes and (torch.cuda.is_available() or ONNX_SUFFIX not in suffixes):
+        return "tensorrt"
+    if torch.cuda.is_available() and importlib.util.find_spec("onnxruntime") is not None:
+        available = importlib.import_module("onnxruntime").get_available_providers()
+        if "CUDAExecutionProvider" in available:
+            return "onnxruntime-cuda"
+    return "onnxruntime"
+
+
+def require(module: str, purpose: str, install: str) -> ModuleType:
+    """Import an optional package.
+
+    Raises:
+        ImportError: it is missing; the message says what needs it and how to install it.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(f"{purpose} needs {module}: pip install {install}")
+    return importlib.import_module(module)
+
+
+def one_line(error: Exception) -> str:
+    """The first line of an error that a runtime raised, shortened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -1,0 +1,37 @@
+"""The folded network in PyTorch, as a session: for precisions that no other runtime here has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from stylemap.export import graphs
+from stylemap.export.description import Description
+from stylemap.export.eager import Eager
+from stylemap.export.sessions.base import Session
+from torch import Tensor
+
+from stylemap.model import StyleMapGAN
+
+
+class EagerSession(Session):
+    """Computes a graph of ``model`` in the dtype given, every intermediate result rounded to it."""
+
+    def __init__(self, model: StyleMapGAN, description: Description, dtype: torch.dtype) -> None:
+        self.model = model
+        self.description = description
+        self.operators = Eager(dtype)
+        self.provider = f"PyTorch in {str(dtype).removeprefix('torch.')}"
+        self.device = torch.device("cpu")
+
+    @torch.no_grad()
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        graph, config = self.description.graph, self.model.config
+        values = {
+            port.name: inputs[port.name].to(self.operators.dtype)
+            if port.kind == "float"
+            else inputs[port.name]
+            for port in graphs.inputs(graph, config)
+        }
+        results = graphs.compute(self.operators, self.model, graph, values)
+        return {port.name: result.float() for port, result in zip(graphs.outputs(graph, config), results)}
