@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,12 @@ def mask_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     left = edit.masks.box(tiny.SIZE, 0, 0, 0.5, 1)
     images.save(torch.where(left, 1.0, -1.0).expand(3, -1, -1), path)
     return path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from threads, and threads that wait for each other cost much."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -9,6 +9,8 @@ from torch import Tensor
 from stylemap import edit
 from tests.helpers import tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZE, CELLS = tiny.SIZE, tiny.CELLS
 EMPTY, FULL = torch.zeros(SIZE, SIZE), torch.ones(SIZE, SIZE)
 LEFT = edit.masks.box(SIZE, 0, 0, 0.5, 1)
@@ -234,6 +236,11 @@ def test_manipulation_strengths_and_errors() -> None:
         edit.manipulate(w, direction, 1, torch.ones(12, 12))
     with pytest.raises(ValueError, match="3 strengths"):
         edit.manipulate(w, direction, [1, 2, 3])
+
+
+def test_reconstruction_is_encode_and_decode() -> None:
+    model, photos = tiny.model(), tiny.photos(2)
+    assert torch.equal(edit.reconstruct(model, photos), model.decode(model.encode(photos)))
 
 
 def test_samples_are_reproducible_one_by_one() -> None:

@@ -8,6 +8,8 @@ import torch
 from stylemap import edit
 from tests.helpers import tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def test_inversion_lowers_the_loss_and_reports_it() -> None:
     model, photo = tiny.model(), tiny.photos(2)
