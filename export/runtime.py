@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from stylemap.export import graphs
+from stylemap.export import ports
 from stylemap.export.sessions import Session, open_session
 from stylemap.export.sessions.base import ENGINE_SUFFIX, ONNX_SUFFIX, default_provider
 from torch import Tensor
@@ -23,9 +23,7 @@ from stylemap.model.checks import check_codes, check_images, check_stylemap, che
 def is_exported(path: str | os.PathLike[str]) -> bool:
     """Whether a path names an exported model: an .onnx or .engine file, or a folder that holds some."""
     path = Path(path)
-    if path.is_dir():
-        return any(path.glob(f"*{ONNX_SUFFIX}")) or any(path.glob(f"*{ENGINE_SUFFIX}"))
-    return path.suffix in (ONNX_SUFFIX, ENGINE_SUFFIX)
+    return bool(_suffixes(path)) if path.is_dir() else path.suffix in (ONNX_SUFFIX, ENGINE_SUFFIX)
 
 
 class Runtime:
@@ -81,7 +79,7 @@ class Runtime:
         """The codes of a stylemap, from the coarsest resolution to the finest."""
         check_stylemap(w, self.config, self._like)
         codes = self._run("stylecodes", {"w": w})
-        return [codes[port.name] for port in graphs.outputs("stylecodes", self.config)]
+        return [codes[port.name] for port in ports.outputs("stylecodes", self.config)]
 
     def synthesize(self, codes: Sequence[Tensor]) -> Tensor:
         """Images N×3×S×S from stylecodes."""
@@ -160,7 +158,7 @@ class Runtime:
         return self.folder / f"{graph}{self.suffix}"
 
     def _first(self) -> Path:
-        for graph in graphs.GRAPHS:
+        for graph in ports.GRAPHS:
             if self._path(graph).is_file():
                 return self._path(graph)
         raise FileNotFoundError(f"{self.folder} holds no graph as {graph}{self.suffix}: see stylemap export")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from stylemap.export import graphs
+from stylemap.export import graphs, ports
 from stylemap.export.description import Description
 from stylemap.export.eager import Eager
 from stylemap.export.sessions.base import Session
@@ -31,7 +31,7 @@ class EagerSession(Session):
             port.name: inputs[port.name].to(self.operators.dtype)
             if port.kind == "float"
             else inputs[port.name]
-            for port in graphs.inputs(graph, config)
+            for port in ports.inputs(graph, config)
         }
         results = graphs.compute(self.operators, self.model, graph, values)
-        return {port.name: result.float() for port, result in zip(graphs.outputs(graph, config), results)}
+        return {port.name: result.float() for port, result in zip(ports.outputs(graph, config), results)}

@@ -29,6 +29,7 @@ COMMANDS = (
     "invert",
     "convert",
     "data",
+    "export",
 )
 
 # What bad input, missing packages, full disks and devices out of memory raise. Anything else is a

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 from PIL import Image
@@ -28,7 +28,9 @@ MAX_ROWS = 24
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument(
-        "--model", metavar="FILE", help="published .pt or .safetensors (default: the bundled one)"
+        "--model",
+        metavar="FILE",
+        help="published .pt, .safetensors, or what stylemap export wrote (default: the bundled one)",
     )
     group.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1, … (default: cuda where there is one)"
@@ -62,7 +64,27 @@ def load_model(args: argparse.Namespace) -> StyleMapGAN:
     if path is None:
         raise ValueError("no model: this copy of stylemap bundles none; name a checkpoint with --model FILE")
     torch.manual_seed(args.seed)
+    from stylemap.export.runtime import is_exported
+
+    if is_exported(path):
+        return _open_exported(path, args)
     return stylemap.load(path, device=pick_device(args.device), dtype=PRECISIONS[args.precision])
+
+
+def _open_exported(path: Path, args: argparse.Namespace) -> StyleMapGAN:
+    """An exported model, which has the methods of a StyleMapGAN that edits use.
+
+    Raises:
+        ValueError: a precision or device that the files do not have.
+    """
+    from stylemap.export.runtime import Runtime
+
+    if args.precision != "fp32":
+        raise ValueError(f"--precision is of checkpoints: {path} has the precision it was exported in")
+    runtime = Runtime(path)
+    if args.device != "auto" and torch.device(args.device).type != runtime.device.type:
+        raise ValueError(f"{path} runs on {runtime.device} here, not on {args.device}")
+    return cast("StyleMapGAN", runtime)
 
 
 def pick_device(name: str) -> torch.device:

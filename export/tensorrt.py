@@ -1,0 +1,253 @@
+"""TensorRT engines from ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from stylemap.export import ports
+from stylemap.export.description import PREFIX, Description
+from stylemap.export.package import Log, Package, gpu, load, make_logger
+from stylemap.export.sessions.base import one_line
+from stylemap.export.sidecar import Sidecar, digest
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How engines are built.
+
+    package: "tensorrt", "tensorrt-rtx" or "auto".
+    gpus: compute capabilities to build for ahead of time, as in 8.9; empty for the GPU at hand, or all
+        that the package has where there is none (7.5 and the embedded 12.1 only on request).
+    max_batch, best_batch: largest batch, and the one to be fastest at. max_references: of the editor.
+    timing_cache: file that keeps measured tactics between builds; made where it is missing.
+    version_compatible: runs on later versions of TensorRT too.
+    weight_stripped: without the weights; loading takes them from the ONNX file beside the engine.
+    """
+
+    package: str = "auto"
+    gpus: Sequence[str] = ()
+    max_batch: int = 8
+    best_batch: int = 1
+    max_references: int = 8
+    timing_cache: Path | None = None
+    version_compatible: bool = False
+    weight_stripped: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Options that have been checked: package, and where its engines will run."""
+
+    package: Package
+    gpus: tuple[str, ...]
+    gpu: str | None
+    options: EngineOptions
+
+    @property
+    def ahead_of_time(self) -> bool:
+        return self.gpu is None
+
+
+def plan(options: EngineOptions) -> Plan:
+    """Check options against the packages and the GPU at hand, before any work is done.
+
+    Raises:
+        ImportError: the package is missing.
+        ValueError: batches that make no profile, a compute capability the package does not have.
+        RuntimeError: something that takes a GPU, and there is none.
+    """
+    if not 1 <= options.best_batch <= options.max_batch:
+        raise ValueError(f"best batch must be 1 to {options.max_batch}, got {options.best_batch}")
+    if options.max_references < 1:
+        raise ValueError(f"an editor needs at least 1 reference, got {options.max_references}")
+    package, here = load(options.package), gpu()
+    if not package.ahead_of_time:
+        _check_full(options, here)
+        assert here is not None
+        return Plan(package, (here[1],), here[0], options)
+    if options.timing_cache is not None:
+        raise ValueError("TensorRT for RTX measures nothing when building: it has no timing cache")
+    if options.weight_stripped and here is None:
+        raise RuntimeError("TensorRT for RTX strips weights only where there is a GPU, and there is none")
+    if options.gpus or here is None:
+        return Plan(package, _ahead(package, options.gpus), None, options)
+    if here[1] not in package.compute_capabilities():
+        raise RuntimeError(_no_capability(package, here[1]))
+    return Plan(package, (here[1],), here[0], options)
+
+
+def _check_full(options: EngineOptions, here: tuple[str, str] | None) -> None:
+    if here is None:
+        raise RuntimeError(
+            "the tensorrt package builds for the GPU at hand, and there is none; "
+            "tensorrt-rtx builds ahead of time: pip install 'stylemap[tensorrt-rtx]'"
+        )
+    others = [capability for capability in options.gpus if capability != here[1]]
+    if others:
+        raise ValueError(
+            f"the tensorrt package builds for the GPU at hand, of compute capability {here[1]}, "
+            f"not for {', '.join(others)}"
+        )
+
+
+def _ahead(package: Package, wanted: Sequence[str]) -> tuple[str, ...]:
+    existing = package.compute_capabilities()
+    missing = [capability for capability in wanted if capability not in existing]
+    if missing:
+        raise ValueError(_no_capability(package, missing[0]))
+    usual = [capability for capability in existing if capability not in ("7.5", "12.1")]
+    return tuple(dict.fromkeys(wanted)) or tuple(usual)
+
+
+def _no_capability(package: Package, capability: str) -> str:
+    existing = ", ".join(package.compute_capabilities())
+    return (
+        f"{package.name} {package.version} does not build for compute capability {capability} "
+        f"(it has {existing}); the tensorrt package does, on such a GPU"
+    )
+
+
+def build_engine(path: Path, target: Path, plan: Plan, progress: Progress = lambda step: None) -> Sidecar:
+    """Build the engine of one ONNX file and write it to ``target``; the sidecar is returned, not written.
+
+    Raises:
+        ValueError: not an ONNX file of ours.
+        RuntimeError: TensorRT refuses the graph or the options; the message has its reason.
+        OSError: the engine cannot be written.
+    """
+    description = _describe(path)
+    trt, log = plan.package.trt, Log()
+    builder = trt.Builder(make_logger(plan.package, log))
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, builder.logger)
+    if not parser.parse_from_file(str(path)):
+        reasons = [parser.get_error(index).desc() for index in range(parser.num_errors)]
+        raise RuntimeError(f"TensorRT cannot parse {path}: {(reasons or [log.reason()])[0]}")
+    _check_ports(network, description, path)
+    config = builder.create_builder_config()
+    config.add_optimization_profile(_profile(builder, network, plan.options))
+    _configure(config, trt, plan)
+    cache = _timing_cache(config, plan.options)
+    config.progress_monitor = _monitor(trt, lambda phase: progress(f"{description.graph}: {phase}"))
+    engine = builder.build_serialized_network(network, config)
+    if engine is None:
+        raise RuntimeError(f"TensorRT cannot build {path}: {log.reason()}")
+    target.write_bytes(engine)
+    if cache is not None:
+        cache.write_bytes(config.get_timing_cache().serialize())
+    options = plan.options
+    return Sidecar(
+        description=description,
+        engine=digest(target),
+        onnx=digest(path),
+        package=plan.package.name,
+        version=plan.package.version,
+        gpus=plan.gpus,
+        gpu=plan.gpu,
+        batches=(1, options.best_batch, options.max_batch),
+        max_references=options.max_references if description.graph == "editor" else 0,
+        version_compatible=options.version_compatible,
+        weight_stripped=options.weight_stripped,
+        verified={"by": None, "reason": "no GPU that it runs on"},
+        layers=log.fused,
+    )
+
+
+def _describe(path: Path) -> Description:
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} is not an ONNX file: {one_line(error)}") from error
+    metadata = {item.key: item.value for item in model.metadata_props if item.key.startswith(PREFIX)}
+    return Description.from_metadata(metadata, str(path))
+
+
+def _check_ports(network: Any, description: Description, path: Path) -> None:
+    """The network has the inputs and outputs of the graph, in number, name and shape."""
+    config, graph = description.config, description.graph
+    pairs = (
+        ([network.get_input(i) for i in range(network.num_inputs)], ports.inputs(graph, config)),
+        ([network.get_output(i) for i in range(network.num_outputs)], ports.outputs(graph, config)),
+    )
+    for tensors, expected in pairs:
+        found = [(tensor.name, tuple(tensor.shape)) for tensor in tensors]
+        wanted = [(port.name, _static(port.shape)) for port in expected]
+        if found != wanted:
+            raise RuntimeError(f"TensorRT reads {path} as {found}, but {graph} has {wanted}")
+
+
+def _static(shape: Sequence[int | str]) -> tuple[int, ...]:
+    """Dynamic dimensions as TensorRT has them, -1."""
+    return tuple(-1 if isinstance(size, str) else size for size in shape)
+
+
+def _profile(builder: Any, network: Any, options: EngineOptions) -> Any:
+    profile = builder.create_optimization_profile()
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        names = [tensor.get_dimension_name(axis) for axis in range(len(tensor.shape))]
+        shapes = []
+        for batch, references in (
+            (1, 1),
+            (options.best_batch, 1),
+            (options.max_batch, options.max_references),
+        ):
+            dynamic = {ports.BATCH: batch, ports.REFERENCES: references}
+            shapes.append([dynamic.get(name, size) for name, size in zip(names, tensor.shape)])
+        profile.set_shape(tensor.name, *shapes)
+    return profile
+
+
+def _configure(config: Any, trt: Any, plan: Plan) -> None:
+    # The types of the graph decide; TF32 would make float32 ones less than float32.
+    config.clear_flag(trt.BuilderFlag.TF32)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if plan.package.ahead_of_time:
+        config.num_compute_capabilities = len(plan.gpus)
+        for index, capability in enumerate(plan.gpus):
+            config.set_compute_capability(plan.package.member(capability), index)
+    if plan.options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+        if plan.package.ahead_of_time:
+            config.set_flag(trt.BuilderFlag.EXCLUDE_LEAN_RUNTIME)
+    if plan.options.weight_stripped:
+        config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+        config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
+
+
+def _timing_cache(config: Any, options: EngineOptions) -> Path | None:
+    path = options.timing_cache
+    if path is None:
+        return None
+    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    if not config.set_timing_cache(cache, False):
+        raise ValueError(f"{path} is a timing cache of another GPU or version of TensorRT: remove it")
+    return path
+
+
+def _monitor(trt: Any, report: Callable[[str], None]) -> Any:
+    """Reports the outermost phases of a build."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+
+        def phase_start(self, name: str, parent: str | None, steps: int) -> None:
+            if parent is None or parent == "Building engine":
+                report(name[0].lower() + name[1:])
+
+        def phase_finish(self, name: str) -> None:
+            pass
+
+        def step_complete(self, name: str, step: int) -> bool:
+            return True
+
+    return Monitor()

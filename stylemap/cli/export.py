@@ -1,0 +1,163 @@
+"""stylemap export: ONNX files and TensorRT engines of a model, verified against it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+import stylemap
+from stylemap import images
+from stylemap.cli import common
+
+if TYPE_CHECKING:
+    from stylemap.model import StyleMapGAN
+
+_PHOTOS = 8
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "export", help="ONNX files and TensorRT engines", description=__doc__
+    )
+    formats = parser.add_subparsers(dest="format", metavar="FORMAT", required=True)
+    _add_onnx(formats)
+    _add_tensorrt(formats)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    {"onnx": _run_onnx, "tensorrt": _run_tensorrt}[args.format](args)
+
+
+def _add_common(parser: argparse.ArgumentParser, precisions: tuple[str, ...], default: str) -> None:
+    parser.add_argument(
+        "checkpoint", nargs="?", metavar="CHECKPOINT", help=".pt or .safetensors (default: the bundled model)"
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for the files")
+    parser.add_argument(
+        "--graphs",
+        type=lambda text: text.split(","),
+        metavar="NAME[,NAME…]",
+        help="encoder, mapping, stylecodes, synthesis, decoder, editor, reconstruct (default: all)",
+    )
+    parser.add_argument("--precision", choices=precisions, default=default, help=f"default: {default}")
+    parser.add_argument(
+        "--images", metavar="DIR", help="photos to verify (and calibrate) on (default: generated faces)"
+    )
+    common.add_fit_argument(parser)
+
+
+def _add_onnx(formats: Any) -> None:
+    parser = formats.add_parser("onnx", help="encoder.onnx, decoder.onnx, …", description=_run_onnx.__doc__)
+    _add_common(parser, ("fp32", "fp16", "bf16"), "fp32")
+    parser.add_argument("--opset", type=int, metavar="N", help="ONNX operator set (default: 20)")
+    parser.add_argument(
+        "--external-weights", action="store_true", help="one weights file for all graphs, beside them"
+    )
+
+
+def _run_onnx(args: argparse.Namespace) -> None:
+    """Write the graphs of a model as ONNX files, each run in ONNX Runtime and compared with the model."""
+    from stylemap.export.onnx import export_onnx
+
+    model = _load(args)
+    written = export_onnx(
+        model,
+        Path(args.output),
+        args.graphs,
+        precision=args.precision,
+        opset=args.opset,
+        external_weights=args.external_weights,
+        photos=_photos(args, model.config.size),
+        progress=_progress,
+    )
+    for file in written:
+        size = file.path.stat().st_size / 1e6
+        print(f"{file.path.name}: {size:.1f} MB, {args.precision}, relative error at most {file.error:.1e}")
+    print(f"wrote {len(written)} files in {args.output}")
+
+
+def _add_tensorrt(formats: Any) -> None:
+    parser = formats.add_parser(
+        "tensorrt", help="encoder.engine, decoder.engine, …", description=_run_tensorrt.__doc__
+    )
+    _add_common(parser, ("fp32", "fp16", "bf16"), "fp16")
+    parser.add_argument(
+        "--package",
+        choices=("auto", "tensorrt", "tensorrt-rtx"),
+        default="auto",
+        help="tensorrt builds for the GPU at hand, tensorrt-rtx without one too (default: auto)",
+    )
+    parser.add_argument(
+        "--gpu",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="X.Y[,X.Y…]",
+        help="compute capabilities, as in 8.9 (default: the GPU at hand, else all that can be built for)",
+    )
+    parser.add_argument("--max-batch", type=int, default=8, help="default: 8")
+    parser.add_argument("--best-batch", type=int, default=1, help="the batch to be fastest at (default: 1)")
+    parser.add_argument("--max-references", type=int, default=8, help="of the editor (default: 8)")
+    parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="keep measurements between builds")
+    parser.add_argument("--version-compatible", action="store_true", help="runs on later TensorRT versions")
+    parser.add_argument(
+        "--weight-stripped", action="store_true", help="engines without weights, taken from the ONNX files"
+    )
+
+
+def _run_tensorrt(args: argparse.Namespace) -> None:
+    """Write ONNX files as `stylemap export onnx` does, and TensorRT engines built from them."""
+    from stylemap.export.engines import describe_built, export_tensorrt
+    from stylemap.export.tensorrt import EngineOptions, plan
+
+    options = EngineOptions(
+        package=args.package,
+        gpus=args.gpu,
+        max_batch=args.max_batch,
+        best_batch=args.best_batch,
+        max_references=args.max_references,
+        timing_cache=args.timing_cache,
+        version_compatible=args.version_compatible,
+        weight_stripped=args.weight_stripped,
+    )
+    plan(options)  # before a large checkpoint is read
+    model = _load(args)
+    built = export_tensorrt(
+        model,
+        Path(args.output),
+        args.graphs,
+        precision=args.precision,
+        options=options,
+        photos=_photos(args, model.config.size),
+        progress=_progress,
+    )
+    for engine in built:
+        print(describe_built(engine))
+    print(f"wrote {len(built)} engines in {args.output}")
+
+
+def _load(args: argparse.Namespace) -> StyleMapGAN:
+    path = args.checkpoint or common.bundled_model()
+    if path is None:
+        raise ValueError("no model: this copy of stylemap bundles none; name a CHECKPOINT")
+    return stylemap.load(path, device="cpu", dtype=torch.float32)
+
+
+def _photos(args: argparse.Namespace, size: int) -> Tensor:
+    """Up to 8 photos N×3×S×S: those named, else generated faces."""
+    if args.images is None:
+        from stylemap.data.faces import render, sample_attributes
+
+        drawn, _ = render(sample_attributes(0, range(_PHOTOS)), size)
+        return drawn.float() / 127.5 - 1
+    paths = images.find([args.images])[:_PHOTOS]
+    return torch.stack([images.load(path, size, fit=args.fit) for path in paths])
+
+
+def _progress(step: str) -> None:
+    print(step, file=sys.stderr, flush=True)
