@@ -29,6 +29,7 @@ COMMANDS = (
     "invert",
     "convert",
     "data",
+    "train",
     "export",
 )
 

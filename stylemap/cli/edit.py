@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from stylemap import edit, images
+from stylemap import edit, images, ops
 from stylemap.cli import common, masks
-from stylemap.ops import reference as ops
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from stylemap import ops
 from stylemap.edit.checks import broadcast_batch, check_pair, in_chunks, per_sample
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
-from stylemap.ops import reference as ops
 
 if TYPE_CHECKING:
     from stylemap.model import StyleMapGAN

@@ -23,7 +23,7 @@ def check_pair(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
 
 
 def per_sample(weights: float | Sequence[float] | Tensor, like: Tensor, name: str = "weights") -> Tensor:
-    """A number, or one number per image, as a T tensor with the dtype and device of ``like``.
+    """A number, or one number per image, as T values on the device of ``like``, float32 or better.
 
     Raises:
         ValueError: nothing in it, a value that is not finite, or more than one axis.
@@ -33,7 +33,7 @@ def per_sample(weights: float | Sequence[float] | Tensor, like: Tensor, name: st
         values = values[None]
     if values.ndim != 1 or len(values) == 0 or not bool(values.isfinite().all()):
         raise ValueError(f"{name} must be one or more finite numbers, got {weights!r}")
-    return values.to(like.device, like.dtype)
+    return values.to(like.device, torch.promote_types(like.dtype, torch.float32))
 
 
 def broadcast_batch(count: int, batch: int, name: str) -> int:

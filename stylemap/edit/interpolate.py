@@ -40,5 +40,5 @@ def interpolate(
     batch = max(w1.shape[0], w2.shape[0])
     count = broadcast_batch(len(weight), batch, "weights")
     weight = weight.expand(count)[:, None, None, None]
-    mixed = weight * w1 + (1 - weight) * w2
+    mixed = (weight * w1 + (1 - weight) * w2).to(w1.dtype)
     return in_chunks(count, chunk, lambda part: model.decode(mixed[part]))

@@ -51,9 +51,9 @@ def manipulate(
         )
     amount = per_sample(strength, w, "strength")
     count = broadcast_batch(len(amount), w.shape[0], "strengths")
-    step = amount[:, None, None, None] * unit(direction).to(w.device, w.dtype)
+    step = amount[:, None, None, None] * unit(direction).to(w.device, amount.dtype)
     if mask is not None:
         cells = pool_max(as_mask(mask, mask.shape[-1], w.device), w.shape[-1])
         broadcast_batch(cells.shape[0], count, "masks")
         step = step * cells
-    return w + step
+    return (w + step).to(w.dtype)

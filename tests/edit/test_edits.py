@@ -280,3 +280,29 @@ def test_sequence_decodes_stylemaps_and_checks_results() -> None:
         list(edit.sequence(model, clip, lambda w, _: torch.zeros(1, 3, 4, 4)))
     with pytest.raises(ValueError, match="only 1 masks, but frame 2"):
         list(edit.sequence(model, clip, lambda w, _: w, masks=[LEFT]))
+
+
+def test_half_precision_in_half_precision_out() -> None:
+    """Weights that bfloat16 cannot hold are not rounded before they are used."""
+    model, w = tiny.model(torch.bfloat16), tiny.stylemaps(2, dtype=torch.bfloat16)
+    assert edit.blend(model, w[:1], [w[1:]], [LEFT], weights=[0.1, 0.9]).dtype == torch.bfloat16
+    assert edit.interpolate(model, w[:1], w[1:], [0.1, 0.9]).dtype == torch.bfloat16
+    far = edit.manipulate(torch.zeros_like(w[:1]), torch.ones(8, 8, 8), 1001.0)
+    assert far.dtype == torch.bfloat16
+    assert torch.equal(far, torch.full_like(far, 1001.0 / 512**0.5))
+
+
+def test_edits_are_differentiable() -> None:
+    model, w = tiny.model(torch.float64), tiny.stylemaps(2, dtype=torch.float64)
+    with torch.enable_grad():
+        a, b = w[:1].clone().requires_grad_(True), w[1:].clone().requires_grad_(True)
+        results = [
+            edit.blend(model, a, [b], [LEFT], [(4, 0)], [0.5, 1.0]),
+            edit.local(model, a, b, LEFT),
+            edit.mix_styles(model, a, b),
+            edit.interpolate(model, a, b, 0.3),
+            edit.transplant(a, b, [((0, 0), (1, 1), 2, 2)]),
+        ]
+        for result in results:
+            gradients = torch.autograd.grad(result.square().sum(), (a, b))
+            assert all(float(gradient.abs().sum()) > 0 for gradient in gradients)
