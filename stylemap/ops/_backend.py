@@ -46,6 +46,11 @@ def backend(name: str) -> Iterator[None]:
         set_backend(before)
 
 
+def requested() -> str:
+    """The choice as `set_backend` was given it."""
+    return _choice
+
+
 def current_backend(device: torch.device | str = "cpu") -> str:
     """``"native"`` or ``"reference"``: what a tensor on ``device`` is computed with now."""
     native = _choice != "reference" and _native.why_missing(torch.device(device).type) is None

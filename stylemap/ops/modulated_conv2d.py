@@ -81,12 +81,13 @@ def modulated_conv2d(
         raise ValueError(f"negative_slope must be >= 0 and gain > 0, got {negative_slope} and {gain}")
     with context:
         if not use_native(x):
-            rest = (filter, normalize, eps, running_mean, running_var, negative_slope, gain)
-            return reference.modulated_conv2d(x, *matched, *rest).to(x.dtype)
+            rest: tuple[Any, ...] = (filter, normalize, eps, running_mean, running_var, negative_slope, gain)
+            y: Tensor = reference.modulated_conv2d(*(x, *matched, *rest))
+            return y.to(x.dtype)
         mean, rstd = fixed_statistics(x, eps, running_mean, running_var)
-        op = torch.ops.stylemap.modulated_conv2d
-        y: Tensor = op(x, *matched, filter, groups, eps, mean, rstd, negative_slope, gain)
-        return y
+        rest = (filter, groups, eps, mean, rstd, negative_slope, gain)
+        out: Tensor = torch.ops.stylemap.modulated_conv2d(x, *matched, *rest)
+        return out
 
 
 def _check_shapes(

@@ -107,10 +107,11 @@ def assert_gradient(actual: Tensor, expected: Any, *args: Tensor) -> None:
 @pytest.mark.parametrize("normalize", ["LayerNorm", "BatchNorm2d", "running"])
 @pytest.mark.parametrize("up", [False, True])
 def test_gradcheck(up: bool, normalize: str) -> None:
-    values = [t.requires_grad_() for t in inputs(3, (2, 2, 2, 1), style=1, out=1, dtype=torch.float64)]
+    shape = (2, 1, 2, 1) if up else (2, 2, 2, 1)
+    values = [t.requires_grad_() for t in inputs(3, shape, style=1, out=1, dtype=torch.float64)]
     options: dict[str, Any] = {"normalize": normalize, "filter": FILTER.double() if up else None}
     if normalize == "running":
-        stats = {"running_mean": tensor(2).double(), "running_var": torch.ones(2).double()}
+        stats = {"running_mean": tensor(shape[1]).double(), "running_var": torch.ones(shape[1]).double()}
         options |= {"normalize": "BatchNorm2d", **stats}
 
     def function(*args: Tensor) -> Tensor:
@@ -132,12 +133,13 @@ def test_frozen_weights() -> None:
     assert all(t.grad is None for t in values[2:])
 
 
-@pytest.mark.parametrize(("kernel", "up"), KINDS)
-def test_opcheck(kernel: int, up: bool) -> None:
-    for layout in ("contiguous", "channels_last"):
-        values = [t.requires_grad_() for t in inputs(kernel, layout=layout)]
-        rest = (FILTER if up else None, 1, 1e-5, None, None, 0.2, 1.4)
-        torch.library.opcheck(torch.ops.stylemap.modulated_conv2d.default, (*values, *rest))
+@pytest.mark.parametrize(
+    ("kernel", "up", "layout"), [(3, False, "contiguous"), (1, False, "strided"), (3, True, "channels_last")]
+)
+def test_opcheck(kernel: int, up: bool, layout: str) -> None:
+    values = [t.requires_grad_() for t in inputs(kernel, layout=layout)]
+    rest = (FILTER if up else None, 1, 1e-5, None, None, 0.2, 1.4)
+    torch.library.opcheck(torch.ops.stylemap.modulated_conv2d.default, (*values, *rest))
 
 
 @pytest.mark.parametrize("up", [False, True])

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/common/dtype.h"
+#include "kernels/common/moments.h"
 
 namespace stylemap {
 
@@ -31,6 +32,19 @@ SM_HOST_DEVICE void store_pack(T* to, const Compute<T> (&from)[N]) {
 #pragma unroll
   for (int i = 0; i < N; ++i) store(pack.value[i], from[i]);
   *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
+
+// Of a pack in memory, that is of values as they were rounded: the mean first, then the deviations.
+template <int N, class T>
+SM_HOST_DEVICE Moments<Compute<T>> moments_of_pack(const T* from) {
+  using C = Compute<T>;
+  C value[N], mean = 0, m2 = 0;
+  load_pack<N>(from, value);
+#pragma unroll
+  for (int i = 0; i < N; ++i) mean += value[i] / N;
+#pragma unroll
+  for (int i = 0; i < N; ++i) m2 += (value[i] - mean) * (value[i] - mean);
+  return {C(N), mean, m2};
 }
 
 template <class... Pointers>
