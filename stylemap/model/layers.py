@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemap.ops import reference as ops
+from stylemap import ops
 
 Mode = Literal["plain", "down", "up"]
 
@@ -32,17 +32,6 @@ def normal_parameter(*shape: int, std: float = 1.0) -> nn.Parameter:
     return nn.Parameter(values if values.is_meta else values.normal_(std=std))
 
 
-def autocast_like_conv(tensor: Tensor) -> Tensor:
-    """The tensor in the dtype autocast gives a convolution's arguments; itself where autocast is off.
-
-    Autocast knows PyTorch's own convolutions only; the fused operators need their arguments cast.
-    """
-    device = tensor.device.type
-    if tensor.dtype == torch.float64 or not torch.is_autocast_enabled(device):
-        return tensor
-    return tensor.to(torch.get_autocast_dtype(device))
-
-
 class BiasLeakyReLU(nn.Module):
     """leaky_relu(x + bias, 0.2) · √2, N×C×…"""
 
@@ -51,7 +40,7 @@ class BiasLeakyReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.bias_act(x, self.bias.to(x.dtype))
+        return ops.bias_act(x, self.bias)
 
 
 class Blur(nn.Module):
@@ -62,12 +51,12 @@ class Blur(nn.Module):
     def __init__(self, padding: tuple[int, int], gain: float = 1.0, up: int = 1, down: int = 1) -> None:
         super().__init__()
         self.register_buffer("kernel", blur_kernel(gain))
-        self.padding = (*padding, *padding)
+        self.padding = padding
         self.up = up
         self.down = down
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.upfirdn2d(x, self.kernel.to(x.dtype), up=self.up, down=self.down, padding=self.padding)
+        return ops.upfirdn2d(x, self.kernel, up=self.up, down=self.down, padding=self.padding)
 
 
 class EqualConv2d(nn.Module):
@@ -122,8 +111,7 @@ class EqualLinear(nn.Module):
         weight, bias = self.weight * self.scale, self.bias * self.lr_mul
         if not self.activate:
             return F.linear(x, weight, bias)
-        x = F.linear(x, weight)
-        return ops.bias_act(x, bias.to(x.dtype))
+        return ops.bias_act(F.linear(x, weight), bias)
 
 
 class ConvLayer(nn.Sequential):

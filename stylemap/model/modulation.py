@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from stylemap.model.layers import BiasLeakyReLU, Blur, EqualConv2d, autocast_like_conv, normal_parameter
-from stylemap.ops import reference as ops
+from stylemap import ops
+from stylemap.model.layers import BiasLeakyReLU, Blur, EqualConv2d, normal_parameter
 
 
 class ModulatedConv2d(nn.Module):
@@ -58,15 +58,15 @@ class ModulatedConv2d(nn.Module):
         assert beta.bias is not None
         running_mean, running_var = self._running_statistics(x)
         return ops.modulated_conv2d(
-            autocast_like_conv(x),
-            autocast_like_conv(style),
-            autocast_like_conv(self.weight[0] * self.scale),
-            autocast_like_conv(bias),
-            autocast_like_conv(gamma.weight * gamma.scale),
-            autocast_like_conv(gamma.bias),
-            autocast_like_conv(beta.weight * beta.scale),
-            autocast_like_conv(beta.bias),
-            filter=None if self.blur is None else autocast_like_conv(self.blur.kernel),
+            x,
+            style,
+            self.weight[0] * self.scale,
+            bias,
+            gamma.weight * gamma.scale,
+            gamma.bias,
+            beta.weight * beta.scale,
+            beta.bias,
+            filter=None if self.blur is None else self.blur.kernel,
             normalize=self.normalize_mode,
             running_mean=running_mean,
             running_var=running_var,

@@ -3,24 +3,24 @@
 The gradient jumps where a leaky ReLU changes its branch, and of the 66 million activations of this case
 about 14 are so close to zero that rounding in float32 changes their sign. That alone moves single gradients
 by up to 3e-4. So float32 gradients are held to the common tolerance with the branches of the float64 run,
-which isolates their arithmetic, and to `ACROSS_BRANCHES` with their own.
+which isolates their arithmetic (on the reference operators), and to `ACROSS_BRANCHES` with their own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
-import math
-from collections.abc import Callable, Iterator
 from unittest import mock
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
-from stylemap.ops import reference
+from stylemap import ops
+from stylemap.model.layers import BiasLeakyReLU
+from stylemap.model.modulation import StyledConv
 from tests.helpers import goldens
 from tests.helpers.goldens import TOLERANCE, relative_error
 
@@ -83,44 +83,40 @@ def store_gradients(out: dict[str, Tensor], tag: str, loss: Tensor, *modules: nn
         out[f"gradnorm/{tag}/{key}"] = gradient.double().norm()
 
 
-@contextlib.contextmanager
-def branches(choose: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Leaky ReLUs take the positive branch where ``choose(pre-activation)`` says so."""
+@functools.cache
+def in_float64() -> tuple[dict[str, Tensor], list[Tensor]]:
+    """The results, and where the leaky ReLUs were positive, in the order of their calls."""
+    positive: list[Tensor] = []
 
-    def bias_act(
-        x: Tensor, bias: Tensor | None = None, negative_slope: float = 0.2, gain: float = math.sqrt(2)
-    ) -> Tensor:
-        if bias is not None:
-            x = x + bias.view(1, -1, *([1] * (x.ndim - 2)))
-        return torch.where(choose(x.detach()), x, x * negative_slope) * gain
+    def record(module: nn.Module, _: object, output: Tensor) -> None:
+        if isinstance(module, BiasLeakyReLU | StyledConv) or getattr(module, "activate", None) is True:
+            positive.append(output > 0)
 
-    with mock.patch.object(reference, "bias_act", bias_act):
-        yield
+    hook = register_module_forward_hook(record)
+    try:
+        return iteration(torch.float64), positive
+    finally:
+        hook.remove()
 
 
 @functools.cache
-def in_float64() -> tuple[dict[str, Tensor], list[Tensor]]:
-    """The results, and the branches taken in the order of the calls."""
-    taken: list[Tensor] = []
+def in_float32_with_float64_branches() -> dict[str, Tensor]:
+    branches = iter(in_float64()[1])
 
-    def record(x: Tensor) -> Tensor:
-        taken.append(x > 0)
-        return taken[-1]
+    def bias_act(x: Tensor, bias: Tensor | None, negative_slope: float, gain: float) -> Tensor:
+        if bias is not None:
+            x = x + bias.view(1, -1, *([1] * (x.ndim - 2)))
+        return torch.where(next(branches), x, x * negative_slope) * gain
 
-    with branches(record):
-        return iteration(torch.float64), taken
+    with ops.backend("reference"), mock.patch.object(ops.reference, "bias_act", bias_act):
+        results = iteration(torch.float32)
+    assert next(branches, None) is None
+    return results
 
 
 @functools.cache
 def in_float32() -> dict[str, Tensor]:
     return iteration(torch.float32)
-
-
-@functools.cache
-def in_float32_with_float64_branches() -> dict[str, Tensor]:
-    taken = iter(in_float64()[1])
-    with branches(lambda _: next(taken)):
-        return iteration(torch.float32)
 
 
 @pytest.mark.parametrize("name", FORWARD + GRADIENTS)
