@@ -135,8 +135,8 @@ def _sheet(rows: list[Row], args: argparse.Namespace) -> Any:
     names = [f"reference {i + 1}" if many else "reference" for i in range(len(args.reference))]
     weights = [f"weight {args.weight * weight:.2f}" for weight in edit.frame_weights(args.frames)]
     columns = ["original", *names, "mask", *(weights if args.frames > 1 else ["result"])]
-    blend = f"interactive blend in W+, weight {args.weight:g}"
-    kind = {"blend": blend, "w+": "local edit in W+", "w": "local edit in W"}[args.mode]
+    blend = f"Interactive blend in W+, weight {args.weight:g}."
+    kind = {"blend": blend, "w+": "Local edit in W+.", "w": "Local edit in W."}[args.mode]
     return contact_sheet(rows, title="Edit", note=kind, columns=columns)
 
 

@@ -53,9 +53,14 @@ def _operators() -> Iterator[tuple[str, str]]:
     from stylemap.ops import _native, current_backend
 
     for device in ("cpu", "cuda"):
-        reason = _native.why_missing(device)
-        where = f"native library {_build.library_path(device)}"
-        yield device, where if reason is None else f"plain PyTorch: {' '.join(reason.split())}"
+        reason, library = _native.why_missing(device), _build.library_path(device)
+        if reason is None:
+            yield device, f"native, {library}"
+            continue
+        built = f"{library} is built" if library.is_file() else "its library is not built"
+        if device == "cuda" and not library.is_file() and _build.cuda_home() is None:
+            built += ": no nvcc in CUDA_HOME, on PATH or in /usr/local/cuda"
+        yield device, f"plain PyTorch, because {' '.join(reason.split())}; {built}"
     yield "in use on cpu", current_backend("cpu")
 
 

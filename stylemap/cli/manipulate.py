@@ -48,10 +48,13 @@ def run(args: argparse.Namespace) -> None:
             output.save(result, name if len(results) == 1 else f"{name}_{strength:+g}")
         if len(rows) < common.MAX_ROWS:
             shown = photo[0].cpu() if mask is None else overlay(photo[0], [mask])
-            tiles = [Tile(result, f"{strength:+g}") for strength, result in zip(args.strength, results)]
+            tiles = [
+                Tile(result, f"{strength:+g}" if strength else "0")
+                for strength, result in zip(args.strength, results)
+            ]
             rows.append([Tile(shown, path.name), *tiles])
     sheet = contact_sheet(
-        rows, title=f"Direction {Path(args.direction).stem}", note="strength under each result"
+        rows, title=f"Direction {Path(args.direction).stem}", note="Under each result: the strength."
     )
     output.finish(len(paths) * len(args.strength), sheet)
 

@@ -42,8 +42,9 @@ def run(args: argparse.Namespace) -> None:
         output.save(result, name)
         if len(rows) < common.MAX_ROWS:
             rows.append([Tile(first[0].cpu(), a.name), Tile(second[0].cpu(), b.name), Tile(result[0].cpu())])
-    take = args.take if isinstance(args.take, str) else "codes " + ", ".join(map(str, args.take))
-    sheet = contact_sheet(rows, title="Style mixing", note=f"take {take}", columns=["A", "B", "mixed"])
+    words = {"coarse": "all stylecodes but the first two", "fine": "the first two stylecodes"}
+    take = words[args.take] if isinstance(args.take, str) else f"stylecodes {', '.join(map(str, args.take))}"
+    sheet = contact_sheet(rows, title="Style mixing", note=f"From B: {take}.", columns=["A", "B", "mixed"])
     output.finish(len(pairs), sheet)
 
 

@@ -39,5 +39,5 @@ def run(args: argparse.Namespace) -> None:
             tiles.append(Tile(image, str(index)))
     across = min(8, math.ceil(math.sqrt(len(tiles))))
     rows = [tiles[start : start + across] for start in range(0, len(tiles), across)]
-    sheet = contact_sheet(rows, title="Samples", note=f"seed {args.seed}, truncation {args.truncation:g}")
+    sheet = contact_sheet(rows, title="Samples", note=f"Seed {args.seed}, truncation {args.truncation:g}.")
     output.finish(args.count, sheet)

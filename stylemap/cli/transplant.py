@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
                     Tile(result[0].cpu()),
                 ]
             )
-    note = f"rectangles of a stylemap of {cells} x {cells} cells"
+    note = f"Rectangles of a stylemap of {cells} x {cells} cells."
     sheet = contact_sheet(
         rows, title="Transplantation", note=note, columns=["original", "reference", "result"]
     )
