@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -175,13 +176,14 @@ def _place(sheet: Image.Image, picture: Image.Image, caption: str, x: int, y: in
         draw.text((x + style.side / 2, y + style.side + style.gap / 3), text, FAINT, style.small, anchor="ma")
 
 
-def _outline(on: np.ndarray, thickness: int) -> np.ndarray:  # type: ignore[type-arg]
+def _outline(on: np.ndarray[Any, Any], thickness: int) -> np.ndarray[Any, Any]:
     """The cells of the mask within ``thickness`` of a cell outside it."""
     inner = on.copy()
     for _ in range(thickness):
         padded = np.pad(inner, 1, constant_values=True)
         inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return on & ~inner
+    edge: np.ndarray[Any, Any] = on & ~inner
+    return edge
 
 
 def _as_image(picture: Tensor | Image.Image) -> Image.Image:
