@@ -22,10 +22,9 @@ Tensor bias_act_backward(Tensor grad, Tensor y, double negative_slope, double ga
   y = dense(y);
   grad = dense(grad, *layout_of(y));
   Tensor dx = new_like(y);
-  check_launch(
-      bias_act_backward_cuda(bias_act_backward_params(grad, y, dx, negative_slope, gain),
-                             device.stream()),
-      "bias_act_backward");
+  check_launch(bias_act_backward_cuda(bias_act_backward_params(grad, y, dx, negative_slope, gain),
+                                      device.stream()),
+               "bias_act_backward");
   return dx;
 }
 

@@ -8,9 +8,7 @@
 namespace stylemap {
 namespace {
 
-Tensor workspace(const Tensor& x, int64_t size) {
-  return new_tensor(x, {size}, compute_dtype(x));
-}
+Tensor workspace(const Tensor& x, int64_t size) { return new_tensor(x, {size}, compute_dtype(x)); }
 
 // mean, and the variance or 1 / sqrt(variance + eps), of a dense x.
 void compute_moments(const OnDeviceOf& device, const Tensor& x, const NormShape& shape,

@@ -20,8 +20,6 @@ Tensor upfirdn2d(Tensor x, Tensor filter, int64_t up, int64_t down, std::vector<
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(stylemap, SM_CUDA_KEY, m) {
-  m.impl("upfirdn2d", TORCH_BOX(&upfirdn2d));
-}
+STABLE_TORCH_LIBRARY_IMPL(stylemap, SM_CUDA_KEY, m) { m.impl("upfirdn2d", TORCH_BOX(&upfirdn2d)); }
 
 }  // namespace stylemap

@@ -29,8 +29,15 @@ def sanitizer() -> str:
 
 def environment(sanitizer: str, **variables: str) -> dict[str, str]:
     """Environment of a process that runs the emulated kernels under a sanitizer."""
-    libraries = {"address": ["libasan.so", "libstdc++.so"], "thread": ["libtsan.so", "libstdc++.so"], "none": []}
-    found = [subprocess.check_output([_build._cxx(), f"-print-file-name={name}"], text=True).strip() for name in libraries[sanitizer]]
+    libraries = {
+        "address": ["libasan.so", "libstdc++.so"],
+        "thread": ["libtsan.so", "libstdc++.so"],
+        "none": [],
+    }
+    found = [
+        subprocess.check_output([_build._cxx(), f"-print-file-name={name}"], text=True).strip()
+        for name in libraries[sanitizer]
+    ]
     return {
         **os.environ,
         "STYLEMAP_EMULATION_SANITIZER": sanitizer,
@@ -57,16 +64,20 @@ def build(sanitizer: str) -> Path:
 
 def _ninja_file(root: Path, sanitizer: str) -> str:
     torch = _build.torch_root()
-    bindings = [*root.glob("torch/*_cuda.cpp"), root / "torch" / "library.cpp", root / "torch" / "tensor.cpp"]
+    bindings = [
+        *root.glob("torch/*_cuda.cpp"),
+        *(root / "torch" / f"{name}.cpp" for name in ("library", "passes", "tensor")),
+    ]
     kernels = sorted(root.rglob("*.cu"))
     flags = " ".join(FLAGS)
     watched = f"-O1 {' '.join(SANITIZERS[sanitizer])}"
     runtime = {"address": "-DEMULATION_ASAN", "thread": "-DEMULATION_TSAN", "none": ""}[sanitizer]
     includes = f"-I{EMULATION} -I{root}"
     torch_includes = f"-isystem {torch / 'include'} -isystem {torch / 'include/torch/csrc/api/include'}"
+    defines = f"-DTORCH_TARGET_VERSION={_build.TORCH_ABI} -DUSE_CUDA -DSM_CUDA_KEY=CPU"
     rules = {
         "kernel": f"{flags} {watched} {includes} -x c++",
-        "binding": f"{flags} -O1 {includes} {torch_includes} -DTORCH_TARGET_VERSION={_build.TORCH_ABI} -DUSE_CUDA -DSM_CUDA_KEY=CPU",
+        "binding": f"{flags} -O1 {defines} {includes} {torch_includes}",
         "runtime": f"{flags} -O2 {runtime} {includes}",
     }
     lines = []
@@ -85,7 +96,7 @@ def _ninja_file(root: Path, sanitizer: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def pytest_configure(config: object) -> None:
-    """Hand out the emulated library wherever the CPU library is asked for."""
+def pytest_load_initial_conftests() -> None:
+    """Hand out the emulated library wherever the CPU library is asked for, from the first import on."""
     library = build(sanitizer())
     _build.ensure = lambda name="cpu": library  # type: ignore[assignment]

@@ -13,8 +13,9 @@ from tests.cuda import emulated
 
 TESTS = Path(__file__).resolve().parent.parent
 OPS = sorted(path.stem.removesuffix("_cuda") for path in (_build.source_root() / "torch").glob("*_cuda.cpp"))
-# The operator's own tests where it has some, and those of the paths only the CUDA kernels have.
-FILES = [p for op in OPS for p in (TESTS / "ops" / f"test_{op}.py", TESTS / "cuda" / "device" / f"test_{op}.py") if p.exists()]
+# The operators' own tests, and those of what only the CUDA kernels have.
+FILES = [path for op in OPS if (path := TESTS / "ops" / f"test_{op}.py").exists()]
+FILES += sorted((TESTS / "cuda" / "device").glob("test_*.py"))
 
 
 def run(sanitizer: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -22,8 +23,12 @@ def run(sanitizer: str, *arguments: str, **variables: str) -> subprocess.Complet
     # Uncaptured: what a sanitizer writes before it ends the process would be lost.
     command = [sys.executable, "-m", "pytest", "-s", "-p", "tests.cuda.emulated", "-p", "no:cacheprovider"]
     command += arguments
-    environment = emulated.environment(sanitizer, PYTHONPATH=str(TESTS.parent), OMP_NUM_THREADS="1", **variables)
-    return subprocess.run(command, env=environment, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    environment = emulated.environment(
+        sanitizer, PYTHONPATH=str(TESTS.parent), OMP_NUM_THREADS="1", **variables
+    )
+    return subprocess.run(
+        command, env=environment, cwd=TESTS.parent, capture_output=True, text=True, check=False
+    )
 
 
 def assert_passed(result: subprocess.CompletedProcess[str]) -> None:

@@ -2,9 +2,9 @@
 #include "kernels/common/launch.h"
 #include "kernels/common/pack.h"
 
-// One 16-byte read and write per thread: the arithmetic hides behind the memory, so neither a larger
-// unroll nor persistent blocks has anything to win beyond the bytes in flight of full occupancy
-// (2048 threads x 16 bytes per multiprocessor, about what latency x bandwidth asks for).
+// One 16-byte read and write per thread: the arithmetic hides behind the memory, so neither a
+// larger unroll nor persistent blocks has anything to win beyond the bytes in flight of full
+// occupancy (2048 threads x 16 bytes per multiprocessor, about what latency x bandwidth asks for).
 
 namespace stylemap {
 namespace {
@@ -88,10 +88,9 @@ cudaError_t bias_act_backward_cuda(const BiasActBackwardParams& p, cudaStream_t 
     using T = typename decltype(tag)::type;
     const auto with_pack = [&](auto size) {
       constexpr int N = decltype(size)::value;
-      error = launch_elements<kThreads>(backward<T, N>, p.count / N, stream,
-                                        static_cast<const T*>(p.grad), static_cast<const T*>(p.y),
-                                        static_cast<T*>(p.dx), p.count / N, p.negative_slope,
-                                        p.gain);
+      error = launch_elements<kThreads>(
+          backward<T, N>, p.count / N, stream, static_cast<const T*>(p.grad),
+          static_cast<const T*>(p.y), static_cast<T*>(p.dx), p.count / N, p.negative_slope, p.gain);
     };
     if (aligned_to_pack(p.grad, p.y, p.dx) && p.count % kPack<T> == 0)
       with_pack(std::integral_constant<int, kPack<T>>{});

@@ -123,8 +123,8 @@ cudaError_t blend_cuda(const BlendParams& p, cudaStream_t stream) {
     with_cells<T>(p, aligned_to_pack(p.code, p.reference, p.y), [&](auto pack, auto cells) {
       constexpr int N = decltype(pack)::value;
       const int64_t packs = p.batch * p.channels * p.height * p.width / N;
-      error = launch_elements<kThreads>(blend<T, N, decltype(cells.width)>, packs, stream, p,
-                                        cells, packs);
+      error = launch_elements<kThreads>(blend<T, N, decltype(cells.width)>, packs, stream, p, cells,
+                                        packs);
     });
   });
   return error;

@@ -1,5 +1,4 @@
 #include "kernels/bias_act/bias_act.h"
-#include "kernels/common/pack.h"
 #include "kernels/common/reduce.h"
 #include "kernels/implicit_gemm/epilogue.h"
 #include "kernels/implicit_gemm/implicit_gemm_cuda.h"
@@ -7,35 +6,33 @@
 namespace stylemap {
 namespace {
 
-// Moments of the values this thread stored. In registers they are exact to the last bits: the mean
-// first, then the deviations.
-template <class Tile>
-__device__ Moments<float> moments_of(const float (&value)[Tile::kM][Tile::kN][4],
-                                     const bool (&row_valid)[Tile::kM][2],
-                                     const bool (&column_valid)[Tile::kN]) {
-  float count = 0, sum = 0, m2 = 0;
+template <class T>
+struct PlainColumns {
+  const ImplicitGemm& g;
+
+  __device__ const T* weights(int column) const {
+    if (column >= g.columns) return nullptr;
+    return static_cast<const T*>(g.weight) + int64_t{column} * g.size * g.size * g.in_channels;
+  }
+};
+
+// value += the upsampled skip at a pixel of the output.
+template <class T>
+__device__ __forceinline__ void add_skip(const ConvActParams& p, const OutPixel& out, int column,
+                                         float (&value)[8]) {
+  const int height = p.gemm.out_height() / 2, width = p.gemm.out_width() / 2;
+  const SkipTaps rows = skip_taps(out.y), columns = skip_taps(out.x);
 #pragma unroll
-  for (int m = 0; m < Tile::kM; ++m)
+  for (int tap = 0; tap < 4; ++tap) {
+    const int y = tap / 2 ? rows.far : rows.near, x = tap % 2 ? columns.far : columns.near;
+    if (y < 0 || y >= height || x < 0 || x >= width) continue;
+    const int64_t pixel = (int64_t{out.sample} * height + y) * width + x;
+    float skip[8];
+    load_pack<8>(static_cast<const T*>(p.skip) + pixel * p.gemm.columns + column, skip);
+    const float weight = (tap / 2 ? 0.25f : 0.75f) * (tap % 2 ? 0.25f : 0.75f);
 #pragma unroll
-    for (int n = 0; n < Tile::kN; ++n)
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        if (row_valid[m][i / 2] && column_valid[n]) {
-          count += 1;
-          sum += value[m][n][i];
-        }
-  const float mean = count > 0 ? sum / count : 0;
-#pragma unroll
-  for (int m = 0; m < Tile::kM; ++m)
-#pragma unroll
-    for (int n = 0; n < Tile::kN; ++n)
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        if (row_valid[m][i / 2] && column_valid[n]) {
-          const float deviation = value[m][n][i] - mean;
-          m2 += deviation * deviation;
-        }
-  return {count, mean, m2};
+    for (int i = 0; i < 8; ++i) value[i] += weight * skip[i];
+  }
 }
 
 template <class T, class Tile>
@@ -44,87 +41,75 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_act(const ConvActParam
   SM_DYNAMIC_SHARED(memory);
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   const ImplicitGemm& g = p.gemm;
-  const int columns_tiles = column_tiles<Tile>(g);
-  const int64_t tile = blockIdx.x / columns_tiles;
-  const int first_column = blockIdx.x % columns_tiles * Tile::kColumns;
-  for (int row = threadIdx.x; row < Tile::kRows; row += Tile::kThreads)
-    shared.rows[row] = tile_row<Tile>(g, tile, row);
-  __syncthreads();
-
+  const BlockTile tile = block_tile<Tile>(g, g.columns);
+  shared.find_rows(g, tile);
   float sum[Tile::kM][Tile::kN][4] = {};
-  multiply_tile<T, Tile>(g, shared.rows, first_column, shared.stages, sum);
+  multiply_tile<T, Tile>(g, tile, shared.rows, PlainColumns<T>{g}, shared.stages, sum);
 
   const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
-  bool row_valid[Tile::kM][2], column_valid[Tile::kN];
-#pragma unroll
-  for (int m = 0; m < Tile::kM; ++m)
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      row_valid[m][half] = shared.rows[sum_row<Tile>(m, half, lane, warp)] >= 0;
 #pragma unroll
   for (int n = 0; n < Tile::kN; ++n) {
     const int column = sum_column<Tile>(n, lane, warp);
-    column_valid[n] = first_column + column < g.columns;
     float bias[2] = {0, 0};
-    if (g.bias && column_valid[n]) {
-      bias[0] = g.bias[first_column + column];
-      bias[1] = g.bias[first_column + column + 1];
-    }
+    if (p.bias && tile.first_column + column < g.columns)
+      load_pack<2>(static_cast<const T*>(p.bias) + tile.first_column + column, bias);
 #pragma unroll
     for (int m = 0; m < Tile::kM; ++m)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        Pack<T, 2> out;
+        float value[2];
 #pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          float& value = sum[m][n][2 * half + i];
-          store(out.value[i], bias_act_element(value, bias[i], p.negative_slope, p.gain));
-          value = load(out.value[i]);
-        }
-        T* to = shared.out + sum_row<Tile>(m, half, lane, warp) * Shared::kPitch + column;
-        *reinterpret_cast<Pack<T, 2>*>(to) = out;
+        for (int i = 0; i < 2; ++i)
+          value[i] = bias_act_element(sum[m][n][2 * half + i], bias[i], p.negative_slope, p.gain);
+        store_pack<2>(shared.out + sum_row<Tile>(m, half, lane, warp) * Shared::kPitch + column,
+                      value);
       }
   }
   __syncthreads();
-  for_each_pack<T, Tile, Tile::kColumns>(
-      shared, g.columns - first_column, [&](int row, int column, const T* from) {
-        const OutPixel out = out_pixel(g, row);
-        const int64_t line = int64_t{out.sample} * p.y_height + out.y * p.step + p.offset_y;
-        const int64_t pixel = line * p.y_width + out.x * p.step + p.offset_x;
-        T* to = static_cast<T*>(p.y) + pixel * g.columns + first_column + column;
-        *reinterpret_cast<Pack<T, 8>*>(to) = *reinterpret_cast<const Pack<T, 8>*>(from);
-      });
+  const int step = g.transposed ? 2 : 1;
+  Moments<float> moments{};
+  shared.for_each_pack(g.columns - tile.first_column, [&](int row, int column, T* from) {
+    const OutPixel out = out_pixel(g, tile.phase, row);
+    if (p.skip) {
+      float value[8];
+      load_pack<8>(from, value);
+      add_skip<T>(p, out, tile.first_column + column, value);
+      store_pack<8>(from, value);
+    }
+    if (p.partials) moments = join(moments, moments_of_pack<8>(from));
+    const int64_t line = int64_t{out.sample} * g.out_height() + out.y * step + tile.phase / 2;
+    const int64_t pixel = line * g.out_width() + out.x * step + tile.phase % 2;
+    copy_pack(static_cast<T*>(p.y) + pixel * g.columns + tile.first_column + column, from);
+  });
   if (p.partials) {
-    const auto moments = block_join<Tile::kThreads>(moments_of<Tile>(sum, row_valid, column_valid));
+    moments = block_join<Tile::kThreads>(moments);
     if (threadIdx.x == 0) p.partials[blockIdx.x] = moments;
   }
 }
 
-template <class Tile>
-int64_t blocks_per_sample(const ImplicitGemm& g) {
-  return row_tiles_per_sample<Tile>(g) * column_tiles<Tile>(g);
-}
-
-template <class T, class Tile>
-cudaError_t launch_tile(const ConvActParams& p, cudaStream_t stream) {
-  return launch_tiles<Tile, TileShared<T, Tile, Tile::kColumns>>(conv_act<T, Tile>, p, stream);
-}
-
 }  // namespace
 
+bool implicit_gemm_suits(const ImplicitGemm& g) {
+  return (g.dtype == DType::kFloat16 || g.dtype == DType::kBFloat16) && g.in_channels % 8 == 0 &&
+         g.columns % 8 == 0 && (g.size == 1 || g.size == 3) &&
+         (g.tile == 0 || g.tile == 64 || g.tile == 128) && aligned_to_pack(g.x, g.weight);
+}
+
 int64_t conv_act_chunks(const ImplicitGemm& g) {
-  return use_large_tile(g) ? blocks_per_sample<LargeTile>(g) : blocks_per_sample<SmallTile>(g);
+  const int64_t blocks = use_large_tile(g, g.columns) ? block_count<LargeTile>(g, g.columns)
+                                                      : block_count<SmallTile>(g, g.columns);
+  return g.samples == 0 ? 0 : blocks / g.samples;
 }
 
 cudaError_t conv_act_cuda(const ConvActParams& p, cudaStream_t stream) {
-  const bool large = use_large_tile(p.gemm);
-  if (p.gemm.dtype == DType::kFloat16)
-    return large ? launch_tile<float16, LargeTile>(p, stream)
-                 : launch_tile<float16, SmallTile>(p, stream);
-  if (p.gemm.dtype == DType::kBFloat16)
-    return large ? launch_tile<bfloat16, LargeTile>(p, stream)
-                 : launch_tile<bfloat16, SmallTile>(p, stream);
-  return cudaErrorInvalidValue;
+  if (p.partials && (p.gemm.rows || p.gemm.transposed)) return cudaErrorInvalidValue;
+  if (!aligned_to_pack(p.y, p.skip) || (p.skip && p.gemm.transposed)) return cudaErrorInvalidValue;
+  return with_tile(p.gemm, p.gemm.columns, [&](auto type, auto tile_type) {
+    using T = typename decltype(type)::type;
+    using Tile = typename decltype(tile_type)::type;
+    using Shared = TileShared<T, Tile, Tile::kColumns>;
+    return launch_tiles<Tile, Shared>(conv_act<T, Tile>, p, p.gemm.columns, stream);
+  });
 }
 
 }  // namespace stylemap

@@ -1,19 +1,10 @@
 // What both epilogues share: the tile in shared memory on its way to memory in 16-byte accesses.
 #pragma once
 
+#include "kernels/common/pack.h"
 #include "kernels/implicit_gemm/mainloop.h"
 
 namespace stylemap {
-
-// Large tiles where they fill the device twice over, small ones otherwise.
-using LargeTile = Tile<128, 128, 2, 4>;
-using SmallTile = Tile<64, 64, 2, 2>;
-
-inline bool use_large_tile(const ImplicitGemm& g) {
-  constexpr int64_t kEnough = 2 * 128;
-  const int64_t samples = g.rows ? 1 : g.samples;
-  return samples * row_tiles_per_sample<LargeTile>(g) * column_tiles<LargeTile>(g) >= kEnough;
-}
 
 template <class T, class Tile, int kColumns>
 struct TileShared {
@@ -25,6 +16,24 @@ struct TileShared {
     T out[Tile::kRows * kPitch];
   };
   int rows[Tile::kRows];  // see tile_row
+
+  __device__ void find_rows(const ImplicitGemm& g, const BlockTile& tile) {
+    for (int row = threadIdx.x; row < Tile::kRows; row += Tile::kThreads)
+      rows[row] = tile_row<Tile>(g, tile, row);
+    __syncthreads();
+  }
+
+  // Calls move(pixel, column, address in `out`) for every pack of 8 columns, of rows that are a
+  // pixel and columns below `columns`.
+  template <class Move>
+  __device__ __forceinline__ void for_each_pack(int columns, const Move& move) {
+    constexpr int kPacks = kColumns / 8;
+#pragma unroll 2
+    for (int i = threadIdx.x; i < Tile::kRows * kPacks; i += Tile::kThreads) {
+      const int row = i / kPacks, column = i % kPacks * 8;
+      if (rows[row] >= 0 && column < columns) move(rows[row], column, out + row * kPitch + column);
+    }
+  }
 };
 
 // Row and first column of the pairs of sums that the thread holds in sum[m][n][2 * half].
@@ -38,35 +47,41 @@ SM_HOST_DEVICE int sum_column(int n, int lane, int warp) {
   return warp % Tile::kWarpsN * Tile::kWarpColumns + n * 8 + lane % 4 * 2;
 }
 
-// Calls move(pixel, column, address in the shared tile) for every pack of 8 columns, of rows that are
-// a pixel and columns below `columns`.
-template <class T, class Tile, int kColumns, class Move>
-__device__ __forceinline__ void for_each_pack(TileShared<T, Tile, kColumns>& shared, int columns,
-                                              const Move& move) {
-  constexpr int kPacks = kColumns / 8;
-#pragma unroll 2
-  for (int i = threadIdx.x; i < Tile::kRows * kPacks; i += Tile::kThreads) {
-    const int row = i / kPacks, column = i % kPacks * 8;
-    if (shared.rows[row] >= 0 && column < columns)
-      move(shared.rows[row], column, shared.out + row * shared.kPitch + column);
-  }
+template <class T>
+__device__ __forceinline__ void copy_pack(T* to, const T* from) {
+  *reinterpret_cast<Pack<T, 8>*>(to) = *reinterpret_cast<const Pack<T, 8>*>(from);
 }
 
 // One block per tile of rows and columns.
 template <class Tile, class Shared, class Params>
-cudaError_t launch_tiles(void (*kernel)(Params), const Params& params, cudaStream_t stream) {
+cudaError_t launch_tiles(void (*kernel)(Params), const Params& params, int columns,
+                         cudaStream_t stream) {
   const ImplicitGemm& g = params.gemm;
-  const int64_t samples = g.rows ? 1 : g.samples;
-  const int64_t blocks = samples * row_tiles_per_sample<Tile>(g) * column_tiles<Tile>(g);
-  const int64_t pixels = int64_t{g.samples} * g.out_height * g.out_width;
+  const int64_t blocks = block_count<Tile>(g, columns);
+  // Pixels are counted in 32 bits; elements are not.
+  const int64_t in_pixels = int64_t{g.samples} * g.height * g.width;
+  const int64_t out_pixels = int64_t{g.samples} * g.out_height() * g.out_width();
   if (blocks == 0) return cudaSuccess;
-  if (blocks > INT32_MAX || pixels > INT32_MAX) return cudaErrorInvalidConfiguration;
+  if (blocks > INT32_MAX || in_pixels > INT32_MAX || out_pixels > INT32_MAX)
+    return cudaErrorInvalidConfiguration;
   const int bytes = sizeof(Shared);
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   return launch(kernel, dim3(static_cast<unsigned>(blocks)), dim3(Tile::kThreads), bytes, stream,
                 params);
+}
+
+// Calls function(T tag, Tile tag).
+template <class Function>
+cudaError_t with_tile(const ImplicitGemm& g, int columns, const Function& function) {
+  if (!implicit_gemm_suits(g)) return cudaErrorInvalidValue;
+  const bool large = use_large_tile(g, columns);
+  const auto with_type = [&](auto type) {
+    return large ? function(type, TypeTag<LargeTile>{}) : function(type, TypeTag<SmallTile>{});
+  };
+  return g.dtype == DType::kFloat16 ? with_type(TypeTag<float16>{})
+                                    : with_type(TypeTag<bfloat16>{});
 }
 
 }  // namespace stylemap

@@ -3,77 +3,120 @@
 // operands are gathered on the way to shared memory, so no matrix of patches is ever stored.
 //
 // Two epilogues: conv_act writes act(conv + bias), modulate_conv reads a feature map and writes
-// norm(map) * gamma + beta, where the convolution's channels are gamma and beta.
+// norm(map) * gamma + beta, where gamma and beta are two convolutions of the stylecode that are
+// computed side by side and never stored.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/common/dtype.h"
 #include "kernels/common/moments.h"
+#include "kernels/modulate/modulate.h"
 
 namespace stylemap {
 
-constexpr int kMaxTaps = 9;
-// gamma and beta alternate in packs of this many channels: a pack of one and the same pack of the
-// other meet in the same registers of the epilogue.
-constexpr int kModulationPack = 8;
-
-// Where a tap reads: pixel (y * stride + dy, x * stride + dx) for output (y, x), zero outside.
-struct Tap {
-  int dy;
-  int dx;
-};
+// A transposed convolution of stride 2 is four small ones, each making every second pixel of every
+// second line: phase (y % 2, x % 2) of the output needs 2 x 2, 2 x 1, 1 x 2 or 1 x 1 taps.
+constexpr int kTransposedPhases = 4;
 
 struct ImplicitGemm {
   DType dtype;         // float16 or bfloat16
-  const void* x;       // [samples, height, width, in_channels], in_channels % 8 == 0, 16-byte aligned
-  const void* weight;  // [taps, columns, in_channels], 16-byte aligned
-  const float* bias;   // [columns], or null
+  const void* x;       // [samples, height, width, in_channels], in_channels % 8 == 0
+  const void* weight;  // [columns, size, size, in_channels]; x and weight are 16-byte aligned
   int samples;
   int height;
   int width;
   int in_channels;
-  int columns;  // % 8 == 0 (modulate_conv: % 16)
-  int out_height;  // the rows of the product, per sample
-  int out_width;
-  int stride;
-  int taps;
-  Tap tap[kMaxTaps];
-  // Rows to compute instead of all: indices into [samples, out_height, out_width], negative ones are
-  // skipped. Null: all.
+  int columns;      // % 8 == 0
+  int size;         // 1 or 3
+  int stride;       // 1 or 2; transposed: 2
+  int padding;      // transposed: 0
+  bool transposed;  // size 3
+  int tile;         // 128: blocks of 128 x 128; 64: of 64 x 64; 0: whichever fills the device
+  // Rows to compute instead of all: indices into [samples, out_height, out_width], negative ones
+  // are skipped. Null: all.
   const int32_t* rows;
   int64_t row_count;
+
+  SM_HOST_DEVICE int phases() const { return transposed ? kTransposedPhases : 1; }
+  // Of the whole output.
+  SM_HOST_DEVICE int out_height() const { return out_size(height); }
+  SM_HOST_DEVICE int out_width() const { return out_size(width); }
+  // Of the pixels of a phase.
+  SM_HOST_DEVICE int phase_height(int phase) const { return phase_size(height, phase / 2); }
+  SM_HOST_DEVICE int phase_width(int phase) const { return phase_size(width, phase % 2); }
+
+ private:
+  SM_HOST_DEVICE int out_size(int length) const {
+    return transposed ? 2 * length + 1 : (length + 2 * padding - size) / stride + 1;
+  }
+  SM_HOST_DEVICE int phase_size(int length, int odd) const {
+    return transposed ? length + 1 - odd : out_size(length);
+  }
 };
 
-// y[sample, y * step + offset_y, x * step + offset_x, :] = leaky_relu(conv + bias) * gain.
+// Tap t of a phase: pixel (y, x) of the phase takes input pixel (y * step + dy, x * step + dx),
+// step being 1 in a transposed convolution, times element `index` of size * size.
+struct Tap {
+  int dy;
+  int dx;
+  int index;
+};
+
+SM_HOST_DEVICE int tap_count(const ImplicitGemm& g, int phase) {
+  return g.transposed ? (2 - phase / 2) * (2 - phase % 2) : g.size * g.size;
+}
+
+SM_HOST_DEVICE Tap tap_of(const ImplicitGemm& g, int phase, int t) {
+  if (!g.transposed) return {t / g.size - g.padding, t % g.size - g.padding, t};
+  // Output 2 m + k takes input m times tap k: of an even one, taps 0 and 2 and inputs m and m - 1.
+  const int odd_y = phase / 2, odd_x = phase % 2;
+  const int i = t / (2 - odd_x), j = t % (2 - odd_x);
+  return {-i, -j, (odd_y ? 1 : 2 * i) * 3 + (odd_x ? 1 : 2 * j)};
+}
+
+// y = leaky_relu(conv + bias) * gain, + upsampled skip if there is one.
 struct ConvActParams {
   ImplicitGemm gemm;
-  void* y;  // [samples, y_height, y_width, columns]
-  int y_height;
-  int y_width;
-  int step;
-  int offset_y;
-  int offset_x;
+  const void* bias;  // [columns], of gemm.dtype, or null
+  // A map of half the output's height and width, upsampled by two with the taps 1, 3, 3, 1 (of sum
+  // 4) along both axes, as the network's skips are: [samples, out_height / 2, out_width / 2,
+  // columns]; or null. Not with a transposed convolution.
+  const void* skip;
+  void* y;  // [samples, out_height, out_width, columns]
   float negative_slope;
   float gain;
   // The moments of what each block wrote, for a layer norm of y: [samples, conv_act_chunks()]; or
-  // null. Not with `rows`.
+  // null. Not with `rows` or a transposed convolution.
   Moments<float>* partials;
 };
 
-// y = (map - mean) * rstd * gamma + beta with gamma, beta = conv + bias. Columns are 8 of gamma, the
-// same 8 of beta, and so on.
+// y = (map - mean) * rstd * gamma + beta.
 struct ModulateConvParams {
-  ImplicitGemm gemm;  // stride 1, columns = 2 * channels
-  const void* map;    // [samples, out_height, out_width, channels]
-  const float* mean;  // [samples * statistics], or [channels] if across_samples
+  ImplicitGemm gemm;        // of gamma: columns = channels; stride 1, same size
+  const void* gamma_bias;   // [channels], of gemm.dtype
+  const void* beta_weight;  // as gemm.weight
+  const void* beta_bias;    // [channels]
+  NormShape shape;          // of map
+  const void* map;          // [samples, height, width, channels]
+  const float* mean;        // [shape.statistics()]
   const float* rstd;
-  int statistics;  // per sample: 1, groups or channels
-  bool across_samples;
   void* y;  // as map
 };
 
-// Blocks that share a sample; partials per sample of conv_act.
+// The two samples of a skip that an upsampled one lies between: the nearer weighs three times as
+// much.
+struct SkipTaps {
+  int near;
+  int far;
+};
+
+SM_HOST_DEVICE SkipTaps skip_taps(int out) { return {out / 2, out / 2 + (out % 2 ? 1 : -1)}; }
+
+// Whether sizes and alignment allow these kernels.
+bool implicit_gemm_suits(const ImplicitGemm& gemm);
+
+// Blocks that share a sample: partials per sample of conv_act.
 int64_t conv_act_chunks(const ImplicitGemm& gemm);
 
 }  // namespace stylemap

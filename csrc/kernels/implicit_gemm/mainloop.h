@@ -1,122 +1,73 @@
-// The product itself: a block's tile of rows x columns, through a ring of stages in shared memory that
-// cp.async fills ahead of the tensor cores.
+// The product itself: a block's tile of rows x columns, through a ring of stages in shared memory
+// that cp.async fills ahead of the tensor cores.
 #pragma once
 
 #include "kernels/common/launch.h"
 #include "kernels/common/mma.h"
-#include "kernels/implicit_gemm/implicit_gemm.h"
+#include "kernels/implicit_gemm/tiles.h"
 
 namespace stylemap {
 
-// A block computes kRows x kColumns with kWarpRows x kWarpColumns warps.
-template <int kRowsOfTile, int kColumnsOfTile, int kWarpsDown, int kWarpsAcross>
-struct Tile {
-  static constexpr int kRows = kRowsOfTile, kColumns = kColumnsOfTile;
-  static constexpr int kWarpsM = kWarpsDown, kWarpsN = kWarpsAcross;
-  static constexpr int kThreads = kWarpsDown * kWarpsAcross * kWarpSize;
-  static constexpr int kDepth = 32;   // input channels per step: two products of 16
-  static constexpr int kStages = 3;   // 48 KiB for the large tile: with the rest of its shared memory
-                                      // two blocks fit into the 100 KiB of sm_86 and sm_120
-  static constexpr int kWarpRows = kRows / kWarpsM, kWarpColumns = kColumns / kWarpsN;
-  static constexpr int kM = kWarpRows / 16, kN = kWarpColumns / 8;  // products of a warp per step
-  static constexpr int kChunks = kDepth / 8;  // of 16 bytes per row of a stage
-  static constexpr int kStageElements = (kRows + kColumns) * kDepth;
-  static constexpr int kRowsPerCopy = kThreads / kChunks;
-
-  static_assert(kRows % kRowsPerCopy == 0 && kColumns % kRowsPerCopy == 0,
-                "every thread copies the same number of chunks");
-  static_assert(kN % 2 == 0, "one load brings the fragments of two products, and gamma and beta");
-};
-
-// Place in a stage of 16 bytes of a row. Rows are 64 bytes, two to a line of all 32 banks; the
+// Place in a stage of chunk `chunk` of a row. Rows are 64 bytes, two to a line of all 32 banks; the
 // exclusive or spreads a chunk of eight consecutive rows, which is what ldmatrix reads, over all.
-SM_HOST_DEVICE int stage_offset(int row, int chunk) { return row * 32 + ((chunk ^ (row >> 1 & 3)) * 8); }
-
-// An output pixel.
-struct OutPixel {
-  int sample;
-  int y;
-  int x;
-};
-
-// From its index in [samples, out_height, out_width].
-SM_HOST_DEVICE OutPixel out_pixel(const ImplicitGemm& g, int index) {
-  const int line = index / g.out_width;
-  return {line / g.out_height, line % g.out_height, index % g.out_width};
-}
-
-// Blocks are numbered columns first, so that those running together share their rows' pixels and the
-// weights stay in the second-level cache. Tiles never straddle samples, for the statistics' sake.
-template <class Tile>
-SM_HOST_DEVICE int64_t row_tiles_per_sample(const ImplicitGemm& g) {
-  const int64_t rows = g.rows ? g.row_count : int64_t{g.out_height} * g.out_width;
-  return (rows + Tile::kRows - 1) / Tile::kRows;
-}
-
-template <class Tile>
-SM_HOST_DEVICE int column_tiles(const ImplicitGemm& g) {
-  return (g.columns + Tile::kColumns - 1) / Tile::kColumns;
-}
-
-// The pixel that is row `row` of a tile, as an index into [samples, out_height, out_width]; -1: none.
-template <class Tile>
-SM_HOST_DEVICE int tile_row(const ImplicitGemm& g, int64_t tile, int row) {
-  const int64_t per_sample = row_tiles_per_sample<Tile>(g);
-  const int64_t index = tile % per_sample * Tile::kRows + row;
-  if (g.rows) return index < g.row_count ? g.rows[index] : -1;
-  const int64_t pixels = int64_t{g.out_height} * g.out_width;
-  return index < pixels ? static_cast<int>(tile / per_sample * pixels + index) : -1;
+SM_HOST_DEVICE int stage_offset(int row, int chunk) {
+  return row * 32 + (chunk ^ (row >> 1 & 3)) * 8;
 }
 
 // Copies the two operands of a step, one 16-byte chunk of each of a few rows per thread.
-template <class T, class Tile>
+// `Columns` knows the address of a column's weights, null beyond the last.
+template <class T, class Tile, class Columns>
 class Copier {
  public:
   static constexpr int kA = Tile::kRows / Tile::kRowsPerCopy;
   static constexpr int kB = Tile::kColumns / Tile::kRowsPerCopy;
 
-  __device__ Copier(const ImplicitGemm& g, const int* rows, int first_column)
+  __device__ Copier(const ImplicitGemm& g, const BlockTile& tile, const int* rows,
+                    const Columns& columns)
       : g_(g),
+        phase_(tile.phase),
         row_(threadIdx.x / Tile::kChunks),
         chunk_(threadIdx.x % Tile::kChunks),
-        column_(first_column + row_),
+        taps_(tap_count(g, tile.phase)),
         steps_per_tap_((g.in_channels + Tile::kDepth - 1) / Tile::kDepth) {
+    const int step = g.transposed ? 1 : g.stride;
 #pragma unroll
     for (int i = 0; i < kA; ++i) {
       const int row = rows[row_ + i * Tile::kRowsPerCopy];
-      const OutPixel pixel = out_pixel(g, row);
+      const OutPixel pixel = out_pixel(g, tile.phase, row);
       // A row that is no pixel lies outside of the input for every tap.
-      y_[i] = row < 0 ? INT32_MIN / 2 : pixel.y * g.stride;
-      x_[i] = pixel.x * g.stride;
-      pixel_[i] = (int64_t{pixel.sample} * g.height + y_[i]) * g.width + x_[i];
+      y_[i] = row < 0 ? INT32_MIN / 2 : pixel.y * step;
+      x_[i] = pixel.x * step;
+      pixel_[i] = row < 0 ? 0 : (pixel.sample * g.height + y_[i]) * g.width + x_[i];
     }
+#pragma unroll
+    for (int i = 0; i < kB; ++i)
+      weight_[i] = columns.weights(tile.first_column + row_ + i * Tile::kRowsPerCopy);
   }
 
-  __device__ int steps() const { return g_.taps * steps_per_tap_; }
+  __device__ int steps() const { return taps_ * steps_per_tap_; }
 
   // Starts the copies of the next step; beyond the last one nothing.
   __device__ void next(T* stage) {
-    if (tap_ < g_.taps) {
+    if (tap_ < taps_) {
       const int channel = step_ * Tile::kDepth + chunk_ * 8;
       const bool inside = channel < g_.in_channels;
-      const Tap tap = g_.tap[tap_];
-      const T* x = static_cast<const T*>(g_.x) + channel;
+      const Tap tap = tap_of(g_, phase_, tap_);
 #pragma unroll
       for (int i = 0; i < kA; ++i) {
-        const int y_in = y_[i] + tap.dy, x_in = x_[i] + tap.dx;
-        const bool valid = inside && y_in >= 0 && y_in < g_.height && x_in >= 0 && x_in < g_.width;
-        const int64_t pixel = pixel_[i] + int64_t{tap.dy} * g_.width + tap.dx;
+        const int y = y_[i] + tap.dy, x = x_[i] + tap.dx;
+        const bool valid = inside && y >= 0 && y < g_.height && x >= 0 && x < g_.width;
+        const int64_t pixel = pixel_[i] + tap.dy * g_.width + tap.dx;
         copy_async(stage + stage_offset(row_ + i * Tile::kRowsPerCopy, chunk_),
-                   x + (valid ? pixel * g_.in_channels : 0), valid);
+                   static_cast<const T*>(g_.x) + (valid ? pixel * g_.in_channels + channel : 0),
+                   valid);
       }
-      const T* weight = static_cast<const T*>(g_.weight) + channel;
+      const int offset = tap.index * g_.in_channels + channel;
 #pragma unroll
       for (int i = 0; i < kB; ++i) {
-        const int column = column_ + i * Tile::kRowsPerCopy;
-        const bool valid = inside && column < g_.columns;
-        const int64_t row = int64_t{tap_} * g_.columns + column;
+        const bool valid = inside && weight_[i] != nullptr;
         copy_async(stage + stage_offset(Tile::kRows + row_ + i * Tile::kRowsPerCopy, chunk_),
-                   weight + (valid ? row * g_.in_channels : 0), valid);
+                   valid ? weight_[i] + offset : static_cast<const T*>(g_.weight), valid);
       }
       if (++step_ == steps_per_tap_) {
         step_ = 0;
@@ -128,16 +79,17 @@ class Copier {
 
  private:
   const ImplicitGemm& g_;
-  int row_, chunk_, column_;
-  int steps_per_tap_;
+  int phase_, row_, chunk_;
+  int taps_, steps_per_tap_;
   int tap_ = 0, step_ = 0;
-  int y_[kA], x_[kA];
-  int64_t pixel_[kA];
+  int y_[kA], x_[kA], pixel_[kA];
+  const T* weight_[kB];
 };
 
 // The products of one step, from a filled stage.
 template <class T, class Tile>
-__device__ __forceinline__ void multiply_stage(const T* stage, float (&sum)[Tile::kM][Tile::kN][4]) {
+__device__ __forceinline__ void multiply_stage(const T* stage,
+                                               float (&sum)[Tile::kM][Tile::kN][4]) {
   const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
   const int row = warp / Tile::kWarpsN * Tile::kWarpRows + lane % 16;
   const int column =
@@ -162,11 +114,11 @@ __device__ __forceinline__ void multiply_stage(const T* stage, float (&sum)[Tile
 }
 
 // The tile's products, summed over taps and input channels. Afterwards `stages` is free for reuse.
-template <class T, class Tile>
-__device__ __forceinline__ void multiply_tile(const ImplicitGemm& g, const int* rows,
-                                              int first_column, T* stages,
+template <class T, class Tile, class Columns>
+__device__ __forceinline__ void multiply_tile(const ImplicitGemm& g, const BlockTile& tile,
+                                              const int* rows, const Columns& columns, T* stages,
                                               float (&sum)[Tile::kM][Tile::kN][4]) {
-  Copier<T, Tile> copier(g, rows, first_column);
+  Copier<T, Tile, Columns> copier(g, tile, rows, columns);
 #pragma unroll
   for (int s = 0; s < Tile::kStages - 1; ++s) copier.next(stages + s * Tile::kStageElements);
   const int steps = copier.steps();

@@ -1,4 +1,5 @@
-// The elementwise halves of modulate and its backward: where an element's statistic and modulation are.
+// The elementwise halves of modulate and its backward: where an element's statistic and modulation
+// are.
 #pragma once
 
 #include "kernels/common/launch.h"
@@ -46,8 +47,7 @@ struct ElementIndex {
 // How the statistics of aligned packs of N elements lie, or nothing where they straddle.
 inline bool packs_suit(const NormShape& s, int n, Statistics& statistics) {
   statistics = Statistics::kShared;
-  if (!s.channels_last)
-    return (s.groups == 1 ? s.channels * s.pixels : s.pixels) % n == 0;
+  if (!s.channels_last) return (s.groups == 1 ? s.channels * s.pixels : s.pixels) % n == 0;
   if (s.channels % n != 0) return false;
   if (s.groups == 1 || (s.groups > 1 && s.channels / s.groups % n == 0)) return true;
   statistics = Statistics::kConsecutive;

@@ -1,4 +1,5 @@
-// Second level of the grid-wide reductions of modulate: the partials of a statistic, joined in order.
+// Second level of the grid-wide reductions of modulate: the partials of a statistic, joined in
+// order.
 #pragma once
 
 #include "kernels/modulate/partials.h"

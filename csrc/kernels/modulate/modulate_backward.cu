@@ -142,7 +142,8 @@ cudaError_t modulate_backward_cuda(const ModulateBackwardParams& p, void* worksp
   if (!p.fixed_statistics)
     with_pack(p, [&](auto tag, auto pack) {
       using T = typename decltype(tag)::type;
-      error = reduce<T, decltype(pack)::value>(p, static_cast<Sums<Compute<T>>*>(workspace), stream);
+      error =
+          reduce<T, decltype(pack)::value>(p, static_cast<Sums<Compute<T>>*>(workspace), stream);
     });
   if (error != cudaSuccess) return error;
   dispatch(p.shape.dtype, [&](auto tag) {
@@ -152,9 +153,8 @@ cudaError_t modulate_backward_cuda(const ModulateBackwardParams& p, void* worksp
       constexpr int N = decltype(pack)::value;
       const int64_t packs = p.shape.batch * p.shape.channels * p.shape.pixels / N;
       const auto kernel = backward<T, N, decltype(statistics)::value, decltype(index.pixels)>;
-      error = launch_elements<kElementThreads>(kernel, packs, stream, p,
-                                               static_cast<const Sums<Compute<T>>*>(workspace),
-                                               index, packs);
+      error = launch_elements<kElementThreads>(
+          kernel, packs, stream, p, static_cast<const Sums<Compute<T>>*>(workspace), index, packs);
     });
   });
   return error;

@@ -12,7 +12,8 @@ namespace stylemap {
 int64_t moments_workspace(const MomentsParams& params);
 cudaError_t moments_cuda(const MomentsParams& params, void* workspace, cudaStream_t stream);
 
-// mean and rstd of [batch, chunks] partial moments of whole samples, as the fused passes leave them.
+// mean and rstd of [batch, chunks] partial moments of whole samples, as the fused passes leave
+// them.
 cudaError_t join_moments_cuda(const Moments<float>* partials, int64_t batch, int64_t chunks,
                               double eps, float* mean, float* rstd, cudaStream_t stream);
 

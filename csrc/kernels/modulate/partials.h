@@ -1,6 +1,6 @@
 // First level of the grid-wide reductions of modulate: one partial result per block, written where
-// the second level (join.h) joins them in order. Never one block per sample: a sample is millions of
-// elements, and a layer norm would run on a few multiprocessors.
+// the second level (join.h) joins them in order. Never one block per sample: a sample is millions
+// of elements, and a layer norm would run on a few multiprocessors.
 //
 // A task (moments of x; sums of the backward) says what is reduced. It takes U addresses of N
 // consecutive elements each, and the place and first element of their statistic: together() reduces
@@ -14,7 +14,7 @@
 namespace stylemap {
 
 constexpr int kPartialThreads = 256;
-constexpr int kPacksInFlight = 4;    // 16-byte loads a thread has under way
+constexpr int kPacksInFlight = 4;     // 16-byte loads a thread has under way
 constexpr int kPixelsPerThread = 16;  // of the channels_last kernels
 
 // What is reduced to what. Partials are [batch * chunks, statistics].
@@ -61,13 +61,14 @@ __global__ void __launch_bounds__(kPartialThreads)
     at[u] = run * length + offset;
   }
   const int64_t place = grid.index(sample, statistic), first = grid.first(sample, statistic);
-  const auto partial = block_join<kPartialThreads>(
-      task.template together<N, U>(at, valid, place, first));
+  const auto partial =
+      block_join<kPartialThreads>(task.template together<N, U>(at, valid, place, first));
   if (threadIdx.x == 0)
     partials[(sample * grid.chunks + chunk) * grid.statistics + statistic] = partial;
 }
 
-// A block of a channels_last kernel is `columns` packs wide and kPartialThreads / columns pixels high.
+// A block of a channels_last kernel is `columns` packs wide and kPartialThreads / columns pixels
+// high.
 struct PixelBlock {
   int columns;
   int rows;
@@ -78,7 +79,8 @@ struct PixelBlock {
   SM_HOST_DEVICE int64_t pixels() const { return int64_t{rows} * kPixelsPerThread; }
 };
 
-// channels_last, groups of channels: block (x, y) is chunk x % chunks of sample x / chunks, group y.
+// channels_last, groups of channels: block (x, y) is chunk x % chunks of sample x / chunks, group
+// y.
 template <class Task, int N>
 __global__ void __launch_bounds__(kPartialThreads)
     group_partials(Task task, PartialGrid grid, typename Task::Partial* partials) {
@@ -97,7 +99,8 @@ __global__ void __launch_bounds__(kPartialThreads)
       for (int u = 0; u < U; ++u) {
         const int64_t pixel = chunk * block.pixels() + (step + u) * block.rows + row;
         valid[u] = row < block.rows && pixel < grid.shape.pixels;
-        at[u] = (sample * grid.shape.pixels + pixel) * grid.shape.channels + statistic * packs * N + pack * N;
+        at[u] = (sample * grid.shape.pixels + pixel) * grid.shape.channels + statistic * packs * N +
+                pack * N;
       }
       partial = join(partial, task.template together<N, U>(at, valid, place, first));
     }
@@ -141,7 +144,8 @@ __global__ void __launch_bounds__(kPartialThreads)
   Partial* out = partials + (sample * grid.chunks + chunk) * grid.shape.channels + pack * N;
   for (int other = 1; other < block.rows; ++other)
 #pragma unroll
-    for (int i = 0; i < N; ++i) partial[i] = join(partial[i], slots[other * block.columns + column][i]);
+    for (int i = 0; i < N; ++i)
+      partial[i] = join(partial[i], slots[other * block.columns + column][i]);
 #pragma unroll
   for (int i = 0; i < N; ++i) out[i] = partial[i];
 }

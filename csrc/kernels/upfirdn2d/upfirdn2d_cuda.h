@@ -18,6 +18,8 @@ struct Upfirdn2dFusion {
 
 cudaError_t upfirdn2d_cuda(const Upfirdn2dParams& params, cudaStream_t stream);
 
+// Whether the fused pass takes these parameters.
+bool upfirdn2d_fuses(const Upfirdn2dParams& params);
 cudaError_t upfirdn2d_fused_cuda(const Upfirdn2dParams& params, const Upfirdn2dFusion& fusion,
                                  cudaStream_t stream);
 

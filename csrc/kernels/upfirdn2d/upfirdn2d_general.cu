@@ -7,7 +7,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Any filter, factors, padding and layout: a thread per output, and only the taps that meet samples.
+// Any filter, factors, padding and layout: a thread per output, and only the taps that meet
+// samples.
 template <class T, class Index>
 __global__ void __launch_bounds__(kThreads) filter_any(const Upfirdn2dParams p, Index count) {
   using C = Compute<T>;
@@ -20,13 +21,13 @@ __global__ void __launch_bounds__(kThreads) filter_any(const Upfirdn2dParams p, 
   const Index y_out = (p.channels_last ? rest / p.out_width : rest) % p.out_height;
   const Index sample = at / (Index(p.out_height) * p.out_width * p.channels);
 
-  const TapRange rows =
-      clipped_taps(y_out, p.up, p.down, p.pad_top, p.filter_height, p.in_height);
+  const TapRange rows = clipped_taps(y_out, p.up, p.down, p.pad_top, p.filter_height, p.in_height);
   const TapRange columns =
       clipped_taps(x_out, p.up, p.down, p.pad_left, p.filter_width, p.in_width);
   const int64_t step = p.channels_last ? p.channels : 1;
-  const int64_t plane = p.channels_last ? sample * p.in_height * p.in_width * p.channels + channel
-                                        : (int64_t(sample) * p.channels + channel) * p.in_height * p.in_width;
+  const int64_t plane = p.channels_last
+                            ? sample * p.in_height * p.in_width * p.channels + channel
+                            : (int64_t(sample) * p.channels + channel) * p.in_height * p.in_width;
   const T* x = static_cast<const T*>(p.x) + plane;
   const C* filter = static_cast<const C*>(p.filter);
   C sum = 0;
@@ -36,7 +37,8 @@ __global__ void __launch_bounds__(kThreads) filter_any(const Upfirdn2dParams p, 
     for (int64_t j = 0; j < columns.count; ++j) {
       const int64_t tap = columns.first_tap + j * p.up;
       const int64_t pixel = (rows.first_input + i) * p.in_width + columns.first_input + j;
-      sum += filter[line + (p.flip_filter ? tap : p.filter_width - 1 - tap)] * load(x[pixel * step]);
+      sum +=
+          filter[line + (p.flip_filter ? tap : p.filter_width - 1 - tap)] * load(x[pixel * step]);
     }
   }
   if (p.activate) {
@@ -65,6 +67,8 @@ cudaError_t upfirdn2d_cuda(const Upfirdn2dParams& p, cudaStream_t stream) {
   if (suits_planes(p)) return upfirdn2d_planes(p, stream);
   return upfirdn2d_any(p, stream);
 }
+
+bool upfirdn2d_fuses(const Upfirdn2dParams& p) { return suits_pixels(p); }
 
 cudaError_t upfirdn2d_fused_cuda(const Upfirdn2dParams& p, const Upfirdn2dFusion& fusion,
                                  cudaStream_t stream) {

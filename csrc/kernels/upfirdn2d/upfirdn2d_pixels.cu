@@ -1,7 +1,7 @@
-// Four taps, channels_last. A block filters a tile of pixels of up to 8 packs of channels: the input,
-// borders and all, comes to shared memory in one go of asynchronous 16-byte copies, and a thread walks
-// down a column of one pack. Filtering rows first, 8 multiplications per value instead of 16 keep the
-// arithmetic hidden behind the memory.
+// Four taps, channels_last. A block filters a tile of pixels of up to 8 packs of channels: the
+// input, borders and all, comes to shared memory in one go of asynchronous 16-byte copies, and a
+// thread walks down a column of one pack. Filtering rows first, 8 multiplications per value instead
+// of 16 keep the arithmetic hidden behind the memory.
 #include "kernels/common/mma.h"
 #include "kernels/common/pack.h"
 #include "kernels/common/reduce.h"
@@ -86,17 +86,12 @@ __device__ Moments<Compute<T>> write_pack(const Output<T>& out, int64_t at,
 #pragma unroll
   for (int i = 0; i < N; ++i) store(pack.value[i], value[i]);
   *reinterpret_cast<Pack<T, N>*>(out.y + at) = pack;
-  if constexpr (!kMoments) return {};
-  C mean = 0, m2 = 0;
-#pragma unroll
-  for (int i = 0; i < N; ++i) mean += load(pack.value[i]) / N;
-#pragma unroll
-  for (int i = 0; i < N; ++i) m2 += (load(pack.value[i]) - mean) * (load(pack.value[i]) - mean);
-  return {C(N), mean, m2};
+  if constexpr (kMoments) return moments_of_pack<N>(pack.value);
+  return {};
 }
 
-// A column of the tile: input row i is at from + i * line, its terms `step` apart. Each row is filtered
-// once and added to the outputs it belongs to.
+// A column of the tile: input row i is at from + i * line, its terms `step` apart. Each row is
+// filtered once and added to the outputs it belongs to.
 template <class Axis, class T, class Finish>
 __device__ __forceinline__ void filter_separable(const T* from, int line, int step, int column,
                                                  const FourTaps<Compute<T>>& taps,
@@ -143,7 +138,8 @@ __device__ __forceinline__ void filter_any(const T* from, int line, int step, in
       C value[N];
       load_pack<N>(from + (Axis::first(r) + i) * line + m * step, value);
 #pragma unroll
-      for (int c = 0; c < N; ++c) sum[c] += taps.tap[Axis::tap(r, i)][Axis::tap(column, m)] * value[c];
+      for (int c = 0; c < N; ++c)
+        sum[c] += taps.tap[Axis::tap(r, i)][Axis::tap(column, m)] * value[c];
     }
     finish(r, sum);
   }
@@ -171,7 +167,8 @@ __global__ void __launch_bounds__(kThreads)
 
   T* const pixels = reinterpret_cast<T*>(memory);
   const int width = Axis::inputs(tile.columns);
-  const T* x = static_cast<const T*>(p.x) + sample * p.in_height * p.in_width * p.channels + channel;
+  const T* x =
+      static_cast<const T*>(p.x) + sample * p.in_height * p.in_width * p.channels + channel;
   for (int at = column; at < Axis::inputs(kRows) * width; at += tile.columns) {
     const int64_t row = in_y + at / width, col = in_x + at % width;
     const bool valid = has_channel && row >= 0 && row < p.in_height && col >= 0 && col < p.in_width;

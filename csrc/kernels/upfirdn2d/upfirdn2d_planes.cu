@@ -1,6 +1,6 @@
-// Four taps, contiguous planes. A block brings a tile of one plane to shared memory in compute type; a
-// thread filters four neighbouring outputs of eight rows, so that shared memory is read 16 bytes at a
-// time and each input row is filtered once.
+// Four taps, contiguous planes. A block brings a tile of one plane to shared memory in compute
+// type; a thread filters four neighbouring outputs of eight rows, so that shared memory is read 16
+// bytes at a time and each input row is filtered once.
 #include "kernels/common/pack.h"
 #include "kernels/upfirdn2d/four_taps.h"
 #include "kernels/upfirdn2d/upfirdn2d_paths.h"
@@ -44,7 +44,8 @@ PlaneTile plane_tile(const Upfirdn2dParams& p) {
 // The sums over a row's taps for four outputs. Their inputs begin at a multiple of four, or of two
 // when upsampling, and are read as vectors of that many.
 template <class Axis, class C>
-__device__ __forceinline__ void filter_row(const C* from, const C (&tap)[4], C (&filtered)[kAcross]) {
+__device__ __forceinline__ void filter_row(const C* from, const C (&tap)[4],
+                                           C (&filtered)[kAcross]) {
   constexpr int kVector = Axis::first(kAcross) % 4 == 0 ? 4 : 2;
   constexpr int kVectors = (Axis::inputs(kAcross) + kVector - 1) / kVector;
   C value[kVectors][kVector];
@@ -121,7 +122,8 @@ __global__ void __launch_bounds__(kThreads)
           const int r = Axis::output(i - m) + k;
           if (!Axis::has_output(i - m) || r < 0 || r >= kRows) continue;
 #pragma unroll
-          for (int c = 0; c < kAcross; ++c) sum[r][c] += taps.vertical[Axis::tap(r, m)] * filtered[c];
+          for (int c = 0; c < kAcross; ++c)
+            sum[r][c] += taps.vertical[Axis::tap(r, m)] * filtered[c];
           if (m == Axis::kTerms - 1) finish(r, sum[r]);
         }
     }
@@ -132,7 +134,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll 1
       for (int m = 0; m < Axis::kTerms; ++m) {
         C filtered[kAcross];
-        filter_row<Axis>(from + (Axis::first(r) + m) * tile.pitch, taps.tap[Axis::tap(r, m)], filtered);
+        filter_row<Axis>(from + (Axis::first(r) + m) * tile.pitch, taps.tap[Axis::tap(r, m)],
+                         filtered);
 #pragma unroll
         for (int c = 0; c < kAcross; ++c) sum[c] += filtered[c];
       }
@@ -147,8 +150,7 @@ cudaError_t launch_filter(const Upfirdn2dParams& p, cudaStream_t stream) {
   const int64_t blocks = p.batch * p.channels * tile.across * tile.down;
   if (blocks == 0) return cudaSuccess;
   if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
-  const size_t bytes =
-      sizeof(Compute<T>) * Axis::inputs(tile.strips * kStrip<Axis>) * tile.pitch;
+  const size_t bytes = sizeof(Compute<T>) * Axis::inputs(tile.strips * kStrip<Axis>) * tile.pitch;
   return launch(filter_planes<T, Axis>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), bytes,
                 stream, p, tile);
 }

@@ -83,7 +83,8 @@ template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32) {
   require_full_mask(mask);
   const unsigned lane = emulation::lane();
-  return emulation::from_lane(value, lane % width + distance < unsigned(width) ? lane + distance : lane);
+  return emulation::from_lane(value,
+                              lane % width + distance < unsigned(width) ? lane + distance : lane);
 }
 
 template <class T>
@@ -120,7 +121,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 
 template <class... Parameters>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute, int bytes) {
-  const bool possible =
-      emulation::allow_dynamic_shared(reinterpret_cast<const void*>(kernel), static_cast<size_t>(bytes));
+  const bool possible = emulation::allow_dynamic_shared(reinterpret_cast<const void*>(kernel),
+                                                        static_cast<size_t>(bytes));
   return possible ? cudaSuccess : cudaErrorInvalidValue;
 }

@@ -1,5 +1,5 @@
-// The scheduler behind emulation.h. Compiled without sanitizers even where the kernels have them: the
-// fibers and the happens-before edges they may see are the ones announced here.
+// The scheduler behind emulation.h. Compiled without sanitizers even where the kernels have them:
+// the fibers and the happens-before edges they may see are the ones announced here.
 #include "emulation.h"
 
 #include <algorithm>
@@ -51,8 +51,8 @@ struct Fiber {
   bool finished = true;
   const unsigned* waits_for = nullptr;  // a counter that has to change before the fiber goes on
   unsigned seen = 0;
-  // cp.async: copies [done, groups[i]) are due once the first i groups are; storage is never moved or
-  // freed by the fiber, which the thread sanitizer would take for a race.
+  // cp.async: copies [done, groups[i]) are due once the first i groups are; storage is never moved
+  // or freed by the fiber, which the thread sanitizer would take for a race.
   std::vector<Copy> copies;
   std::vector<size_t> groups;
   size_t done = 0;
@@ -240,8 +240,8 @@ Memory poisoned(size_t bytes) {
 
 bool valid(const dim3& grid, const dim3& block_size) {
   const uint64_t count = uint64_t{block_size.x} * block_size.y * block_size.z;
-  return count >= 1 && count <= 1024 && block_size.z <= 64 && grid.x >= 1 && grid.x <= 0x7fffffffu &&
-         grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 && grid.z <= 65535;
+  return count >= 1 && count <= 1024 && block_size.z <= 64 && grid.x >= 1 &&
+         grid.x <= 0x7fffffffu && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 && grid.z <= 65535;
 }
 
 }  // namespace
@@ -323,13 +323,16 @@ void copy_later(void* to, const void* from, size_t bytes, size_t valid_bytes) {
 }
 
 void commit_copies() {
-  if (current->groups.size() == kPendingCopies) fail("too many groups of asynchronous copies in one thread");
+  if (current->groups.size() == kPendingCopies)
+    fail("too many groups of asynchronous copies in one thread");
   current->groups.push_back(current->copies.size());
 }
 
-bool next_copy(unsigned groups_left_pending, void** to, const void** from, size_t* bytes, size_t* valid_bytes) {
+bool next_copy(unsigned groups_left_pending, void** to, const void** from, size_t* bytes,
+               size_t* valid_bytes) {
   auto& groups = current->groups;
-  const size_t due = groups.size() > groups_left_pending ? groups[groups.size() - groups_left_pending - 1] : 0;
+  const size_t due =
+      groups.size() > groups_left_pending ? groups[groups.size() - groups_left_pending - 1] : 0;
   if (current->done >= due) {
     if (current->done == current->copies.size() && groups_left_pending == 0) {
       current->copies.clear();
@@ -347,8 +350,8 @@ bool next_copy(unsigned groups_left_pending, void** to, const void** from, size_
 }
 
 void fail(const char* message) {
-  std::fprintf(stderr, "emulation: %s (block %u %u %u, thread %u %u %u)\n", message, blockIdx.x, blockIdx.y,
-               blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
+  std::fprintf(stderr, "emulation: %s (block %u %u %u, thread %u %u %u)\n", message, blockIdx.x,
+               blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
   std::abort();
 }
 

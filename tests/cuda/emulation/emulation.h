@@ -1,10 +1,11 @@
 // Runs CUDA kernels on the CPU, for tests on machines without a GPU.
 //
 // Blocks run one after another; the threads of a block are fibers that switch only at barriers and
-// warp exchanges, in an order that can be changed (STYLEMAP_EMULATION_ORDER=forward|reverse|shuffle)
-// so that a missing barrier shows. Shared memory is a heap allocation per block, filled with NaN.
-// Stricter than a GPU: a barrier that a finished thread never reaches, a warp exchange without all 32
-// lanes and more than 48 KiB of shared memory without asking are errors.
+// warp exchanges, in an order that can be changed
+// (STYLEMAP_EMULATION_ORDER=forward|reverse|shuffle) so that a missing barrier shows. Shared memory
+// is a heap allocation per block, filled with NaN. Stricter than a GPU: a barrier that a finished
+// thread never reaches, a warp exchange without all 32 lanes and more than 48 KiB of shared memory
+// without asking are errors.
 #pragma once
 
 #include <cstddef>
@@ -56,7 +57,8 @@ const unsigned char* exchange(const void* data, size_t bytes);
 // next_copy hands out the copies due, which the caller performs (where the sanitizers see it).
 void copy_later(void* to, const void* from, size_t bytes, size_t valid_bytes);
 void commit_copies();
-bool next_copy(unsigned groups_left_pending, void** to, const void** from, size_t* bytes, size_t* valid_bytes);
+bool next_copy(unsigned groups_left_pending, void** to, const void** from, size_t* bytes,
+               size_t* valid_bytes);
 
 [[noreturn]] void fail(const char* message);
 

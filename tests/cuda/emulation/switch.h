@@ -44,7 +44,8 @@ inline void switch_context(Context& from, Context& to) { emulation_switch(&from,
 inline void make_context(Context& context, char* stack, size_t bytes, void (*function)()) {
   const auto top = (reinterpret_cast<uintptr_t>(stack) + bytes) / 16 * 16 - 32;
   auto* slots = reinterpret_cast<uintptr_t*>(top);
-  slots[0] = reinterpret_cast<uintptr_t>(function);  // returned to: the stack is then as after a call
+  slots[0] =
+      reinterpret_cast<uintptr_t>(function);  // returned to: the stack is then as after a call
   slots[1] = 0;
   context = slots - 6;
   for (int i = 1; i <= 6; ++i) *(slots - i) = 0;

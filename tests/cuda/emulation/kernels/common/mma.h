@@ -1,4 +1,5 @@
-// Stands in for csrc/kernels/common/mma.h: what the PTX manual says these instructions do, step by step.
+// Stands in for csrc/kernels/common/mma.h: what the PTX manual says these instructions do, step by
+// step.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -10,7 +11,8 @@
 namespace stylemap {
 
 inline void copy_async(void* shared, const void* from, bool valid) {
-  if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(valid ? from : nullptr)) % 16)
+  if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(valid ? from : nullptr)) %
+      16)
     emulation::fail("cp.async of 16 bytes from or to an unaligned address");
   emulation::copy_later(shared, from, 16, valid ? 16 : 0);
 }
@@ -29,7 +31,8 @@ void wait_for_copies() {
 }
 
 inline void load_matrices(uint32_t (&to)[4], const void* shared) {
-  if (reinterpret_cast<uintptr_t>(shared) % 16) emulation::fail("ldmatrix from an unaligned address");
+  if (reinterpret_cast<uintptr_t>(shared) % 16)
+    emulation::fail("ldmatrix from an unaligned address");
   const unsigned lane = emulation::lane();
   const unsigned char* addresses = emulation::exchange(&shared, sizeof(shared));
   for (unsigned matrix = 0; matrix < 4; ++matrix) {

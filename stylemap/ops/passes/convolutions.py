@@ -1,0 +1,178 @@
+"""Passes around a convolution: tensor cores, Triton or cuDNN, whichever measures fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylemap.ops import autotune, reference
+from stylemap.ops._statistics import groups_of
+from stylemap.ops.passes.common import (
+    EPS,
+    SLOPE,
+    Result,
+    check,
+    groups_for,
+    native,
+    skip_filter,
+    with_statistics,
+)
+from stylemap.ops.passes.elementwise import apply_modulation, skip_add
+
+T = TypeVar("T")
+
+
+def _by_tile(function: Callable[[int], T]) -> dict[str, Callable[[], T]]:
+    return {f"tensor_cores_{tile}": partial(function, tile) for tile in (128, 64)}
+
+
+def conv_act(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    skip: Tensor | None = None,
+    stride: int = 1,
+    padding: int | None = None,
+    negative_slope: float = SLOPE,
+    gain: float = 1.0,
+    next_norm: str | None = None,
+    eps: float = EPS,
+    implementation: str = "auto",
+) -> Result:
+    """leaky_relu(conv(x, weight) + bias) * gain, plus the upsampled skip if there is one.
+
+    Args:
+        x: N x C x H x W.
+        weight: out x C x k x k, k 1 or 3 (channels_last memory saves a copy).
+        bias: out, or None.
+        skip: N x out x H/2 x W/2 of the result's H and W, upsampled by the network's blur.
+        padding: k // 2 unless given.
+        next_norm: the norm whose statistics are wanted, a name as in `modulate`, or None.
+        implementation: "tensor_cores_128" or "_64" (tiles of our kernel), "triton", "cudnn", or "auto": the
+            fastest of them, measured once (`autotune`).
+    """
+    padding = weight.shape[2] // 2 if padding is None else padding
+    groups = groups_for(next_norm, weight.shape[0])
+    check(x, weight=weight, bias=bias, skip=skip)
+    inputs = (x, weight, bias, skip)
+    if not native(x):
+        y = F.conv2d(x, weight, None, stride, padding)
+        y = reference.bias_act(y, bias, negative_slope, gain)
+        if skip is not None:
+            y = y + reference.upfirdn2d(skip, skip_filter(x.device), up=2, padding=(2, 1, 2, 1))
+        return with_statistics(y, next_norm, eps)
+    rest = (stride, padding, negative_slope, gain, groups, eps)
+
+    def tensor_cores(tile: int) -> Result:
+        return Result(*torch.ops.stylemap.conv_act(*inputs, *rest, tile))
+
+    def cudnn() -> Result:
+        y = F.conv2d(x, weight, None, stride, padding)
+        y = torch.ops.stylemap.bias_act(y, bias, negative_slope, gain)
+        if skip is None:
+            return with_statistics(y, next_norm, eps)
+        return skip_add(y, skip, next_norm=next_norm, eps=eps)
+
+    def triton() -> Result:
+        from stylemap.ops.triton import convolution
+
+        return Result(*convolution.conv_act(*inputs, *rest))
+
+    key = (tuple(x.shape), tuple(weight.shape), skip is not None, stride, padding, groups, x.dtype)
+    candidates = {**_by_tile(tensor_cores), "triton": triton, "cudnn": cudnn}
+    return autotune.run("conv_act", key, x.device, candidates, implementation)
+
+
+def modulate_conv(
+    x: Tensor,
+    style: Tensor,
+    gamma_weight: Tensor,
+    gamma_bias: Tensor,
+    beta_weight: Tensor,
+    beta_bias: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    *,
+    normalize: str = "LayerNorm",
+    implementation: str = "auto",
+) -> Tensor:
+    """(x - mean) * rstd * gamma + beta with gamma, beta = conv3x3(style), neither of them stored.
+
+    Args:
+        x: N x C x H x W; style: N x S x H x W; gamma_weight, beta_weight: C x S x 3 x 3; biases: C.
+        mean, rstd: statistics of x for the norm ``normalize``, as `Result` has them.
+        implementation: as for `conv_act`.
+    """
+    check(x, style=style, gamma_weight=gamma_weight, beta_weight=beta_weight)
+    weights = (gamma_weight, gamma_bias, beta_weight, beta_bias)
+    if not native(x):
+        gamma = F.conv2d(style, gamma_weight, gamma_bias, padding=1)
+        beta = F.conv2d(style, beta_weight, beta_bias, padding=1)
+        return apply_modulation(x, gamma, beta, mean, rstd, normalize=normalize)
+    groups = groups_of(normalize, x.shape[1])
+
+    def tensor_cores(tile: int) -> Tensor:
+        y: Tensor = torch.ops.stylemap.modulate_conv(x, style, *weights, mean, rstd, groups, tile)
+        return y
+
+    def cudnn() -> Tensor:
+        gamma = F.conv2d(style, gamma_weight, gamma_bias, padding=1)
+        beta = F.conv2d(style, beta_weight, beta_bias, padding=1)
+        return apply_modulation(x, gamma, beta, mean, rstd, normalize=normalize)
+
+    def triton() -> Tensor:
+        from stylemap.ops.triton import convolution
+
+        y: Tensor = convolution.modulate_conv(x, style, *weights, mean, rstd, groups)
+        return y
+
+    key = (tuple(x.shape), tuple(gamma_weight.shape), groups, x.dtype)
+    candidates = {**_by_tile(tensor_cores), "triton": triton, "cudnn": cudnn}
+    return autotune.run("modulate_conv", key, x.device, candidates, implementation)
+
+
+def transposed_conv(x: Tensor, weight: Tensor, *, implementation: str = "auto") -> Tensor:
+    """Transposed convolution 3x3 of stride 2 without padding: N x C x H x W to N x out x 2H+1 x 2W+1.
+
+    ``weight`` is out x C x 3 x 3. The tensor cores run its four phases as one kernel.
+    """
+    check(x, weight=weight)
+
+    def cudnn() -> Tensor:
+        return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+
+    def tensor_cores(tile: int) -> Tensor:
+        y: Tensor = torch.ops.stylemap.transposed_conv(x, weight, tile)
+        return y
+
+    if not native(x):
+        return cudnn()
+    key = (tuple(x.shape), tuple(weight.shape), x.dtype)
+    candidates = {**_by_tile(tensor_cores), "cudnn": cudnn}
+    return autotune.run("transposed_conv", key, x.device, candidates, implementation)
+
+
+def conv_rows_(y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, rows: Tensor) -> Tensor:
+    """Recompute y = conv(x, weight) + bias in place, at the listed pixels only: the ring around a mask.
+
+    Args:
+        y: N x out x H x W, channels_last.
+        rows: int32 indices into N x H x W; negative ones are skipped, so that a list can be padded to a
+            fixed length for a CUDA graph.
+    """
+    check(x, y=y, weight=weight, bias=bias)
+    if native(x):
+        torch.ops.stylemap.conv_rows_(y, x, weight, bias, rows)
+        return y
+    full = F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+    index = rows[rows >= 0].long()
+    width, pixels = y.shape[3], y.shape[2] * y.shape[3]
+    n, i, j = index // pixels, index % pixels // width, index % width
+    y[n, :, i, j] = full[n, :, i, j].to(y.dtype)
+    return y
