@@ -149,7 +149,8 @@ def _check_parts(config: TrainConfig, share: Share) -> None:
     parts = share.world * config.accumulate
     if config.batch % parts:
         raise ValueError(
-            f"batch {config.batch} cannot be divided among {share.world} processes and {config.accumulate} parts"
+            f"batch {config.batch} cannot be divided among {share.world} processes"
+            f" and {config.accumulate} parts"
         )
     part = config.batch // parts
     if part > 4 and part % 4:

@@ -23,7 +23,7 @@ class CheckpointError(RuntimeError):
 
 
 def save(folder: Path, networks: Networks, config: TrainConfig, iteration: int) -> Path:
-    """Writes ``folder/ITERATION.pt`` after ``iteration`` finished iterations, and drops the oldest beyond ``keep``.
+    """Writes ``folder/ITERATION.pt`` after ``iteration`` iterations; drops the oldest beyond ``keep``.
 
     The file has the published layout, so everything that reads published models reads it, and beside it
     the iteration and the configuration. Random states are not in it: see `stylemap.train.batches`.

@@ -20,7 +20,8 @@ _CHOICES = {
 }
 _AT_LEAST = {
     "iterations": 1, "warmup_iterations": 0, "batch": 1, "accumulate": 1, "r1_every": 1, "classes": 0,
-    "workers": 0, "threads": 0, "log_every": 1, "sample_every": 0, "checkpoint_every": 1, "keep": 1, "count": 1,
+    "workers": 0, "threads": 0, "log_every": 1, "sample_every": 0, "checkpoint_every": 1,
+    "keep": 1, "count": 1,
 }  # fmt: skip
 
 
@@ -179,7 +180,9 @@ class TrainConfig:
                 raise ValueError("it does not hold a mapping")
             return cls.from_dict(values)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}: reading YAML needs PyYAML (pip install pyyaml); not JSON: {error}") from error
+            raise ValueError(
+                f"{path}: reading YAML needs PyYAML (pip install pyyaml); not JSON: {error}"
+            ) from error
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
         except Exception as error:  # yaml.YAMLError, which cannot be named where PyYAML is missing

@@ -49,12 +49,16 @@ def train(config: TrainConfig, folder: Path, *, resume: bool = False) -> Path:
 
 
 class _Run:
-    def __init__(self, config: TrainConfig, folder: Path, device: torch.device, share: Share, resume: bool) -> None:
+    def __init__(
+        self, config: TrainConfig, folder: Path, device: torch.device, share: Share, resume: bool
+    ) -> None:
         self.config, self.folder, self.device, self.share = config, folder, device, share
         self.checkpoints = folder / "checkpoints"
         found = checkpoints.found(self.checkpoints)
         if found and not resume:
-            raise FileExistsError(f"{folder} already holds a run: continue it with --resume, or take another folder")
+            raise FileExistsError(
+                f"{folder} already holds a run: continue it with --resume, or take another folder"
+            )
         self.networks = Networks(config, device)
         self.start = checkpoints.load(found[-1], self.networks, config) if found else 0
         self.newest = found[-1] if found else None
@@ -101,11 +105,11 @@ class _Run:
         """The losses as numbers, averaged over the processes, in one transfer."""
         if not losses:
             return {}
-        values = distributed.mean(torch.stack([value.double() for value in losses.values()]), self.share).tolist()
-        named = dict(zip(losses, values, strict=True))
+        values = torch.stack([value.double() for value in losses.values()])
+        named = dict(zip(losses, distributed.mean(values, self.share).tolist(), strict=True))
         for name, value in named.items():
             if not math.isfinite(value):
-                kept = f"the last checkpoint is {self.newest}" if self.newest else "there is no checkpoint yet"
+                kept = f"the last checkpoint is {self.newest}" if self.newest else "no checkpoint yet"
                 raise TrainingError(f"loss {name} is {value} at iteration {iteration}: stopped; {kept}")
         return named
 

@@ -45,7 +45,7 @@ def reconstruction(output: Tensor, target: Tensor, kind: str = "mse") -> Tensor:
 
 
 def style(outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """Mean squared difference of Gram matrices, summed over feature maps N x C x H x W (Gatys et al. 2016)."""
+    """Mean squared difference of Gram matrices, summed over maps N x C x H x W (Gatys et al. 2016)."""
     return torch.stack([F.mse_loss(gram(a), gram(b)) for a, b in zip(outputs, targets, strict=True)]).sum()
 
 

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from stylemap.model.layers import EqualLinear
 from stylemap.train.config import TrainConfig
 from stylemap.train.networks import Networks
 
@@ -29,6 +30,7 @@ def fit_mapping(networks: Networks, images: Tensor, config: TrainConfig) -> None
     encoded = torch.cat([networks.encoder(part.to(device)).flatten(1).cpu() for part in images.split(_CHUNK)])
     components, centre = _principal(_before_activation(encoded.double()), config.model.latent_channel_size)
     *hidden, last = networks.generator.mapping_z
+    assert isinstance(last, EqualLinear)
     z = torch.randn(
         _LATENTS, config.model.latent_channel_size, generator=torch.Generator().manual_seed(config.seed)
     ).to(device)
@@ -48,7 +50,7 @@ def _before_activation(values: Tensor) -> Tensor:
 
 
 def _principal(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The first ``count`` principal directions times their standard deviations, D x count, and the mean, D."""
+    """The first ``count`` principal directions, each times its standard deviation (D x count); the mean."""
     centre = values.mean(0)
     centred = (values - centre) / math.sqrt(len(values))
     # Through the N x N inner products: N is smaller than D = K * L * L.

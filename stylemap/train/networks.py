@@ -16,7 +16,7 @@ from stylemap.train.config import TrainConfig
 
 
 class Mapping(nn.Module):
-    """z N x K and, in conditional training, classes N to stylemaps: a learned vector per class is added to z."""
+    """z N x K and, in conditional training, classes N to stylemaps: each class adds a learned vector to z."""
 
     def __init__(self, generator: Generator, config: Config, classes: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Synthesis(nn.Module):
 
 
 class Critic(nn.Module):
-    """Images N x 3 x S x S to logits N x 1; with classes a projection discriminator (Miyato & Koyama 2018)."""
+    """Images N x 3 x S x S to logits N x 1; with classes by projection (Miyato & Koyama 2018)."""
 
     def __init__(self, discriminator: Discriminator, config: Config, classes: int) -> None:
         super().__init__()
@@ -64,8 +64,8 @@ class Critic(nn.Module):
 class Networks:
     """Everything with weights, on one device.
 
-    mapping, synthesis, encoder, critic are the plain modules; `parallel` holds the same ones as
-    distributed training wraps them (the plain ones outside it). A wrapped module is only for forward
+    `plain` holds the modules by name, `parallel` the same ones as distributed training wraps them (the
+    plain ones outside it). A wrapped module is only for forward
     passes whose backward pass reaches all of its parameters.
     """
 
@@ -84,22 +84,22 @@ class Networks:
                 to_channels_last(module)
         self.g_ema = copy.deepcopy(self.generator).requires_grad_(False)
         self.e_ema = copy.deepcopy(self.encoder).requires_grad_(False)
-        self.parallel: dict[str, nn.Module] = {
+        self.plain: dict[str, nn.Module] = {
             "mapping": self.mapping,
             "synthesis": self.synthesis,
             "encoder": self.encoder,
             "critic": self.critic,
         }
+        self.parallel = self.plain
         self.optimisers = make_optimisers(self, config)
 
     def distribute(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
         """Replaces the entries of `parallel` by wrapped ones."""
-        self.parallel = {name: wrap(module) for name, module in self.parallel.items()}
+        self.parallel = {name: wrap(module) for name, module in self.plain.items()}
 
     def train_only(self, *names: str) -> None:
-        """Parameters of the named networks (of `parallel`) get gradients, cleared; all others none."""
-        plain = {"mapping": self.mapping, "synthesis": self.synthesis, "encoder": self.encoder, "critic": self.critic}
-        for name, module in plain.items():
+        """Parameters of the named networks get gradients, cleared; all others none."""
+        for name, module in self.plain.items():
             wanted = name in names
             for parameter in module.parameters():
                 parameter.requires_grad_(wanted)
@@ -122,8 +122,10 @@ class Networks:
     def state_dict(self) -> dict[str, Any]:
         """Named as in the published checkpoints; the class vectors are entries of their own."""
         self.copy_buffers()
-        modules = self._modules() | {f"{name}_optim": optimiser for name, optimiser in self.optimisers.items()}
-        return {name: module.state_dict() for name, module in modules.items()}
+        state = {name: module.state_dict() for name, module in self._modules().items()}
+        return state | {
+            f"{name}_optim": optimiser.state_dict() for name, optimiser in self.optimisers.items()
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, module in self._modules().items():
@@ -145,7 +147,7 @@ class Networks:
 
 
 def make_optimisers(networks: Networks, config: TrainConfig) -> dict[str, torch.optim.Adam]:
-    """Adam(lr, betas 0 and 0.99) for G and E; for D both scaled by c = n / (n + 1), as R1 comes every n steps."""
+    """Adam(lr, betas 0 and 0.99) for G and E; for D scaled by c = n / (n + 1), as R1 comes every n steps."""
     c = config.r1_every / (config.r1_every + 1)
     generator = [*networks.mapping.parameters(), *networks.synthesis.parameters()]
     return {

@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Record:
-    """Log of one run in its folder: ``losses.jsonl``, TensorBoard events where it is installed, a progress bar.
+    """Log of a run in its folder: ``losses.jsonl``, TensorBoard events where it is installed, a progress bar.
 
     Only the process that writes (rank 0) has one.
     """
@@ -29,7 +29,7 @@ class Record:
         self.every = every
         self.path = folder / "losses.jsonl"
         self._drop_from(start)
-        self.file = open(self.path, "a", buffering=1)
+        self.file = open(self.path, "a", buffering=1)  # noqa: SIM115 (closed by `close`)
         self.board = _tensorboard(folder)
         self.bar = _bar(start, stop)
         self.stop = stop
@@ -49,7 +49,8 @@ class Record:
             return
         rate = (finished - self._done) / max(time.monotonic() - self._since, 1e-9)
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
-        entry = {"iteration": finished, "its": round(rate, 4)} | {k: float(f"{v:.6g}") for k, v in means.items()}
+        entry = {"iteration": finished, "its": round(rate, 4)}
+        entry |= {name: float(f"{value:.6g}") for name, value in means.items()}
         self.file.write(json.dumps(entry) + "\n")
         self._show(finished, rate, means)
         if self.board is not None:

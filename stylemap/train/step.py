@@ -106,7 +106,10 @@ class Step:
         self.networks.optimisers["e"].step()
 
     def _discriminator_step(
-        self, parts: Sequence[Part], samples: Sequence[_Sample] | None, reconstructions: Sequence[Tensor] | None
+        self,
+        parts: Sequence[Part],
+        samples: Sequence[_Sample] | None,
+        reconstructions: Sequence[Tensor] | None,
     ) -> None:
         """Step 3."""
         kind, weights = self.config.adversarial_loss, self.config.lambdas
@@ -172,7 +175,8 @@ class Step:
 
     def _reconstructs(self, adversarial: bool) -> bool:
         weights = self.config.lambdas
-        return bool(weights.x_rec or weights.perceptual or weights.style or (adversarial and weights.indomain_e))
+        alone = weights.x_rec or weights.perceptual or weights.style
+        return bool(alone or (adversarial and weights.indomain_e))
 
     def _reconstruct(self, part: Part, grad: bool = True) -> Tensor:
         with self._precision():
@@ -180,7 +184,7 @@ class Step:
 
     def _run(self, name: str, *inputs: Tensor | None, grad: bool = True) -> Tensor:
         """A network: the distributed one where its parameters get gradients, else the plain one."""
-        module: nn.Module = self.networks.parallel[name] if grad else getattr(self.networks, name)
+        module: nn.Module = self.networks.parallel[name] if grad else self.networks.plain[name]
         output: Tensor = module(*(x for x in inputs if x is not None))
         return output
 

@@ -1,0 +1,106 @@
+"""The configuration of a run: checks, and its way through files and flags."""
+
+from __future__ import annotations
+
+import argparse
+import builtins
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylemap.cli import train as command
+from stylemap.train import Lambdas, TrainConfig
+from tests.train import tiny_run
+
+
+def test_through_a_file(tmp_path: Path) -> None:
+    config = tiny_run.config(lambdas=Lambdas(adv=0.5), flip=False, perceptual="vgg.pth")
+    config.save(tmp_path / "config.yaml")
+    assert TrainConfig.load(tmp_path / "config.yaml") == config
+
+
+def test_without_pyyaml_json_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = builtins.__import__
+
+    def no_yaml(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "yaml":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_yaml)
+    path = tmp_path / "config.yaml"
+    tiny_run.config().save(path)
+    assert json.loads(path.read_text())["batch"] == 8
+    assert TrainConfig.load(path) == tiny_run.config()
+    path.write_text("batch: 8\n")
+    with pytest.raises(ValueError, match="pip install pyyaml"):
+        TrainConfig.load(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"batch": 0}, "batch"),
+        ({"batch": 2.5}, "batch"),
+        ({"iterations": True}, "iterations"),
+        ({"precision": "fp16"}, "precision"),
+        ({"adversarial_loss": "wasserstein"}, "adversarial_loss"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"ema_decay": 1.5}, "ema_decay"),
+        ({"batch": 8, "accumulate": 3}, "accumulate|equal parts"),
+        ({"fit_mapping": True}, "warmup_iterations"),
+        ({"lambdas": {"adv": -1}}, "lambdas.adv"),
+        ({"lambdas": {"lpips": 1}}, "lambdas.lpips"),
+        ({"lambdas": {"style": 1}}, "VGG"),
+        ({"model": {"size": 100}}, "size"),
+        ({"model": {"width": 1}}, "width"),
+        ({"bacth": 8}, "bacth"),
+        ({"lambdas": 3}, "lambdas"),
+    ],
+)
+def test_mistakes_are_named(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        TrainConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "batch: [", "batch: 0", "model: {size: 3}"])
+def test_bad_files_are_named(text: str, tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"run\.yaml"):
+        TrainConfig.load(path)
+
+
+def parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    return parser.parse_args(["train", "--output", "out", *arguments])
+
+
+def test_flags_override_the_file() -> None:
+    args = parse(
+        "--batch", "4", "--no-flip", "--size", "32", "--channel-table", "32:8,16:16", "--small-generator",
+        "--lambda-adv", "0.5", "--perceptual", "vgg.pth",
+    )  # fmt: skip
+    config = TrainConfig.from_dict(command.merge(tiny_run.config(iterations=77).to_dict(), args))
+    assert (config.iterations, config.batch, config.flip) == (77, 4, False)
+    assert (config.model.size, config.model.channels(16), config.model.small_generator) == (32, 16, True)
+    assert (config.lambdas.adv, config.lambdas.d, config.perceptual) == (0.5, 1.0, "vgg.pth")
+    assert config.model.latent_channel_size == tiny_run.MODEL.latent_channel_size
+
+
+def test_every_setting_has_a_flag() -> None:
+    help_text = " ".join(parse().__dict__)
+    assert help_text  # nothing but the output is set without flags
+    assert set(vars(parse())) == {"output", "config", "resume"}
+
+
+def test_the_bundled_configuration_is_valid() -> None:
+    pytest.importorskip("yaml")
+    path = Path(command.__file__).parents[1] / "assets" / "demo.yaml"
+    config = TrainConfig.load(path)
+    assert config.data == "faces"
+    assert config.model.size == 128
