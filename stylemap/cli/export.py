@@ -148,15 +148,19 @@ def _load(args: argparse.Namespace) -> StyleMapGAN:
     return stylemap.load(path, device="cpu", dtype=torch.float32)
 
 
-def _photos(args: argparse.Namespace, size: int) -> Tensor:
-    """Up to 8 photos N×3×S×S: those named, else generated faces."""
-    if args.images is None:
-        from stylemap.data.faces import render, sample_attributes
+def _photos(args: argparse.Namespace, size: int) -> Tensor | None:
+    """Up to 8 photos N×3×S×S: those named, else generated faces; None where those cannot be drawn."""
+    if args.images is not None:
+        paths = images.find([args.images])[:_PHOTOS]
+        return torch.stack([images.load(path, size, fit=args.fit) for path in paths])
+    from stylemap.data.faces import render, sample_attributes
 
+    try:
         drawn, _ = render(sample_attributes(0, range(_PHOTOS)), size)
-        return drawn.float() / 127.5 - 1
-    paths = images.find([args.images])[:_PHOTOS]
-    return torch.stack([images.load(path, size, fit=args.fit) for path in paths])
+    except RuntimeError:
+        # Drawing needs the native library; a model can be exported without it.
+        return None
+    return drawn.float() / 127.5 - 1
 
 
 def _progress(step: str) -> None:
