@@ -30,6 +30,7 @@ COMMANDS = (
     "convert",
     "data",
     "train",
+    "evaluate",
     "export",
 )
 
