@@ -6,14 +6,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stylemap.checkpoint import CheckpointError as CheckpointError
     from stylemap.checkpoint import load as load
     from stylemap.config import Config as Config
+    from stylemap.model import Discriminator as Discriminator
     from stylemap.model import StyleMapGAN as StyleMapGAN
 
 __version__ = "0.1.0"
 
-_EXPORTS = {"load": "checkpoint", "Config": "config", "StyleMapGAN": "model"}
-__all__ = ["Config", "StyleMapGAN", "__version__", "load"]
+_EXPORTS = {
+    "CheckpointError": "checkpoint",
+    "Config": "config",
+    "Discriminator": "model",
+    "StyleMapGAN": "model",
+    "load": "checkpoint",
+}
+__all__ = ["CheckpointError", "Config", "Discriminator", "StyleMapGAN", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
