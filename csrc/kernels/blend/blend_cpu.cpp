@@ -23,15 +23,26 @@ struct Rows {
   int64_t count;   // rows altogether
 };
 
+// on ? a : b for a bool's byte. A branch, and even the type bool, would keep the loop around it
+// from being vectorised.
+template <class C>
+SM_INLINE C choose(uint8_t on, C a, C b) {
+  using Bits = std::conditional_t<sizeof(C) == 8, uint64_t, uint32_t>;
+  const Bits mask = Bits(0) - static_cast<Bits>(on);
+  return bits_as<C>((bits_as<Bits>(a) & mask) | (bits_as<Bits>(b) & ~mask));
+}
+
 template <class T>
 SM_INLINE void mix_cells(const T* code, const T* reference, const bool* mask, T* y, int64_t cells,
                          Compute<T> weight) {
   using C = Compute<T>;
-#pragma omp simd
+  const auto* on = reinterpret_cast<const uint8_t*>(mask);
+  // Without the hint a vector holds 64 of the mask's bytes, more than most rows.
+#pragma omp simd simdlen(16)
   for (int64_t i = 0; i < cells; ++i) {
     const C c = load(code[i]);
     const C mixed = blend_element(c, load(reference[i]), weight);
-    store(y[i], mask[i] ? mixed : c);
+    store(y[i], choose(on[i], mixed, c));
   }
 }
 
@@ -50,9 +61,14 @@ SM_INLINE void blend_row(const BlendParams& p, const Rows<BlendParams>& r, int64
   const int64_t at = plane * r.plane + row * r.row;
   const T* code = static_cast<const T*>(p.code) + sample * p.code_stride + at;
   T* y = static_cast<T*>(p.y) + sample * r.planes * r.plane + at;
-  std::copy(code, code + r.row, y);
   const Overlap rows = overlap(p.dy, p.height), cells = overlap(p.dx, p.width);
-  if (row < rows.begin || row >= rows.end) return;
+  if (p.channels_last || row < rows.begin || row >= rows.end) {
+    std::copy(code, code + r.row, y);
+    if (row < rows.begin || row >= rows.end) return;
+  } else {
+    std::copy(code, code + cells.begin, y);
+    std::copy(code + cells.end, code + p.width, y + cells.end);
+  }
   const T* reference = static_cast<const T*>(p.reference) + sample * p.reference_stride + at -
                        p.dy * r.row + (cells.begin - p.dx) * r.lanes;
   const bool* mask = p.mask + sample * p.mask_stride + (row - p.dy) * p.width + cells.begin - p.dx;

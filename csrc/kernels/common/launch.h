@@ -13,8 +13,14 @@
 #define SM_DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
 #endif
 
+// Elements up to this many are counted in 32 bits. The tests set it low to run the 64-bit kernels.
+#if !defined(SM_INDEX_LIMIT)
+#define SM_INDEX_LIMIT INT32_MAX
+#endif
+
 namespace stylemap {
 
+constexpr int64_t kIndexLimit = SM_INDEX_LIMIT;
 constexpr int kWarpSize = 32;
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

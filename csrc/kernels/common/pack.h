@@ -9,9 +9,9 @@
 
 namespace stylemap {
 
-// Elements of type T in 16 bytes.
+// Elements of type T in 16 bytes. float64 is there for gradcheck, and goes element by element.
 template <class T>
-constexpr int kPack = 16 / sizeof(T);
+constexpr int kPack = std::is_same_v<T, double> ? 1 : 16 / sizeof(T);
 
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
