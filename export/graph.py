@@ -41,6 +41,8 @@ class GraphBuilder:
 
     def __init__(self, precision: str = "fp32") -> None:
         self.element_type, self.dtype = FLOATS[precision]
+        # TensorRT has no transposed convolution in bfloat16; elsewhere it is the faster form.
+        self.phased = precision == "bf16"
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.inputs: list[onnx.ValueInfoProto] = []
@@ -135,8 +137,7 @@ class GraphBuilder:
 
     def up_conv(self, x: Value, folded: Folded, name: str) -> Value:
         outputs = folded.weight.shape[0]
-        if self.element_type == TensorProto.BFLOAT16:
-            # TensorRT has no transposed convolution in bfloat16.
+        if self.phased:
             return self._blur(
                 self._phases(x, folded.weight, name), 4.0, f"{name}/blur", folded.bias, [1, 1, 0, 0]
             )

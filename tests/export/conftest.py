@@ -1,0 +1,39 @@
+"""An exported tiny model, once per test session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.helpers import tiny
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all graphs of `tiny.model()` in float32. Not to be changed: copy what is."""
+    from stylemap.export import export_onnx
+
+    folder = tmp_path_factory.mktemp("exported")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    export_onnx(tiny.model(), folder, photos=tiny.photos(3))
+    torch.set_num_threads(before)
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from threads, and threads that wait for each other cost much."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
