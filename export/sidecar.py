@@ -63,9 +63,7 @@ class Sidecar:
                 values[key] = tuple(values[key])
             return cls(**values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{name} does not describe an engine ({error}): build the engine again"
-            ) from error
+            raise ValueError(f"{name} does not describe an engine ({error}): build it again") from error
 
 
 def sidecar_path(engine: Path) -> Path:

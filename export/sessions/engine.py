@@ -44,7 +44,7 @@ class EngineSession(Session):
         self.description = sidecar.description
         self.max_batch = sidecar.batches[2]
         self.max_references = sidecar.max_references or None
-        self.device = torch.device("cuda", torch.cuda.current_device())
+        self.device = self._current_device()
         self.trt, self._log = package.trt, Log()
         logger = make_logger(package, self._log)
         self._runtime = package.trt.Runtime(logger)
@@ -95,15 +95,21 @@ class EngineSession(Session):
         self._execute(context)
         return _Prepared(held, outputs, context, self._capture(context))
 
+    @staticmethod
+    def _current_device() -> torch.device:
+        return torch.device("cuda", torch.cuda.current_device())
+
+    def _stream(self) -> int:
+        return int(torch.cuda.current_stream(self.device).cuda_stream)
+
     def _execute(self, context: Any) -> None:
-        if not context.execute_async_v3(torch.cuda.current_stream(self.device).cuda_stream):
+        if not context.execute_async_v3(self._stream()):
             raise RuntimeError(f"{self.path} failed: {self._log.reason()}")
 
     def _capture(self, context: Any) -> torch.cuda.CUDAGraph | None:
         """The launches as a graph; None where TensorRT for RTX says that they cannot be captured."""
         torch.cuda.synchronize(self.device)
-        stream = torch.cuda.current_stream(self.device).cuda_stream
-        if hasattr(context, "is_stream_capturable") and not context.is_stream_capturable(stream):
+        if hasattr(context, "is_stream_capturable") and not context.is_stream_capturable(self._stream()):
             return None
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
