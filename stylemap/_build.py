@@ -5,7 +5,8 @@ there at install time, and by ``python -m stylemap._build``. Imports nothing but
 
 Environment
     STYLEMAP_CUDA         auto (default): build the CUDA library where there is nvcc; 1: require it; 0: do not
-    STYLEMAP_CUDA_ARCHS   compute capabilities to compile for, default "80 86 90a 120"
+    STYLEMAP_CUDA_ARCHS   compute capabilities to compile for, default "80+PTX 86 90a 120"; with +PTX also
+                          as the intermediate code that newer GPUs translate for themselves
     CXX, CUDA_HOME        compiler and toolkit to use
 """
 
@@ -27,7 +28,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 TORCH_ABI = "0x020a000000000000ULL"  # torch 2.10: the oldest release the libraries load in
-DEFAULT_ARCHS = "80 86 90a 120"
+DEFAULT_ARCHS = "80+PTX 86 90a 120"
 MINIMUM_TORCH = (2, 10)
 NO_NVCC = "nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda"
 
@@ -195,6 +196,12 @@ def _archs() -> str:
     return os.environ.get("STYLEMAP_CUDA_ARCHS", DEFAULT_ARCHS)
 
 
+def _gencode(arch: str) -> str:
+    number = arch.removesuffix("+PTX")
+    codes = [f"sm_{number}"] + [f"compute_{number}"] * arch.endswith("+PTX")
+    return " ".join(f"-gencode=arch=compute_{number},code={code}" for code in codes)
+
+
 def _ninja_file(name: str, root: Path, torch: Path) -> str:
     include = torch / "include"
     defines = f"-DTORCH_TARGET_VERSION={TORCH_ABI} -DSTYLEMAP_FOR_TORCH"
@@ -211,12 +218,13 @@ def _ninja_file(name: str, root: Path, torch: Path) -> str:
         home = cuda_home()
         if home is None:
             raise BuildError(NO_NVCC)
-        codes = " ".join(f"-gencode=arch=compute_{a},code=sm_{a}" for a in _archs().split())
+        codes = " ".join(_gencode(arch) for arch in _archs().split())
         lines[1] += f" -DUSE_CUDA -isystem {home / 'include'}"
         lines += [
             "rule nvcc",
+            # The assembler's report of registers and spills is kept: tests/cuda/test_compile.py reads it.
             f"  command = {home / 'bin' / 'nvcc'} -ccbin $cxx {' '.join(NVCC_FLAGS)} {codes} -I{root}"
-            " -MMD -MF $out.d -c $in -o $out",
+            " -Xptxas=-v -MMD -MF $out.d -c $in -o $out > $out.log 2>&1 || (cat $out.log; false)",
             "  depfile = $out.d\n  deps = gcc\n  description = $in",
         ]
         link += f" -L{home / 'lib64'} -lcudart_static -lrt -ldl -lpthread"

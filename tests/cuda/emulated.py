@@ -20,6 +20,8 @@ SANITIZERS = {
     "thread": ["-fsanitize=thread"],
     "none": [],
 }
+#: Elements from which on the kernels count in 64 bits: low enough for small tests to reach both.
+INDEX_LIMIT = 1000
 FLAGS = "-std=c++20 -fPIC -g1 -fno-strict-aliasing -Wall -Wextra -Wno-unknown-pragmas".split()
 
 
@@ -76,7 +78,7 @@ def _ninja_file(root: Path, sanitizer: str) -> str:
     torch_includes = f"-isystem {torch / 'include'} -isystem {torch / 'include/torch/csrc/api/include'}"
     defines = f"-DTORCH_TARGET_VERSION={_build.TORCH_ABI} -DUSE_CUDA -DSM_CUDA_KEY=CPU"
     rules = {
-        "kernel": f"{flags} {watched} {includes} -x c++",
+        "kernel": f"{flags} {watched} -DSM_INDEX_LIMIT={INDEX_LIMIT} {includes} -x c++",
         "binding": f"{flags} -O1 {defines} {includes} {torch_includes}",
         "runtime": f"{flags} -O2 {runtime} {includes}",
     }

@@ -60,7 +60,7 @@ cudaError_t launch_forward(const BiasActParams& p, int64_t count, cudaStream_t s
                                      static_cast<T*>(p.y), count / N, p.inner / N, p.channels,
                                      p.negative_slope, p.gain);
   };
-  return count <= INT32_MAX ? with_index(uint32_t{}) : with_index(uint64_t{});
+  return count <= kIndexLimit ? with_index(uint32_t{}) : with_index(uint64_t{});
 }
 
 }  // namespace

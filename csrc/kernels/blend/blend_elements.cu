@@ -103,7 +103,7 @@ void with_cells(const Params& p, bool whole, const Function& function) {
       return Cells<Index>{static_cast<Index>(p.channels), static_cast<Index>(p.height),
                           static_cast<Index>(p.width), p.channels_last};
     };
-    if (p.batch * p.channels * p.height * p.width <= INT32_MAX)
+    if (p.batch * p.channels * p.height * p.width <= kIndexLimit)
       function(pack, make(uint32_t{}));
     else
       function(pack, make(int64_t{}));

@@ -58,7 +58,7 @@ inline bool packs_suit(const NormShape& s, int n, Statistics& statistics) {
 template <class T, class Function>
 void with_elements(const NormShape& s, bool aligned, const Function& function) {
   const auto with_index = [&](auto pack, auto statistics) {
-    if (s.batch * s.channels * s.pixels <= INT32_MAX)
+    if (s.batch * s.channels * s.pixels <= kIndexLimit)
       function(pack, statistics, ElementIndex<uint32_t>(s));
     else
       function(pack, statistics, ElementIndex<int64_t>(s));

@@ -1,5 +1,6 @@
 #include "kernels/bias_act/bias_act.h"
 #include "kernels/common/launch.h"
+#include "kernels/common/pack.h"
 #include "kernels/upfirdn2d/upfirdn2d_paths.h"
 
 namespace stylemap {
@@ -53,7 +54,7 @@ cudaError_t upfirdn2d_any(const Upfirdn2dParams& p, cudaStream_t stream) {
   cudaError_t error = cudaSuccess;
   dispatch(p.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    error = count <= INT32_MAX
+    error = count <= kIndexLimit
                 ? launch_elements<kThreads>(filter_any<T, uint32_t>, count, stream, p, count)
                 : launch_elements<kThreads>(filter_any<T, int64_t>, count, stream, p, count);
   });
@@ -72,7 +73,8 @@ bool upfirdn2d_fuses(const Upfirdn2dParams& p) { return suits_pixels(p); }
 
 cudaError_t upfirdn2d_fused_cuda(const Upfirdn2dParams& p, const Upfirdn2dFusion& fusion,
                                  cudaStream_t stream) {
-  return suits_pixels(p) ? upfirdn2d_pixels(p, fusion, stream) : cudaErrorInvalidValue;
+  const bool possible = suits_pixels(p) && aligned_to_pack(fusion.residual);
+  return possible ? upfirdn2d_pixels(p, fusion, stream) : cudaErrorInvalidValue;
 }
 
 }  // namespace stylemap

@@ -58,19 +58,20 @@ size_t tile_bytes(const PixelTile& tile) {
 
 template <class T>
 struct Output {
-  using C = Compute<T>;
   T* y;
   const T* residual;
-  C residual_gain;
+  float residual_gain;
   bool activate;
-  C negative_slope;
-  C gain;
+  float negative_slope;
+  float gain;
+  Moments<float>* partials;
 };
 
-// Finishes a pack of outputs, stores it and returns the moments of what was stored.
-template <bool kMoments, class T, int N>
-__device__ Moments<Compute<T>> write_pack(const Output<T>& out, int64_t at,
-                                          const Compute<T> (&bias)[N], Compute<T> (&value)[N]) {
+// Finishes a pack of outputs, stores it and joins the moments of what was stored if they are
+// wanted.
+template <class T, int N>
+__device__ __forceinline__ void write_pack(const Output<T>& out, int64_t at, const float (&bias)[N],
+                                           float (&value)[N], Moments<float>& moments) {
   using C = Compute<T>;
   if (out.activate)
 #pragma unroll
@@ -86,8 +87,7 @@ __device__ Moments<Compute<T>> write_pack(const Output<T>& out, int64_t at,
 #pragma unroll
   for (int i = 0; i < N; ++i) store(pack.value[i], value[i]);
   *reinterpret_cast<Pack<T, N>*>(out.y + at) = pack;
-  if constexpr (kMoments) return moments_of_pack<N>(pack.value);
-  return {};
+  if (out.partials) moments = join(moments, moments_of_pack<N>(pack.value));
 }
 
 // A column of the tile: input row i is at from + i * line, its terms `step` apart. Each row is
@@ -145,10 +145,9 @@ __device__ __forceinline__ void filter_any(const T* from, int line, int step, in
   }
 }
 
-template <class T, class Axis, bool kMoments>
+template <class T, class Axis>
 __global__ void __launch_bounds__(kThreads)
-    filter_pixels(const Upfirdn2dParams p, const PixelTile tile, const Output<T> out,
-                  Moments<float>* partials) {
+    filter_pixels(const Upfirdn2dParams p, const PixelTile tile, const Output<T> out) {
   using C = Compute<T>;
   constexpr int N = kPack<T>;
   constexpr int kRows = kStrip<Axis>;
@@ -190,36 +189,35 @@ __global__ void __launch_bounds__(kThreads)
       const int64_t y_out = out_y + r;
       if (y_out < 0 || y_out >= p.out_height) return;
       const int64_t at = ((sample * p.out_height + y_out) * p.out_width + x_out) * p.channels;
-      const auto wrote = write_pack<kMoments>(out, at + channel, bias, value);
-      if constexpr (kMoments) moments = join(moments, wrote);
+      write_pack<T>(out, at + channel, bias, value, moments);
     };
     if (taps.separable)
       filter_separable<Axis>(first, width * tile.packs * N, tile.packs * N, column, taps, finish);
     else
       filter_any<Axis>(first, width * tile.packs * N, tile.packs * N, column, taps, finish);
   }
-  if constexpr (kMoments) {
+  if (out.partials) {
     moments = block_join<kThreads>(moments);
-    if (threadIdx.x == 0) partials[blockIdx.x] = moments;
+    if (threadIdx.x == 0) out.partials[blockIdx.x] = moments;
   }
 }
 
-template <class T, class Axis, bool kMoments>
+template <class T, class Axis>
 cudaError_t launch_filter(const Upfirdn2dParams& p, const Upfirdn2dFusion& fusion,
                           cudaStream_t stream) {
-  using C = Compute<T>;
   const PixelTile tile = pixel_tile<T, Axis>(p);
   const int64_t blocks = p.batch * tile.per_sample();
   if (blocks == 0) return cudaSuccess;
   if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
   const Output<T> out{static_cast<T*>(p.y),
                       static_cast<const T*>(fusion.residual),
-                      static_cast<C>(fusion.residual_gain),
+                      static_cast<float>(fusion.residual_gain),
                       p.activate,
-                      static_cast<C>(p.negative_slope),
-                      static_cast<C>(p.gain)};
-  return launch(filter_pixels<T, Axis, kMoments>, dim3(static_cast<unsigned>(blocks)),
-                dim3(kThreads), tile_bytes<T, Axis>(tile), stream, p, tile, out, fusion.partials);
+                      static_cast<float>(p.negative_slope),
+                      static_cast<float>(p.gain),
+                      fusion.partials};
+  return launch(filter_pixels<T, Axis>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
+                tile_bytes<T, Axis>(tile), stream, p, tile, out);
 }
 
 }  // namespace
@@ -241,10 +239,7 @@ cudaError_t upfirdn2d_pixels(const Upfirdn2dParams& p, const Upfirdn2dFusion& fu
     cudaError_t error = cudaErrorInvalidValue;
     with_type(p.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
-      if (!fusion.partials)
-        error = launch_filter<T, Axis, false>(p, fusion, stream);
-      else if constexpr (!std::is_same_v<Axis, Resample<1, 2>>)
-        error = launch_filter<T, Axis, true>(p, fusion, stream);
+      error = launch_filter<T, Axis>(p, fusion, stream);
     });
     return error;
   });
