@@ -14,8 +14,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "evaluate",
         help="measure a model",
-        description="Measure reconstruction, FID, local editing and attribute directions. Metrics whose weights"
-        " are not given are skipped, and say so.",
+        description="Measure reconstruction, FID, local editing and attribute directions. Metrics whose"
+        " weights are not given are skipped, and say so.",
     )
     parser.add_argument("--data", default="faces", help="faces (held-out ones), a folder or an LMDB")
     parser.add_argument("--count", type=int, default=500, help="test images (default: 500)")
@@ -24,7 +24,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--truncation", type=float, default=1.0, help="of the FID's samples (default: 1)")
     parser.add_argument("--space", choices=("w", "w+"), default="w+", help="of local editing (default: w+)")
     parser.add_argument("--batch", type=int, default=16, help="images at a time (default: 16)")
-    parser.add_argument("--masks", metavar="DIR", help="part masks of a folder's images, under the same names")
+    parser.add_argument(
+        "--masks", metavar="DIR", help="part masks of a folder's images, under the same names"
+    )
     parser.add_argument("--lpips", metavar="FILE", default="", help="VGG-16 weights, torchvision's .pth")
     parser.add_argument("--lpips-heads", metavar="FILE", default="", help="linear weights of LPIPS, vgg.pth")
     parser.add_argument("--inception", metavar="FILE", default="", help="FID's Inception weights")
@@ -38,7 +40,18 @@ def run(args: argparse.Namespace) -> None:
     from stylemap.files import write_whole
     from stylemap.metrics import Evaluation, Options
 
-    names = ("count", "samples", "fit", "truncation", "space", "batch", "lpips", "lpips_heads", "inception", "seed")
+    names = (
+        "count",
+        "samples",
+        "fit",
+        "truncation",
+        "space",
+        "batch",
+        "lpips",
+        "lpips_heads",
+        "inception",
+        "seed",
+    )
     options = Options(**{name: getattr(args, name) for name in names})
     model = common.load_model(args)
     dataset = open_dataset(args.data, model.config.size, count=args.count, held_out=True)

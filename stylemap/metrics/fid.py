@@ -20,34 +20,34 @@ WHERE = (
 
 
 class Gaussian(NamedTuple):
-    """Mean (D) and covariance (D x D) of N feature vectors, float64."""
+    """Mean (D) and covariance (D x D) of feature vectors, float64."""
 
     mean: Tensor
     covariance: Tensor
-    count: int
 
 
 def gaussian(features: Iterable[Tensor]) -> Gaussian:
     """Of batches N x D, in one pass over them.
 
-    Sums are kept around the mean of the first batch, so that large offsets do not cost digits.
+    Sums are kept around the first vector, so that large offsets do not cost digits.
 
     Raises ValueError for fewer than two vectors.
     """
-    count, centre, total, squares = 0, None, None, None
+    count = 0
+    centre = total = squares = torch.empty(0)
     for batch in features:
         batch = batch.detach().double().cpu()
-        if centre is None:
-            centre = batch.mean(0)
+        if count == 0:
+            centre = batch[0]
             total, squares = torch.zeros_like(centre), centre.new_zeros(len(centre), len(centre))
         centred = batch - centre
         count += len(batch)
         total += centred.sum(0)
         squares += centred.T @ centred
-    if centre is None or total is None or squares is None or count < 2:
+    if count < 2:
         raise ValueError(f"a covariance needs at least two images, got {count}")
     offset = total / count
-    return Gaussian(centre + offset, (squares - count * torch.outer(offset, offset)) / (count - 1), count)
+    return Gaussian(centre + offset, (squares - count * torch.outer(offset, offset)) / (count - 1))
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
@@ -77,7 +77,7 @@ def load_inception(path: str | Path, device: torch.device | str = "cpu") -> Extr
     try:
         network = network_class("inception", ["2048"], feature_extractor_weights_path=str(path)).to(device)
     except (RuntimeError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} does not fit Inception ({reason}): wanted are {WHERE}") from error
 
     def extract(images: Tensor) -> Tensor:
@@ -92,5 +92,7 @@ def _torch_fidelity() -> Any:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
-        raise ImportError("FID needs torch-fidelity: pip install 'stylemap[metrics]' (or torch-fidelity)") from error
+        raise ImportError(
+            f"FID needs torch-fidelity and torchvision: pip install 'stylemap[metrics]' ({error})"
+        ) from error
     return FeatureExtractorInceptionV3

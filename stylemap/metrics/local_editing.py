@@ -16,7 +16,10 @@ _CHUNK = 8
 
 
 class LocalEditing(NamedTuple):
-    """Means over pairs. mse_src: outside the mask, against the original. mse_ref: inside, against the reference."""
+    """Means over pairs of images.
+
+    mse_src: outside the mask, against the original. mse_ref: inside, against the reference.
+    """
 
     mse_src: float
     mse_ref: float

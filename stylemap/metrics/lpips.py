@@ -26,7 +26,9 @@ class LPIPS(nn.Module):
         self.vgg = VGG16()
         self.heads = nn.ParameterList(torch.zeros(1, channels, 1, 1) for channels in CHANNELS)
         # The published inputs are scaled by these constants, which are not quite ImageNet's.
-        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer(
+            "shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), persistent=False
+        )
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
@@ -68,7 +70,9 @@ def load_lpips(vgg_file: str | Path, heads_file: str | Path = "") -> LPIPS:
             hint = "" if heads_file else "; name their file as lpips_heads"
             raise ValueError(f"{name} has no {key}: LPIPS also needs {WHERE}{hint}")
         if heads[key].shape != parameter.shape:
-            raise ValueError(f"{name}: {key} is {tuple(heads[key].shape)}, wanted is {tuple(parameter.shape)}")
+            raise ValueError(
+                f"{name}: {key} is {tuple(heads[key].shape)}, wanted is {tuple(parameter.shape)}"
+            )
         parameter.data.copy_(heads[key])
     return network
 

@@ -20,9 +20,7 @@ BLOCKS = (
     ((24, 512), (26, 512), (28, 512)),
 )
 CHANNELS = tuple(block[-1][1] for block in BLOCKS)
-WHERE = (
-    "torchvision's VGG-16 weights (vgg16-397923af.pth, https://download.pytorch.org/models/vgg16-397923af.pth)"
-)
+WHERE = "torchvision's VGG-16 weights (vgg16-397923af.pth, https://download.pytorch.org/models/vgg16-397923af.pth)"
 # lpips.LPIPS(net="vgg") keeps the same positions in net.sliceN.
 _KEY = re.compile(r"(?:features|net\.slice\d)\.(\d+)\.(weight|bias)")
 
@@ -84,4 +82,3 @@ def normalise(images: Tensor) -> Tensor:
     mean = images.new_tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     deviation = images.new_tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     return ((images + 1) / 2 - mean) / deviation
-

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stylemap.metrics.lpips import load_lpips
+from stylemap.metrics.vgg import load_vgg16, normalise
 from stylemap.perceptual import FeatureDistance
 from stylemap.train import checkpoints, distributed, record
 from stylemap.train.batches import Batches, Share, to_float
@@ -137,7 +139,19 @@ class _Run:
 
 
 def make_features(config: TrainConfig, device: torch.device) -> Features:
-    return Features(FeatureDistance().to(device))
+    """How reconstructions are compared: without weights, or by LPIPS where the configuration names VGG-16's.
+
+    Raises FileNotFoundError or ValueError saying which file is wanted and where it can be had.
+    """
+    if config.perceptual == "features":
+        return Features(FeatureDistance().to(device))
+    lpips = load_lpips(config.perceptual, config.lpips_heads) if config.lambdas.perceptual else None
+    vgg = lpips.vgg if lpips is not None else load_vgg16(config.perceptual)
+    vgg.to(device)
+    return Features(
+        lpips.to(device) if lpips is not None else None,
+        lambda images: vgg(normalise(images)),
+    )
 
 
 def _first(source: Source, count: int) -> Tensor:
