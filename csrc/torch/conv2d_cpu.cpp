@@ -14,41 +14,53 @@ using stylemap::Conv2dParams;
 using stylemap::ConvMode;
 using Optional = std::optional<Tensor>;
 
-int tile_of(const Tensor& packed) {
-  const int64_t planes = packed.size(1);
-  return planes == 16 ? 2 : planes == 36 ? 4 : 6;
+int pair_of(const Tensor& packed) { return packed.scalar_type() == ScalarType::BFloat16 ? 2 : 1; }
+
+void set_packed(Conv2dParams& p, const Tensor& packed, int64_t mode) {
+  STD_TORCH_CHECK(mode >= 0 && mode <= 2, "conv2d: mode must be 0 (plain), 1 (up) or 2 (down)");
+  STD_TORCH_CHECK(packed.is_cpu() && packed.is_contiguous() && packed.dim() == 4 &&
+                      packed.size(3) == stylemap::kBlock * pair_of(packed),
+                  "conv2d: packed must come from conv2d_pack");
+  p.mode = static_cast<ConvMode>(mode);
+  p.bf16 = pair_of(packed) == 2;
+  p.tile = 2;
+  if (p.mode == ConvMode::kPlain) p.tile = packed.size(1) == 64 ? 6 : packed.size(1) == 36 ? 4 : 2;
+  STD_TORCH_CHECK(packed.size(1) == stylemap::conv2d_weight_rows(p.mode, p.tile),
+                  "conv2d: packed was made for another mode");
 }
 
-Tensor conv2d_pack(Tensor weight, int64_t tile, bool bf16) {
+Tensor conv2d_pack(Tensor weight, int64_t mode, int64_t tile, bool bf16) {
   check(weight, "weight", ScalarType::Double, 4);
-  STD_TORCH_CHECK(tile == 2 || tile == 4 || tile == 6, "conv2d_pack: tile must be 2, 4 or 6, not ",
-                  tile);
+  STD_TORCH_CHECK(mode >= 0 && mode <= 2,
+                  "conv2d_pack: mode must be 0 (plain), 1 (up) or 2 (down)");
+  STD_TORCH_CHECK(tile == 2 || (mode == 0 && (tile == 4 || tile == 6)),
+                  "conv2d_pack: tile must be 2, 4 or 6, with mode up or down 2, not ", tile);
   STD_TORCH_CHECK(weight.size(0) % stylemap::kBlock == 0 &&
                       weight.size(1) % stylemap::kChannels == 0 && weight.size(2) == 3 &&
                       weight.size(3) == 3,
                   "conv2d_pack: weight must be 32 a x 16 b x 3 x 3");
+  const auto conv_mode = static_cast<ConvMode>(mode);
   const int64_t pair = bf16 ? 2 : 1;
   Tensor packed =
       torch::stable::new_empty(weight,
-                               {weight.size(0) / stylemap::kBlock, (tile + 2) * (tile + 2),
+                               {weight.size(0) / stylemap::kBlock,
+                                stylemap::conv2d_weight_rows(conv_mode, static_cast<int>(tile)),
                                 weight.size(1) / pair, stylemap::kBlock * pair},
                                bf16 ? ScalarType::BFloat16 : ScalarType::Float);
-  stylemap::conv2d_pack({weight.const_data_ptr<double>(), weight.size(0), weight.size(1),
-                         static_cast<int>(tile), bf16, packed.mutable_data_ptr()});
+  stylemap::conv2d_pack({conv_mode, static_cast<int>(tile), bf16, weight.const_data_ptr<double>(),
+                         weight.size(0), weight.size(1), packed.mutable_data_ptr()});
   return packed;
 }
 
 int64_t conv2d_workspace(Tensor packed, int64_t mode, int64_t batch, int64_t height, int64_t width,
                          int64_t tiles) {
   Conv2dParams p{};
-  p.mode = static_cast<ConvMode>(mode);
-  p.tile = tile_of(packed);
-  p.bf16 = packed.scalar_type() == ScalarType::BFloat16;
+  set_packed(p, packed, mode);
   p.batch = batch;
   p.height = height;
   p.width = width;
-  p.channels = packed.size(2) * (p.bf16 ? 2 : 1) / (p.mode == ConvMode::kDown ? 4 : 1);
-  p.out_channels = packed.size(0) * stylemap::kBlock / (p.mode == ConvMode::kUp ? 4 : 1);
+  p.channels = packed.size(2) * pair_of(packed);
+  p.out_channels = packed.size(0) * stylemap::kBlock;
   p.blocking = {true, static_cast<int>(tiles)};
   return stylemap::conv2d_workspace(p);
 }
@@ -58,10 +70,6 @@ void set_sizes(Conv2dParams& p, const Tensor& x, const Tensor& packed, const Ten
                bool modulates) {
   check(x, "x", ScalarType::Float, 4);
   check(out, "out", ScalarType::Float, 4);
-  STD_TORCH_CHECK(packed.is_cpu() && packed.is_contiguous() && packed.dim() == 4,
-                  "conv2d: packed must come from conv2d_pack");
-  p.tile = tile_of(packed);
-  p.bf16 = packed.scalar_type() == ScalarType::BFloat16;
   p.batch = out.size(0);
   p.channels = x.size(3);
   p.out_channels = out.size(3);
@@ -75,12 +83,12 @@ void set_sizes(Conv2dParams& p, const Tensor& x, const Tensor& packed, const Ten
               p.channels);
   check_shape(out, "out", true, p.batch, p.height * (up ? 2 : 1), p.width * (up ? 2 : 1),
               p.out_channels);
-  const int64_t inputs = packed.size(2) * (p.bf16 ? 2 : 1);
-  const int64_t wanted = round_up(p.channels, stylemap::kChannels) * (down ? 4 : 1);
+  const int64_t inputs = packed.size(2) * pair_of(packed);
+  const int64_t wanted = round_up(p.channels, stylemap::kChannels);
   STD_TORCH_CHECK(inputs == wanted, "conv2d: packed has ", inputs, " input channels, x needs ",
                   wanted);
   const int64_t per_block = modulates ? stylemap::kChannels : stylemap::kBlock;
-  const int64_t blocks = round_up(p.out_channels, per_block) / per_block * (up ? 4 : 1);
+  const int64_t blocks = round_up(p.out_channels, per_block) / per_block;
   STD_TORCH_CHECK(packed.size(0) == blocks, "conv2d: packed has ", packed.size(0),
                   " blocks, out needs ", blocks);
   p.x = x.const_data_ptr<float>();
@@ -109,18 +117,31 @@ void set_skip(Conv2dParams& p, const Tensor& skip) {
   p.skip = skip.const_data_ptr<float>();
 }
 
+// The tiles of kPlain to compute; what lies outside them in out stays as it is.
+void set_tiles(Conv2dParams& p, const Tensor& list) {
+  STD_TORCH_CHECK(list.is_cpu() && list.is_contiguous() && list.dim() == 1 &&
+                      list.scalar_type() == ScalarType::Int && list.numel() >= 1,
+                  "conv2d: tile_list must be a vector of int32 on the CPU");
+  STD_TORCH_CHECK(p.mode == ConvMode::kPlain && !p.partials,
+                  "conv2d: tile_list goes with mode plain and without partials");
+  const int64_t tiles = round_up(p.height, p.tile) / p.tile * (round_up(p.width, p.tile) / p.tile);
+  p.tile_list = list.const_data_ptr<int32_t>();
+  p.listed = list.numel();
+  for (int64_t i = 0; i < p.listed; ++i)
+    STD_TORCH_CHECK(p.tile_list[i] >= 0 && p.tile_list[i] < tiles, "conv2d: tile_list has ",
+                    p.tile_list[i], " but there are ", tiles, " tiles");
+}
+
 void conv2d(Tensor x, Tensor packed, Tensor bias, double slope, int64_t mode, Optional modulation,
             Optional features, Optional mean, Optional rstd, Optional skip, Tensor out,
-            Optional partials, Optional workspace, int64_t tiles) {
-  STD_TORCH_CHECK(mode >= 0 && mode <= 2, "conv2d: mode must be 0 (plain), 1 (up) or 2 (down)");
+            Optional partials, Optional workspace, int64_t tiles, Optional tile_list) {
   Conv2dParams p{};
-  p.mode = static_cast<ConvMode>(mode);
+  set_packed(p, packed, mode);
   p.epilogue = features ? stylemap::Epilogue::kModulate : stylemap::Epilogue::kActivate;
   set_sizes(p, x, packed, out, features.has_value());
   check(bias, "bias", ScalarType::Float, 1);
-  STD_TORCH_CHECK(
-      bias.size(0) == packed.size(0) * stylemap::kBlock / (p.mode == ConvMode::kUp ? 4 : 1),
-      "conv2d: bias must have one value per packed output channel of a phase");
+  STD_TORCH_CHECK(bias.size(0) == packed.size(0) * stylemap::kBlock,
+                  "conv2d: bias must have one value per packed output channel");
   p.bias = bias.const_data_ptr<float>();
   p.slope = static_cast<float>(slope);
   STD_TORCH_CHECK(!(modulation && features), "conv2d: modulate the input or the output, not both");
@@ -149,7 +170,9 @@ void conv2d(Tensor x, Tensor packed, Tensor bias, double slope, int64_t mode, Op
         "conv2d: partials must be batch x conv2d_partials() x 2 * channels + 1");
     p.partials = partials->mutable_data_ptr<float>();
   }
+  if (tile_list) set_tiles(p, *tile_list);
   STD_TORCH_CHECK(tiles >= 1, "conv2d: tiles must be positive");
+  STD_TORCH_CHECK(workspace || p.mode != ConvMode::kUp, "conv2d: mode up needs a workspace");
   p.blocking = {workspace.has_value(), static_cast<int>(tiles)};
   if (workspace) {
     check(*workspace, "workspace", ScalarType::Byte, 1);
@@ -187,7 +210,7 @@ std::string conv2d_isa() { return stylemap::conv_kernels().name; }
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
-  m.def("conv2d_pack(Tensor weight, int tile, bool bf16) -> Tensor");
+  m.def("conv2d_pack(Tensor weight, int mode, int tile, bool bf16) -> Tensor");
   m.def(
       "conv2d_workspace(Tensor packed, int mode, int batch, int height, int width, int tiles) -> "
       "int");
@@ -195,8 +218,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
   m.def(
       "conv2d(Tensor x, Tensor packed, Tensor bias, float slope, int mode, Tensor? modulation, "
       "Tensor? features, Tensor? mean, Tensor? rstd, Tensor? skip, Tensor(a!) out, Tensor(b!)? "
-      "partials, "
-      "Tensor(c!)? workspace, int tiles) -> ()");
+      "partials, Tensor(c!)? workspace, int tiles, Tensor? tile_list=None) -> ()");
   m.def(
       "conv2d_moments(Tensor partials, int groups, float eps, Tensor(a!) mean, Tensor(b!) rstd) -> "
       "()");

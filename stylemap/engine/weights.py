@@ -1,10 +1,4 @@
-"""Weights as the CPU convolutions want them: one plain 3 x 3 convolution, packed.
-
-An up convolution (transposed 3 x 3 of stride 2, then the blur) is four 3 x 3 convolutions of its
-input, one per output phase; a down convolution (the blur, then 3 x 3 of stride 2) is one 3 x 3
-convolution of the four phases of its input. Both hold to the last pixel at the borders: everything
-outside is zero before and after. All folding happens in float64.
-"""
+"""Weights as the CPU convolutions want them: float64, padded to whole blocks, γ and β in one."""
 
 from __future__ import annotations
 
@@ -35,47 +29,6 @@ def plain_weight(weight: Tensor) -> Tensor:
 def pointwise_weight(weight: Tensor) -> Tensor:
     """O x I in float64 and padded."""
     return pad_channels(weight.double()[:, :, None, None], BLOCK, CHANNELS)[:, :, 0, 0].contiguous()
-
-
-def up_weight(weight: Tensor, blur: Tensor) -> Tensor:
-    """conv_transpose2d(x, weight, stride=2), then blur with padding 1, as four phases: 4 O x I x 3 x 3.
-
-    ``weight`` is O x I x 3 x 3, ``blur`` 4 x 4 with its gain. Phase 2 py + px makes the outputs
-    (2 y + py, 2 x + px).
-    """
-    padded = pad_channels(weight.double(), BLOCK, CHANNELS)
-    # out[2a + p] = sum_m f[m] t[2a + p - 1 + m], t[2i + k] = w[k] x[i]: tap d = i - a has k = p - 1 + m - 2d
-    phases = []
-    for py in range(2):
-        for px in range(2):
-            phases.append(_fold(padded, blur, lambda d, m, p: p - 1 + m - 2 * d, py, px))
-    return torch.cat(phases)
-
-
-def down_weight(weight: Tensor, blur: Tensor) -> Tensor:
-    """Blur with padding 2, then conv2d(x, weight, stride=2), on the input's four phases: O x 4 I x 3 x 3.
-
-    ``weight`` is O x I x 3 x 3, ``blur`` 4 x 4. Phase 2 qy + qx holds the inputs (2 y + qy, 2 x + qx).
-    """
-    padded = pad_channels(weight.double(), BLOCK, CHANNELS)
-    # out[a] = sum_k w[k] b[2a + k], b[i] = sum_m f[m] x[i - 2 + m]: x[2 (a + d) + q] has k = 2d + q + 2 - m
-    phases = []
-    for qy in range(2):
-        for qx in range(2):
-            phases.append(_fold(padded, blur, lambda d, m, q: 2 * d + q + 2 - m, qy, qx))
-    return torch.cat(phases, dim=1)
-
-
-def _fold(weight: Tensor, blur: Tensor, tap, phase_y: int, phase_x: int) -> Tensor:
-    """sum over my, mx of blur[my, mx] weight[.., tap(dy, my), tap(dx, mx)] for dy, dx in -1, 0, 1."""
-    correlate = blur.double().flip((0, 1))
-    folding = torch.zeros(9, 9, dtype=torch.float64)
-    for d in range(9):
-        for m in range(16):
-            ky, kx = tap(d // 3 - 1, m // 4, phase_y), tap(d % 3 - 1, m % 4, phase_x)
-            if 0 <= ky < 3 and 0 <= kx < 3:
-                folding[3 * ky + kx, d] += correlate[m // 4, m % 4]
-    return (weight.flatten(2) @ folding).unflatten(2, (3, 3))
 
 
 def modulation_weight(gamma: Tensor, beta: Tensor) -> Tensor:

@@ -58,6 +58,8 @@ class Case:
     expected: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.mode != PLAIN:
+            self.tile = 2
         self.generator = torch.Generator().manual_seed(0)
         shape = (self.batch, self.inputs, self.height, self.width)
         self.x = self.random(*shape)
@@ -65,7 +67,10 @@ class Case:
         self.bias = self.random(self.outputs)
         self.optional: dict[str, Tensor] = {}
         convolved = self.convolve(self.modulated_input() if self.modulation else self.x)
-        self.packed_weight, self.packed_bias = self.fold()
+        self.packed_weight, self.packed_bias = (
+            weights.plain_weight(self.weight),
+            weights.plain_bias(self.bias),
+        )
         if self.features:
             self.expected = self.modulate_features(convolved)
         else:
@@ -84,14 +89,6 @@ class Case:
         if self.mode == DOWN:
             return F.conv2d(reference.upfirdn2d(x, BLUR, padding=(2, 2, 2, 2)), self.weight, stride=2)
         return F.conv2d(x, self.weight, padding=1)
-
-    def fold(self) -> tuple[Tensor, Tensor]:
-        bias = weights.plain_bias(self.bias)
-        if self.mode == UP:
-            return weights.up_weight(self.weight, 4 * BLUR), bias
-        if self.mode == DOWN:
-            return weights.down_weight(self.weight, BLUR), bias
-        return weights.plain_weight(self.weight), bias
 
     def make_moments(self, channels: int) -> tuple[Tensor, Tensor]:
         mean, rstd = self.random(self.batch, channels), self.random(self.batch, channels).abs() + 0.5
@@ -136,18 +133,24 @@ class Case:
         rows = ops.conv2d_partials(self.mode, self.tile, *self.grid)
         return torch.full((self.batch, rows, 2 * self.outputs + 1), math.nan)
 
-    def run(self, tiles: int = 8, shared: bool = False, partials: Tensor | None = None) -> Tensor:
-        packed = ops.conv2d_pack(self.packed_weight, self.tile, self.bf16)
+    def run(
+        self,
+        tiles: int = 8,
+        shared: bool = False,
+        partials: Tensor | None = None,
+        tile_list: Tensor | None = None,
+    ) -> Tensor:
+        packed = ops.conv2d_pack(self.packed_weight, self.mode, self.tile, self.bf16)
         n, c, h, w = self.expected.shape
         out = torch.full((n, h, w, c), math.nan)
         workspace = None
-        if shared:
+        if shared or self.mode == UP:
             size = ops.conv2d_workspace(packed, self.mode, self.batch, *self.grid, tiles)
             workspace = torch.full((size,), 0xFF, dtype=torch.uint8)  # NaN in either type
         names = ("modulation", "features", "mean", "rstd", "skip")
         optional = [self.optional.get(name) for name in names]
-        x, slope = nhwc(self.x), self.slope
-        ops.conv2d(x, packed, self.packed_bias, slope, self.mode, *optional, out, partials, workspace, tiles)
+        rest = (out, partials, workspace, tiles, tile_list)
+        ops.conv2d(nhwc(self.x), packed, self.packed_bias, self.slope, self.mode, *optional, *rest)
         return out.permute(0, 3, 1, 2)
 
     def check(self, **arguments: int) -> None:
@@ -257,9 +260,24 @@ def test_constant_input_and_moments_broadcast_over_the_batch() -> None:
     assert torch.equal(broadcast, case.run())
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("tile", [2, 4, 6])
+def test_listed_tiles_are_computed_and_no_others(tile: int, shared: bool) -> None:
+    case = Case(batch=2, height=23, width=30, tile=tile, modulation=True)
+    across, down = -(-30 // tile), -(-23 // tile)
+    chosen = torch.randperm(across * down, generator=case.generator)[: across * down // 3].int()
+    out = case.run(shared=shared, tile_list=chosen)
+    computed = torch.zeros(across * down, dtype=torch.bool)
+    computed[chosen.long()] = True
+    inside = computed.view(down, across).repeat_interleave(tile, 0).repeat_interleave(tile, 1)[:23, :30]
+    whole = case.run()
+    assert torch.equal(out[:, :, inside], whole[:, :, inside])
+    assert out[:, :, ~inside].isnan().all()
+
+
 def test_errors_name_the_argument() -> None:
     case = Case()
-    packed = ops.conv2d_pack(case.packed_weight, 4, False)
+    packed = ops.conv2d_pack(case.packed_weight, PLAIN, 4, False)
     out, bias, x = torch.empty(1, 12, 12, 32), case.packed_bias, nhwc(case.x)
     none = (None,) * 5
 
@@ -274,10 +292,14 @@ def test_errors_name_the_argument() -> None:
         call(x, torch.empty(1, 12, 12, 64), bias)
     with pytest.raises(RuntimeError, match="bias"):
         call(x, out, bias[:31])
-    with pytest.raises(RuntimeError, match="mode"):
+    with pytest.raises(RuntimeError, match="mode must be"):
         call(x, out, bias, mode=3)
+    with pytest.raises(RuntimeError, match="another mode"):
+        call(x, out, bias, mode=UP)
+    with pytest.raises(RuntimeError, match="tile_list has 9 but there are 9 tiles"):
+        case.run(tile_list=torch.tensor([0, 9], dtype=torch.int32))
     with pytest.raises(RuntimeError, match="partials"):
         call(x, out, bias, partials=torch.empty(1, 1, 65))
     with pytest.raises(RuntimeError, match="tile must be"):
-        ops.conv2d_pack(case.packed_weight, 3, False)
+        ops.conv2d_pack(case.packed_weight, PLAIN, 3, False)
     assert not ops.conv2d_select_isa("sse17")

@@ -1,10 +1,9 @@
-// 3 x 3 convolutions of the inference plan on CPUs, by Winograd's F(M x M, 3 x 3), channels last.
+// 3 x 3 convolutions of the inference plan on CPUs, by fast algorithms (scheme.h), channels last.
 //
 //   kPlain  y = conv3x3(x, W), stride 1, padding 1
-//   kUp     y = blur(conv_transpose3x3(x, W, stride 2)): the four output phases are four 3 x 3
-//           convolutions of x (blur folded into the weights), output channels phase after phase
-//   kDown   y = conv3x3(blur(x), W, stride 2): one 3 x 3 convolution of the four input phases,
-//           input channels phase after phase
+//   kUp     y = blur(conv_transpose3x3(x, W, stride 2)), the blur [1 3 3 1] / 4 along both axes,
+//   padding 1 kDown   y = conv3x3(blur(x), W, stride 2), the blur [1 3 3 1] / 8 along both axes,
+//   padding 2
 // followed by an epilogue on registers (kernels.h): bias, leaky ReLU, skip connection, modulation,
 // and the partials of the output's mean and variance.
 #pragma once
@@ -17,30 +16,31 @@ namespace stylemap {
 
 enum class ConvMode : int { kPlain = 0, kUp = 1, kDown = 2 };
 
-// Weights of any of the three as one plain 3 x 3 convolution -> packed.
 struct PackParams {
+  ConvMode mode;
+  int tile;  // M of kPlain: 2, 4 or 6; else 2
+  bool bf16;
   const double* weight;  // [outputs][inputs][3][3]
   int64_t outputs;       // a multiple of kBlock
   int64_t inputs;        // a multiple of kChannels
-  int tile;              // M: 2, 4 or 6
-  bool bf16;
-  void* packed;  // [outputs / 32][(M + 2)^2][inputs][32] float, or [..][..][inputs / 2][32][2]
-                 // bfloat16
+  void* packed;  // [outputs / 32][conv2d_weight_rows()][inputs][32] float, or pairs along inputs of
+                 // bfloat16: [outputs / 32][conv2d_weight_rows()][inputs / 2][32][2]
 };
+
+int conv2d_weight_rows(ConvMode mode, int tile);
 
 void conv2d_pack(const PackParams& params);
 
 // How the work is cut; every choice gives the same bits.
 struct Blocking {
   bool shared;  // false: every thread transforms, multiplies and transforms back `tiles` tiles on
-                // its own true: all threads do each of the three steps on a group of `tiles` tiles
-                // together
+                // its own (not with kUp); true: all threads do each of the three steps together
   int tiles;
 };
 
 struct Conv2dParams {
   ConvMode mode;
-  int tile;   // M
+  int tile;   // M of kPlain, else 2
   bool bf16;  // type of the packed weights; products accumulate in float either way
   int64_t batch;
   int64_t height, width;  // of x, or with kDown of the output
@@ -57,8 +57,10 @@ struct Conv2dParams {
   int64_t moments_batch;  // also of the epilogue's mean and rstd
 
   const void* weights;
-  const float* bias;  // [blocks * 32] in the order of the packed output channels of one phase
+  const float* bias;  // [blocks * 32] in the order of the packed output channels
   float slope;
+  const int32_t* tile_list;  // kPlain: compute these tiles of every sample only; or null for all
+  int64_t listed;
   Epilogue epilogue;
   const float* features;  // kModulate: [batch or 1][height][width][out_channels]
   int64_t features_batch;

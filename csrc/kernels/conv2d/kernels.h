@@ -2,9 +2,10 @@
 // chosen.
 //
 // Everything the loops share is blocked by 32 output channels and by tiles of M x M outputs:
-//   V  transformed inputs   [plane][tile][K]             float, or bfloat16 in pairs along K
-//   U  transformed weights  [block][plane][K][32]        float, or [block][plane][K/2][32][2]
-//   bfloat16 P  products             [tile][plane][32]            float, for one block
+//   V  transformed inputs   [plane][tile][depth of the plane]  float, or bfloat16 in pairs
+//   U  transformed weights  [block][row][K][32]                float, or pairs along K of bfloat16
+//   P  products             [tile][product][32]                float, for one block
+// with planes, rows and products as scheme.h says.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@ namespace stylemap {
 
 constexpr int kBlock = 32;     // output channels computed together
 constexpr int kChannels = 16;  // input channels are padded to a multiple of this
+constexpr int kMaxPlanes = 64;
 constexpr int kUnit = 4;  // consecutive tiles of a sample that share one partial of the statistics
 
 // products[r][0..32) = sum_k inputs[r][k] * weights[k][0..32); k counts floats or pairs of
@@ -27,20 +29,18 @@ struct GemmArgs {
   int rows;
 };
 
-// Where the pixels of one sample's tiles are. Tiles number row by row; tile t covers outputs
-// M*(t / tiles_x) ... of a height x width grid, inputs one pixel further on each side.
+// Where the pixels of one sample's tiles are. Tiles number row by row and have a side of M pixels
+// of a height x width grid: the outputs, with kUp the inputs. `list`, if not null, picks tiles.
 struct TileGrid {
-  int height, width;  // of the grid the 3 x 3 taps walk on
+  int height, width;
   int tiles_x;
+  const int32_t* list;
 };
 
 // x of one sample -> V of tiles [first, first + count).
 struct InputArgs {
-  const float*
-      x;  // [phases * height][phases * width][channels], `pixel` floats from pixel to pixel
-  int64_t pixel;
+  const float* x;  // [height][width][channels], with kDown [2 height][2 width][channels]
   int channels;
-  int phases;  // 1; 2: the four pixels of every 2 x 2 cell are four groups of input channels
   TileGrid grid;
   // Optional: the input is (x - mean) * rstd * gamma + beta, gamma and beta in alternate runs
   // of 16.
@@ -49,9 +49,12 @@ struct InputArgs {
   const float* mean;  // [channels]
   const float* rstd;  // [channels]
   int first, count;
-  void* v;              // of tile `first`
-  int64_t tile_stride;  // in 32-bit words
-  int64_t plane_stride;
+  // Tile first + i goes to v + plane[p] + (v_first + i) * depth, in 32-bit words; the depth of
+  // plane p is `words` = ceil16(channels) as words, with kDown up to 4 times that.
+  uint32_t* v;
+  int v_first;
+  int64_t words;
+  int64_t plane[kMaxPlanes];
 };
 
 enum class Epilogue : int {
@@ -72,11 +75,9 @@ struct OutputArgs {
   Epilogue epilogue;
   int channels;  // of this block that exist: 1..32, or 1..16 with kModulate
 
-  float* out;  // channel 0 of this block at output (0, 0) of the block's phase
+  float* out;  // channel 0 of this block at output (0, 0)
   int64_t pixel;
-  int64_t row;
   bool stream;  // write around the caches: every row of lanes is whole and aligned
-  int scale;    // 1; 2: the grid's outputs are every second pixel of the image, along both axes
 
   const float* features;  // kModulate: [height][width][channels], this block's channels, 1 sample
   int64_t feature_pixel;
@@ -93,6 +94,30 @@ struct OutputArgs {
   int64_t partial_stride;  // from unit to unit
   int first, count;
 };
+
+// P of one block, one sample -> the outputs of kUp: t, the blur, bias and leaky ReLU, statistics.
+// Band b makes the image rows 4 b - 2 ... 4 b + 1 from tile rows b - 1 and b; there is one band
+// more than there are tile rows.
+struct UpOutputArgs {
+  const float* products;  // of tile row `first_row`
+  int first_row;
+  int64_t tile_stride;
+  int tiles_x, tiles_y;
+  int height, width;  // of the image: twice the input's
+  const float* bias;  // [32] of this block
+  float slope;
+  int channels;  // of this block that exist
+  float* out;    // channel 0 of this block at pixel (0, 0)
+  int64_t pixel;
+  bool stream;
+  float* partial_mean;  // per image row, or null
+  float* partial_m2;
+  int64_t partial_stride;
+  int first, last;  // bands
+  float* scratch;   // up_scratch(tiles_x) floats, 64-byte aligned
+};
+
+constexpr int64_t up_scratch(int64_t tiles_x) { return 8 * (4 * tiles_x + 3) * kChannels; }
 
 // out[p][o] = leaky_relu(sum_i in[p][i] * W[o][i] + bias[o]) for pixels [first, first + count).
 struct PointwiseArgs {
@@ -135,8 +160,9 @@ struct ToRgbArgs {
 struct ConvKernels {
   const char* name;
   void (*gemm[2])(const GemmArgs&);       // float, bfloat16
-  void (*input[3][2])(const InputArgs&);  // F(2), F(4), F(6); float, bfloat16
-  void (*output[3])(const OutputArgs&);
+  void (*input[5][2])(const InputArgs&);  // F(2), F(4), F(6), kUp, kDown; float, bfloat16
+  void (*output[5])(const OutputArgs&);   // likewise; none for kUp
+  void (*up_output)(const UpOutputArgs&);
   void (*pointwise)(const PointwiseArgs&);
   void (*to_rgb)(const ToRgbArgs&);
 };

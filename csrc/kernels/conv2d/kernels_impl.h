@@ -1,8 +1,13 @@
 // All loops of one instruction set. Included inside its anonymous namespace, after its vectors.
 #include "kernels/conv2d/gemm_impl.h"
+#include "kernels/conv2d/input_impl.h"
+
+#include "kernels/conv2d/resample_impl.h"
+
+#include "kernels/conv2d/output_impl.h"
 #include "kernels/conv2d/pointwise_impl.h"
-#include "kernels/conv2d/winograd_impl.h"
-#include "kernels/conv2d/winograd_output_impl.h"
+
+#include "kernels/conv2d/up_output_impl.h"
 
 constexpr ConvKernels make_kernels(const char* name) {
   return {
@@ -10,8 +15,12 @@ constexpr ConvKernels make_kernels(const char* name) {
       {gemm<false>, gemm<true>},
       {{transform_input<2, false>, transform_input<2, true>},
        {transform_input<4, false>, transform_input<4, true>},
-       {transform_input<6, false>, transform_input<6, true>}},
-      {transform_output<2>, transform_output<4>, transform_output<6>},
+       {transform_input<6, false>, transform_input<6, true>},
+       {transform_up<false>, transform_up<true>},
+       {transform_down<false>, transform_down<true>}},
+      {transform_output<2, 4>, transform_output<4, 6>, transform_output<6, 8>, nullptr,
+       transform_output<2, 3>},
+      up_output,
       pointwise,
       to_rgb,
   };

@@ -1,9 +1,5 @@
 // The 1 x 1 convolutions of kernels.h. Included inside the namespace of one instruction set.
 
-inline Vec load_some(const float* from, int lanes) {
-  return lanes >= kWidth ? vload(from) : vload_first(from, lanes);
-}
-
 // One output pixel of the blur: 4 x 4 taps around (2 y, 2 x), zero outside.
 inline void blur_pixel(const PointwiseArgs& args, int y, int x, float* to) {
   const float taps[4] = {0.125f, 0.375f, 0.375f, 0.125f};

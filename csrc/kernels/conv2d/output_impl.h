@@ -2,19 +2,18 @@
 // while it is in registers. Included inside the namespace of one instruction set.
 
 // A^T P A of one tile, kWidth channels from `column` of the block.
-template <int M>
+template <int M, int N>
 inline void transform_output_tile(const float* products, int column, Vec (&y)[M][M]) {
-  constexpr int N = M + 2;
   Vec columns_done[M][N];
   for (int j = 0; j < N; ++j) {
     Vec m[N], r[M];
 #pragma GCC unroll 8
     for (int i = 0; i < N; ++i) m[i] = vload(products + (i * N + j) * kBlock + column);
-    transform_output_line<M>(m, r);
+    transform_output_line(m, r);
 #pragma GCC unroll 8
     for (int i = 0; i < M; ++i) columns_done[i][j] = r[i];
   }
-  for (int i = 0; i < M; ++i) transform_output_line<M>(columns_done[i], y[i]);
+  for (int i = 0; i < M; ++i) transform_output_line(columns_done[i], y[i]);
 }
 
 constexpr int kAhead = 2;  // tiles between the prefetch of features or skip and their use
@@ -42,13 +41,10 @@ inline void add_moments(const Vec (&y)[M][M], int rows, int columns, Moments& mo
   }
 }
 
-inline void store_moments(const OutputArgs& args, const Moments& moments, int unit, int column,
-                          int lanes) {
-  const Vec inverse = vset(1.0f / static_cast<float>(moments.pixels));
-  const Vec offset = moments.sum * inverse;
-  const int64_t at = unit * args.partial_stride + column;
-  vstore_first(args.partial_mean + at, moments.shift + offset, lanes);
-  vstore_first(args.partial_m2 + at, vfnma(moments.sum, offset, moments.squares), lanes);
+inline void store_moments(const Moments& moments, float* mean, float* m2, int lanes) {
+  const Vec offset = moments.sum * vset(1.0f / static_cast<float>(moments.pixels));
+  vstore_first(mean, moments.shift + offset, lanes);
+  vstore_first(m2, vfnma(moments.sum, offset, moments.squares), lanes);
 }
 
 // y += the skip upsampled by 2 with the filter [1 3 3 1] / 4 along both axes, zero outside.
@@ -133,11 +129,9 @@ inline void add_same(const OutputArgs& args, int top, int left, int rows, int co
 template <int M>
 inline void store_tile(const OutputArgs& args, int top, int left, int rows, int columns, int column,
                        int lanes, const Vec (&y)[M][M]) {
-  float* out = args.out + int64_t{top} * args.scale * args.row +
-               int64_t{left} * args.scale * args.pixel + column;
-  for (int i = 0; i < rows; ++i, out += args.scale * args.row) {
-    float* to = out;
-    for (int j = 0; j < columns; ++j, to += args.scale * args.pixel) {
+  for (int i = 0; i < rows; ++i) {
+    float* to = args.out + (int64_t{top + i} * args.grid.width + left) * args.pixel + column;
+    for (int j = 0; j < columns; ++j, to += args.pixel) {
       if (args.stream)
         vstream(to, y[i][j]);
       else if (lanes == kWidth)
@@ -149,18 +143,17 @@ inline void store_tile(const OutputArgs& args, int top, int left, int rows, int 
 }
 
 // `Whole`: all M x M pixels and all lanes exist.
-template <int M, bool Whole>
-inline void finish_tile(const OutputArgs& args, int tile, const float* products, int column,
-                        Moments& moments) {
-  const int top = tile / args.grid.tiles_x * M, left = tile % args.grid.tiles_x * M;
+template <int M, int N, bool Whole>
+inline void finish_tile(const OutputArgs& args, int top, int left, const float* products,
+                        int column, Moments& moments) {
   const int rows = Whole ? M : smaller(M, args.grid.height - top);
   const int columns = Whole ? M : smaller(M, args.grid.width - left);
   const int lanes = Whole ? kWidth : smaller(kWidth, args.channels - column);
   Vec y[M][M];
-  transform_output_tile<M>(products, column, y);
+  transform_output_tile<M, N>(products, column, y);
   if (args.epilogue == Epilogue::kModulate) {
     Vec beta[M][M];
-    transform_output_tile<M>(products, kChannels + column, beta);
+    transform_output_tile<M, N>(products, kChannels + column, beta);
     modulate<M>(args, top, left, rows, columns, column, lanes, beta, y);
   } else {
     activate<M>(args, column, y);
@@ -173,25 +166,28 @@ inline void finish_tile(const OutputArgs& args, int tile, const float* products,
   store_tile<M>(args, top, left, rows, columns, column, lanes, y);
 }
 
-template <int M>
+// M x M outputs from N x N products.
+template <int M, int N>
 void transform_output(const OutputArgs& args) {
   const TileGrid& grid = args.grid;
-  for (int tile = 0; tile < args.count; tile += kUnit) {
-    const int count = smaller(kUnit, args.count - tile);
+  for (int first = 0; first < args.count; first += kUnit) {
+    const int last = smaller(first + kUnit, args.count);
     for (int column = 0; column < args.channels; column += kWidth) {
       const int lanes = smaller(kWidth, args.channels - column);
       Moments moments{vset(0.0f), vset(0.0f), vset(0.0f), 0};
-      for (int t = tile; t < tile + count; ++t) {
-        const int at = args.first + t;
-        const float* products = args.products + t * args.tile_stride;
-        const bool whole = lanes == kWidth && (at / grid.tiles_x + 1) * M <= grid.height &&
-                           (at % grid.tiles_x + 1) * M <= grid.width;
-        if (whole)
-          finish_tile<M, true>(args, at, products, column, moments);
+      for (int i = first; i < last; ++i) {
+        const int tile = tile_at(grid, args.first + i);
+        const int top = tile / grid.tiles_x * M, left = tile % grid.tiles_x * M;
+        const float* products = args.products + i * args.tile_stride;
+        if (lanes == kWidth && top + M <= grid.height && left + M <= grid.width)
+          finish_tile<M, N, true>(args, top, left, products, column, moments);
         else
-          finish_tile<M, false>(args, at, products, column, moments);
+          finish_tile<M, N, false>(args, top, left, products, column, moments);
       }
-      if (args.partial_mean) store_moments(args, moments, tile / kUnit, column, lanes);
+      if (args.partial_mean) {
+        const int64_t at = first / kUnit * args.partial_stride + column;
+        store_moments(moments, args.partial_mean + at, args.partial_m2 + at, lanes);
+      }
     }
   }
   if (args.stream) stream_fence();

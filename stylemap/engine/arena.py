@@ -1,0 +1,103 @@
+"""Activation buffers that are mapped once and reused.
+
+A fresh large tensor costs a page fault per 4 KiB, every time: 10 to 25 % of a decode. An arena keeps its
+blocks, asks the kernel for 2 MiB pages, and hands the same memory out again within one execution.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import threading
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+_HUGE_PAGE = 2 << 20
+
+
+def map_bytes(count: int) -> Tensor:
+    """``count`` bytes of zeros, uint8, aligned to 2 MiB and on huge pages where the system has them."""
+    pages = mmap.mmap(-1, count + _HUGE_PAGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a wish: kernels without huge pages refuse it
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    memory = torch.frombuffer(pages, dtype=torch.uint8)
+    start = -memory.data_ptr() % _HUGE_PAGE
+    return memory[start : start + count]
+
+
+def on_huge_pages(tensor: Tensor) -> Tensor:
+    """A copy of a large tensor on huge pages; a small one as it is."""
+    size = tensor.numel() * tensor.element_size()
+    if size < _HUGE_PAGE:
+        return tensor
+    return map_bytes(size).view(tensor.dtype).view(tensor.shape).copy_(tensor)
+
+
+class Arena:
+    """Buffers of one execution at a time. `take` returns uninitialised memory, `give` makes it free again."""
+
+    def __init__(self) -> None:
+        self._free: list[Tensor] = []
+        self._taken: dict[int, Tensor] = {}
+
+    @property
+    def bytes(self) -> int:
+        """Memory held, in use or not."""
+        return sum(block.numel() for block in (*self._free, *self._taken.values()))
+
+    def take(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        size = math.prod(shape) * dtype.itemsize
+        block = self._best_fit(size)
+        self._taken[block.data_ptr()] = block
+        return block[:size].view(dtype).view(shape)
+
+    def give(self, *tensors: Tensor | None) -> None:
+        """Return buffers; tensors from elsewhere and None are ignored."""
+        for tensor in tensors:
+            if tensor is not None and tensor.data_ptr() in self._taken:
+                self._free.append(self._taken.pop(tensor.data_ptr()))
+
+    def give_all(self) -> None:
+        self._free += self._taken.values()
+        self._taken.clear()
+
+    def _best_fit(self, size: int) -> Tensor:
+        """The smallest free block that is large enough, if it is not wastefully large; else a new one."""
+        fitting = [i for i, block in enumerate(self._free) if size <= block.numel() <= 4 * size + _HUGE_PAGE]
+        if fitting:
+            return self._free.pop(min(fitting, key=lambda i: self._free[i].numel()))
+        page = _HUGE_PAGE if size >= _HUGE_PAGE else 4096
+        return map_bytes(max(1, -(-size // page)) * page)
+
+
+class ArenaPool:
+    """One arena per execution that runs at the same time; idle ones are kept for the next."""
+
+    def __init__(self) -> None:
+        self._idle: list[Arena] = []
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[Arena]:
+        with self._lock:
+            arena = self._idle.pop() if self._idle else Arena()
+        try:
+            yield arena
+        finally:
+            arena.give_all()
+            with self._lock:
+                self._idle.append(arena)
+
+    def trim(self) -> None:
+        """Give the memory of idle arenas back to the system."""
+        with self._lock:
+            self._idle.clear()
+
+    @property
+    def bytes(self) -> int:
+        with self._lock:
+            return sum(arena.bytes for arena in self._idle)

@@ -1,0 +1,106 @@
+"""The stylecodes and maps of images, kept within a limit of memory."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An image of a session: its number and its stylemap 1×K×L×L, which is always kept."""
+
+    number: int
+    w: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Stylecodes, each (r·r)×C, and maps, each 1×r×r×M, in the precision of the cache."""
+
+    codes: list[Tensor]
+    maps: list[Tensor]
+
+
+class ImageCache:
+    """Least recently used entries go first, and are made again from the stylemap when they are needed.
+
+    Not for several threads at once: the session has a lock. ``build`` makes an entry of ``entry_bytes``
+    bytes; ``limit`` is in bytes.
+    """
+
+    def __init__(self, build: Callable[[Image], Entry], entry_bytes: int, limit: int) -> None:
+        self._build = build
+        self._entries: OrderedDict[int, Entry] = OrderedDict()
+        self.entry_bytes = entry_bytes
+        self.limit = limit
+        self.hits = self.misses = self.evictions = 0
+        self._warned = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def bytes(self) -> int:
+        return len(self) * self.entry_bytes
+
+    def prefetch(self, image: Image) -> None:
+        """Make the entry of an image now, if there is room for any."""
+        if self.entry_bytes <= self.limit:
+            with self.hold([image]):
+                pass
+
+    @contextlib.contextmanager
+    def hold(self, images: Sequence[Image]) -> Iterator[list[Entry]]:
+        """The entries of these images, none of which goes before the end of the block.
+
+        They may exceed the limit together; afterwards the cache is within it again.
+        """
+        held = {image.number for image in images}
+        self._warn(len(held))
+        try:
+            yield [self._get(image, held) for image in images]
+        finally:
+            self._shrink(self.limit, frozenset())
+
+    def drop(self, number: int) -> None:
+        self._entries.pop(number, None)
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    def _get(self, image: Image, held: set[int]) -> Entry:
+        entry = self._entries.get(image.number)
+        if entry is None:
+            self.misses += 1
+            self._shrink(self.limit - self.entry_bytes, held)
+            entry = self._entries[image.number] = self._build(image)
+        else:
+            self.hits += 1
+        self._entries.move_to_end(image.number)
+        return entry
+
+    def _shrink(self, limit: int, held: set[int] | frozenset[int]) -> None:
+        for number in [number for number in self._entries if number not in held]:
+            if self.bytes <= limit:
+                return
+            del self._entries[number]
+            self.evictions += 1
+
+    def _warn(self, images: int) -> None:
+        if images * self.entry_bytes > self.limit and not self._warned:
+            self._warned = True
+            _log.warning(
+                "an edit needs %d images of %d MB, but the cache is limited to %d MB: "
+                "some are made again for every edit",
+                images,
+                self.entry_bytes >> 20,
+                self.limit >> 20,
+            )

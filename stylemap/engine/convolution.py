@@ -1,0 +1,208 @@
+"""One convolution of the CPU plan: its folded, packed weights and how its work is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from stylemap.engine.arena import Arena, on_huge_pages
+
+_ops = torch.ops.stylemap
+
+
+class Mode(IntEnum):
+    """ConvMode of csrc/kernels/conv2d/conv2d.h: of stride 1; doubling, then blur; blur, then halving."""
+
+    PLAIN = 0
+    UP = 1
+    DOWN = 2
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """``shared``: all threads work on the same group of ``tiles`` tiles; else each on its own ``tiles``."""
+
+    shared: bool
+    tiles: int
+
+
+@dataclass
+class Moments:
+    """Mean and 1 / standard deviation of every channel's group, float32, (batch or 1) × channels."""
+
+    mean: Tensor
+    rstd: Tensor
+
+
+class Convolution:
+    """A 3 × 3 convolution NHWC → NHWC with bias and leaky ReLU, or a modulation, in one call.
+
+    ``weight`` comes from `stylemap.engine.weights` (float64, every gain folded in), ``bias`` likewise.
+    ``outputs``: channels of the result; with ``modulates``, of the features it modulates.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        weight: Tensor,
+        bias: Tensor,
+        outputs: int,
+        *,
+        mode: Mode = Mode.PLAIN,
+        tile: int = 2,
+        bf16: bool = False,
+        slope: float = 1.0,
+    ) -> None:
+        self.name = name
+        self.mode = mode
+        self.tile = tile
+        self.slope = slope
+        self.outputs = outputs
+        self.bias = bias
+        self.packed = on_huge_pages(_ops.conv2d_pack(weight, mode, tile, bf16))
+        self.depth = weight.shape[1]
+        self.packed_outputs = weight.shape[0]
+        self.blockings: dict[tuple[int, int, int], Blocking] = {}
+
+    @property
+    def bytes(self) -> int:
+        return self.packed.numel() * self.packed.element_size()
+
+    def grid(self, x: Tensor) -> tuple[int, int]:
+        """Height and width of what the 3 × 3 taps walk on."""
+        height, width = x.shape[1:3]
+        return (height // 2, width // 2) if self.mode == Mode.DOWN else (height, width)
+
+    def output_shape(self, x: Tensor, batch: int) -> tuple[int, int, int, int]:
+        height, width = self.grid(x)
+        scale = 2 if self.mode == Mode.UP else 1
+        return batch, height * scale, width * scale, self.outputs
+
+    def blocking(self, batch: int, height: int, width: int) -> Blocking:
+        key = (batch, height, width)
+        if key not in self.blockings:
+            self.blockings[key] = default_blocking(self, batch, height, width)
+        return self.blockings[key]
+
+    def __call__(
+        self,
+        arena: Arena,
+        x: Tensor,
+        out: Tensor | None = None,
+        *,
+        batch: int | None = None,
+        modulation: Tensor | None = None,
+        features: Tensor | None = None,
+        moments: Moments | None = None,
+        skip: Tensor | None = None,
+        groups: int | None = None,
+    ) -> tuple[Tensor, Moments | None]:
+        """The result (``out``, or from the arena) and, with ``groups``, its moments over channel groups.
+
+        ``modulation``: the input is norm(x)·γ + β, from maps N×H×W×2C of alternating runs. ``features``:
+        this convolution makes γ and β, the result is norm(features)·γ + β. ``moments`` are those of x or
+        of ``features``. ``skip`` is added to the result, upsampled by 2 if it is half its size.
+        """
+        batch = x.shape[0] if batch is None else batch
+        height, width = self.grid(x)
+        if out is None:
+            out = arena.take(*self.output_shape(x, batch))
+        partials = None
+        if groups is not None:
+            rows = _ops.conv2d_partials(self.mode, self.tile, height, width)
+            partials = arena.take(batch, rows, 2 * self.outputs + 1)
+        cut = self.blocking(batch, height, width)
+        workspace = None
+        if cut.shared:
+            size = _ops.conv2d_workspace(self.packed, self.mode, batch, height, width, cut.tiles)
+            workspace = arena.take(size, dtype=torch.uint8)
+        mean, rstd = (None, None) if moments is None else (moments.mean, moments.rstd)
+        _ops.conv2d(
+            x,
+            self.packed,
+            self.bias,
+            self.slope,
+            self.mode,
+            modulation,
+            features,
+            mean,
+            rstd,
+            skip,
+            out,
+            partials,
+            workspace,
+            cut.tiles,
+        )
+        arena.give(workspace)
+        if partials is None or groups is None:
+            return out, None
+        result = Moments(arena.take(batch, self.outputs), arena.take(batch, self.outputs))
+        _ops.conv2d_moments(partials, groups, 1e-5, result.mean, result.rstd)
+        arena.give(partials)
+        return out, result
+
+
+class Modulation(Convolution):
+    """The convolution of a stylecode that makes γ and β of one layer, in alternating runs of 16 channels."""
+
+    def maps_shape(self, code: Tensor) -> tuple[int, int, int, int]:
+        return (*code.shape[:3], self.packed_outputs)
+
+    def maps(self, arena: Arena, code: Tensor, out: Tensor) -> Tensor:
+        """γ and β themselves, N×H×W×2C, C rounded up to whole runs."""
+        return self(arena, code, out)[0]
+
+    def modulate(self, arena: Arena, code: Tensor, features: Tensor, moments: Moments) -> Tensor:
+        """norm(features)·γ + β, without ever writing γ and β."""
+        out = arena.take(*code.shape[:3], self.outputs)
+        return self(arena, code, out, features=features, moments=moments)[0]
+
+
+def default_blocking(conv: Convolution, batch: int, height: int, width: int) -> Blocking:
+    """A good cut without measuring: every thread on its own where a few transformed tiles fit into the
+    second-level cache and the weights into the third; else large groups, which read the weights rarely.
+    """
+    step = conv.tile
+    tiles = batch * -(-height // step) * -(-width // step)
+    planes = {Mode.PLAIN: (conv.tile + 2) ** 2, Mode.UP: 9, Mode.DOWN: 25}[conv.mode]
+    input_bytes = planes * conv.depth * conv.packed.element_size()
+    alone = max(12, min(28, (512 << 10) // input_bytes // 4 * 4))
+    fits = input_bytes * 12 <= 480 << 10 and conv.bytes <= 6 << 20
+    if conv.mode != Mode.UP and fits and tiles >= 4 * alone * torch.get_num_threads():
+        return Blocking(False, alone)
+    products = {Mode.PLAIN: planes, Mode.UP: 25, Mode.DOWN: 9}[conv.mode]
+    group = (48 << 20) // (input_bytes + products * conv.packed_outputs * 4)
+    return Blocking(True, max(32, min(tiles, group) // 4 * 4))
+
+
+class Pointwise:
+    """A 1 × 1 convolution NHWC → NHWC with bias and leaky ReLU, or of the input blurred and halved."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        outputs: int,
+        *,
+        blur: bool = False,
+        bf16: bool = False,
+        slope: float,
+    ) -> None:
+        self.packed = _ops.pointwise_pack(weight, bf16)
+        self.bias = bias
+        self.outputs = outputs
+        self.blur = blur
+        self.slope = slope
+
+    @property
+    def bytes(self) -> int:
+        return self.packed.numel() * self.packed.element_size()
+
+    def __call__(self, arena: Arena, x: Tensor) -> Tensor:
+        by = 2 if self.blur else 1
+        out = arena.take(x.shape[0], x.shape[1] // by, x.shape[2] // by, self.outputs)
+        _ops.pointwise(x, self.packed, self.bias, self.slope, self.blur, out)
+        return out

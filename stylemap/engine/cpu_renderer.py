@@ -1,0 +1,160 @@
+"""Edits on a CPU: `CpuPlan`, cached stylecodes and maps, paste and ring."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from stylemap.engine.cache import Entry, Image, ImageCache
+from stylemap.engine.main_path import MainPath
+from stylemap.engine.patches import CodeEdit
+from stylemap.engine.plan import CpuPlan
+from stylemap.engine.reference import EditReference
+
+
+class CpuRenderer:
+    """What `EditSession` runs on a CPU. One thread at a time."""
+
+    def __init__(self, plan: CpuPlan, cache_bytes: int, cache_dtype: torch.dtype) -> None:
+        self.plan = plan
+        self._dtype = cache_dtype
+        self._sides = [height for _, height, _ in plan.config.stylecode_shapes]
+        self._code_bytes = sum(c * h * w for c, h, w in plan.config.stylecode_shapes) * cache_dtype.itemsize
+        shapes = [plan.maps_shape(i) for i in range(len(self._sides))]
+        self._map_bytes = sum(h * w * c for _, h, w, c in shapes) * cache_dtype.itemsize
+        self._cache = ImageCache(self._build, self._code_bytes + self._map_bytes, cache_bytes)
+        self._main_path = MainPath(plan)
+        self._working: tuple[int, list[Tensor]] | None = None
+
+    def own(self, w: Tensor) -> Tensor:
+        """A copy of a stylemap, as `decode` takes it."""
+        return w.detach().to("cpu", torch.float32, copy=True)
+
+    def encode(self, image: Tensor) -> Tensor:
+        return self.plan.encode(image.to("cpu", torch.float32))
+
+    def decode(self, w: Tensor) -> Tensor:
+        return self.plan.decode(w)
+
+    def added(self, image: Image) -> None:
+        self._cache.prefetch(image)
+
+    def removed(self, number: int) -> None:
+        """Forget an image."""
+        self._cache.drop(number)
+        if self._working is not None and self._working[0] == number:
+            self._working = None
+
+    def cleared(self) -> None:
+        """Forget all images."""
+        self._cache.clear()
+        self._working = None
+        self._main_path.forget()
+
+    def frames(
+        self,
+        original: Image,
+        references: Sequence[EditReference],
+        images: Sequence[Image],
+        weights: Sequence[float],
+    ) -> Tensor:
+        """`edit.blend`, T×3×S×S; ``images`` are those of the references."""
+        with self._cache.hold([original, *images]) as entries:
+            maps = self._float_maps(original, entries[0])
+            edits: dict[int, CodeEdit] = {}
+            for index, side in enumerate(self._sides):
+                masks = [reference.cells[side] for reference in references]
+                if any(mask.any for mask in masks):
+                    edits[index] = CodeEdit(self.plan, index, entries, masks, maps[index])
+            keys = [self._keys(original, references, weight) for weight in weights]
+            return torch.cat([self._frame(maps, edits, *pair) for pair in zip(weights, keys, strict=True)])
+
+    def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:
+        """The maps of ``a``, but those of the chosen stylecodes of ``b``; 1×3×S×S."""
+        with self._cache.hold([a, b]) as entries:
+            sources = [(b, entries[1]) if i in chosen else (a, entries[0]) for i in range(len(self._sides))]
+            maps = [entry.maps[i].float() for i, (_, entry) in enumerate(sources)]
+            return self._main_path(maps, [image.number for image, _ in sources])
+
+    def stats(self) -> dict[str, int]:
+        cache, count = self._cache, len(self._cache)
+        working = 0 if self._working is None else self._map_bytes // self._dtype.itemsize * 4
+        return {
+            "cached_images": count,
+            "cache_bytes": cache.bytes,
+            "cache_limit_bytes": cache.limit,
+            "code_bytes": count * self._code_bytes,
+            "map_bytes": count * self._map_bytes,
+            "working_bytes": working + self._main_path.bytes,
+            "weight_bytes": self.plan.bytes["weights"],
+            "activation_bytes": self.plan.bytes["activations"],
+            "hits": cache.hits,
+            "misses": cache.misses,
+            "evictions": cache.evictions,
+            "reused_layers": self._main_path.reused,
+        }
+
+    def _build(self, image: Image) -> Entry:
+        codes = self.plan.stylecodes(image.w)
+        maps = [_stored(maps, self._dtype) for maps in self.plan.modulations(codes)]
+        rows = [code.permute(0, 2, 3, 1).reshape(-1, code.shape[1]) for code in codes]
+        return Entry([_stored(code, self._dtype) for code in rows], maps)
+
+    def _float_maps(self, image: Image, entry: Entry) -> list[Tensor]:
+        """The maps of an original, which edits change in place: the cache's, or a copy in float32 that is
+        kept for the next edit of the same image.
+        """
+        if self._dtype == torch.float32:
+            return entry.maps
+        if self._working is None or self._working[0] != image.number:
+            self._working = None
+            self._working = image.number, [maps.float() for maps in entry.maps]
+        return self._working[1]
+
+    def _frame(
+        self, maps: list[Tensor], edits: dict[int, CodeEdit], weight: float, keys: list[Hashable]
+    ) -> Tensor:
+        with _edited(self.plan, maps, edits if weight else {}, weight):
+            return self._main_path(maps, keys)
+
+    def _keys(self, original: Image, references: Sequence[EditReference], weight: float) -> list[Hashable]:
+        """What the maps of every stylecode follow from: of the original alone where nothing is on."""
+        keys: list[Hashable] = []
+        for side in self._sides:
+            found = [(reference.image.number, reference.cells[side]) for reference in references]
+            parts = tuple((number, mask.key) for number, mask in found if mask.any and weight)
+            keys.append((original.number, weight, parts) if parts else original.number)
+        return keys
+
+
+@contextlib.contextmanager
+def _edited(plan: CpuPlan, maps: list[Tensor], edits: dict[int, CodeEdit], weight: float) -> Iterator[None]:
+    """The maps with all edits applied, until the end of the block."""
+    applied = []
+    try:
+        with plan._arenas.lease() as arena:
+            for index, edit in edits.items():
+                patch, amount = edit.patch(arena, weight)
+                applied.append((patch, maps[index]))
+                patch.apply(maps[index], amount)
+        yield
+    finally:
+        for patch, changed in applied:
+            patch.take_back(changed)
+
+
+def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy in the precision of the cache.
+
+    Raises:
+        ValueError: values that float16 cannot hold.
+    """
+    if dtype == torch.float32:
+        return values
+    stored = values.to(dtype)
+    if dtype == torch.float16 and not bool(stored.isfinite().all()):
+        raise ValueError("this model's maps leave the range of fp16: use cache_precision 'bf16' or 'fp32'")
+    return stored

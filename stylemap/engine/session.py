@@ -1,0 +1,232 @@
+"""The editing session: images are encoded once, edits of them are rendered from what is cached."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from stylemap import edit
+from stylemap.edit.checks import per_sample
+from stylemap.edit.mix import code_indices
+from stylemap.edit.transplant import Box
+from stylemap.engine.cache import Image
+from stylemap.engine.cpu_renderer import CpuRenderer
+from stylemap.engine.plain_renderer import PlainRenderer
+from stylemap.engine.plan import CpuPlan
+from stylemap.engine.plans import shared_plan
+from stylemap.engine.reference import EditReference, ImageHandle, edit_reference
+from stylemap.model import StyleMapGAN
+from stylemap.model.checks import check_images, check_stylemap
+from stylemap.ops import _native
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_log = logging.getLogger(__name__)
+_numbers = itertools.count()
+
+
+class EditSession:
+    """Edits of any number of images of one model, interactively.
+
+        session = stylemap.EditSession(model)
+        original, other = session.add(photo), session.add(reference_photo)
+        image = session.edit(original, [session.reference(other, mask, shift=(8, 0))])
+
+    On a CPU the stylecodes of every image and the γ, β they make (its maps) are cached. An edit copies
+    maps inside and outside the masks, convolves those of a ring around their borders, and runs the main
+    path from the first layer whose maps differ from the last image's. That is exact up to rounding, and
+    depends on nothing but the arguments: the same edit gives the same bits, whatever came before.
+    Devices without a plan run the model itself through `stylemap.edit`; which of the two is logged.
+
+    Images are RGB in [-1, 1]; those returned are float32, nominally in [-1, 1] as the decoder's are, on
+    the device of the session. Any thread may call at any time; calls to one session wait for each other.
+
+    Args:
+        model: the network; its weights at this moment count.
+        device: "cpu", "cuda", "cuda:1", …
+        precision: "fp32" (1e-5 relative to float64), "bf16" (2e-2), or on a GPU "fp16".
+        cache_bytes: limit of the cached stylecodes and maps. The images of one edit are kept until it
+            is done, even where they are more; stylemaps are always kept.
+        cache_precision: of what is cached: by default "fp32" for fp32, else "fp16", which takes half
+            the memory and adds an error of about 3e-4.
+        plan: a `CpuPlan` to use instead of the one that all sessions of the model and precision share.
+
+    Raises:
+        ValueError: an unknown device or precision, fp16 on a CPU, a plan that does not fit.
+    """
+
+    def __init__(
+        self,
+        model: StyleMapGAN,
+        device: str | torch.device = "cpu",
+        precision: str = "fp32",
+        *,
+        cache_bytes: int = 2 << 30,
+        cache_precision: str | None = None,
+        plan: CpuPlan | None = None,
+    ) -> None:
+        if cache_precision is None:
+            cache_precision = "fp32" if precision == "fp32" else "fp16"
+        for name, value in (("precision", precision), ("cache_precision", cache_precision)):
+            if value not in _DTYPES:
+                raise ValueError(f"{name} must be one of {', '.join(_DTYPES)}, got {value!r}")
+        if cache_bytes < 0:
+            raise ValueError(f"cache_bytes must not be negative, got {cache_bytes}")
+        self.config = model.config
+        self.precision = precision
+        self._renderer = _renderer(
+            model, torch.device(device), precision, cache_bytes, _DTYPES[cache_precision], plan
+        )
+        self._images: dict[int, Image] = {}
+        self._lock = threading.RLock()
+
+    def add(self, image: Tensor) -> ImageHandle:
+        """Encode an image 3×S×S or 1×3×S×S in [-1, 1]."""
+        image = image.detach()
+        image = image[None] if image.ndim == 3 else image
+        check_images(image, self.config, image)
+        if image.shape[0] != 1:
+            raise ValueError(f"images are added one at a time, got {image.shape[0]}")
+        with self._lock:
+            return self._keep(self._renderer.encode(image))
+
+    def add_stylemap(self, w: Tensor) -> ImageHandle:
+        """An image that is known by its stylemap, 1×K×L×L; an edited one, say."""
+        check_stylemap(w, self.config, w)
+        if w.shape[0] != 1:
+            raise ValueError(f"stylemaps are added one at a time, got {w.shape[0]}")
+        with self._lock:
+            return self._keep(self._renderer.own(w))
+
+    def stylemap(self, image: ImageHandle) -> Tensor:
+        """E(image), 1×K×L×L; a copy."""
+        with self._lock:
+            return self._image(image).w.clone()
+
+    def remove(self, image: ImageHandle) -> None:
+        """Forget an image and what is cached of it."""
+        with self._lock:
+            self._renderer.removed(self._image(image).number)
+            del self._images[image.number]
+
+    def clear(self) -> None:
+        """Forget all images."""
+        with self._lock:
+            self._images.clear()
+            self._renderer.cleared()
+
+    def reference(
+        self, image: ImageHandle, mask: Tensor, shift: tuple[float, float] = (0, 0)
+    ) -> EditReference:
+        """A part of an image, for `edit`.
+
+        Args:
+            mask: S×S, 1×S×S or 1×1×S×S over the image's own pixels, as `stylemap.edit.blend` takes it.
+            shift: (dx, dy) in pixels, right and down; what leaves the frame is lost.
+
+        Raises:
+            ValueError: a mask of another size.
+        """
+        with self._lock:
+            self._image(image)
+        return edit_reference(image, mask, shift, self.config)
+
+    def edit(
+        self, original: ImageHandle, references: Sequence[EditReference] = (), weight: float = 1.0
+    ) -> Tensor:
+        """`stylemap.edit.blend` with one weight: 0 leaves the original, 1 is the full edit; 3×S×S."""
+        return self.frames(original, references, [weight])[0]
+
+    def frames(
+        self, original: ImageHandle, references: Sequence[EditReference], weights: Sequence[float] | Tensor
+    ) -> Tensor:
+        """The same edit with several weights, T×3×S×S: an interpolation strip (`edit.frame_weights`)."""
+        values: list[float] = per_sample(weights, torch.empty(0, dtype=torch.float64)).tolist()
+        with self._lock:
+            images = [self._image(reference.image) for reference in references]
+            return self._renderer.frames(self._image(original), references, images, values)
+
+    def mix(self, a: ImageHandle, b: ImageHandle, take: str | Iterable[int] = "coarse") -> Tensor:
+        """`stylemap.edit.mix_styles`, 3×S×S."""
+        chosen = code_indices(take, len(self.config.stylecode_shapes))
+        with self._lock:
+            return self._renderer.mix(self._image(a), self._image(b), chosen)[0]
+
+    def interpolate(
+        self, a: ImageHandle, b: ImageHandle, weights: float | Sequence[float] | Tensor
+    ) -> Tensor:
+        """weight · a + (1 − weight) · b in the stylemaps, T×3×S×S; see `stylemap.edit.interpolate`."""
+        with self._lock:
+            w1, w2 = self._image(a).w, self._image(b).w
+            weight = per_sample(weights, w1)[:, None, None, None]
+            return self._decode((weight * w1 + (1 - weight) * w2).to(w1.dtype))
+
+    def transplant(self, original: ImageHandle, reference: ImageHandle, boxes: Sequence[Box]) -> Tensor:
+        """The image of `stylemap.edit.transplant`, 3×S×S."""
+        with self._lock:
+            return self._decode(edit.transplant(self._image(original).w, self._image(reference).w, boxes))[0]
+
+    def manipulate(
+        self, image: ImageHandle, direction: Tensor, strength: float, mask: Tensor | None = None
+    ) -> Tensor:
+        """The image of `stylemap.edit.manipulate`, 3×S×S; direction K×L×L, mask over cells or pixels."""
+        with self._lock:
+            return self._decode(edit.manipulate(self._image(image).w, direction, strength, mask))[0]
+
+    def stats(self) -> dict[str, int]:
+        """Images, bytes of memory by kind, and on a CPU the cache's hits, misses and evictions.
+
+        Weights and activations belong to the plan, which other sessions may share.
+        """
+        with self._lock:
+            stylemaps = sum(image.w.numel() * image.w.element_size() for image in self._images.values())
+            return {
+                "images": len(self._images),
+                "stylemap_bytes": stylemaps,
+                **self._renderer.stats(),
+            }
+
+    def _keep(self, w: Tensor) -> ImageHandle:
+        image = Image(next(_numbers), w)
+        self._images[image.number] = image
+        self._renderer.added(image)
+        return ImageHandle(image.number)
+
+    def _image(self, handle: ImageHandle) -> Image:
+        image = self._images.get(handle.number)
+        if image is None:
+            raise ValueError(f"image {handle.number} is not in this session: removed, or another session's")
+        return image
+
+    def _decode(self, ws: Tensor) -> Tensor:
+        """One at a time: batches gain little and take memory for each image."""
+        return torch.cat([self._renderer.decode(w[None]) for w in ws])
+
+
+def _renderer(
+    model: StyleMapGAN,
+    device: torch.device,
+    precision: str,
+    cache_bytes: int,
+    cache_dtype: torch.dtype,
+    plan: CpuPlan | None,
+) -> CpuRenderer | PlainRenderer:
+    if device.type == "cpu" and precision == "fp16":
+        raise ValueError("fp16 is for GPUs: on a CPU use precision 'fp32' or 'bf16'")
+    if plan is not None:
+        if device.type != "cpu" or plan.precision != precision or plan.config != model.config:
+            raise ValueError(
+                f"the plan is for the CPU, {plan.precision} and its model's configuration; "
+                f"the session is for {device}, {precision}"
+            )
+        return CpuRenderer(plan, cache_bytes, cache_dtype)
+    why = _native.why_missing("cpu") if device.type == "cpu" else "there is no plan for this device"
+    if why is None:
+        _log.info("edits on the CPU run on the inference plan, %s", precision)
+        return CpuRenderer(shared_plan(model, precision), cache_bytes, cache_dtype)
+    _log.warning("edits on %s run the model itself, without a cache: %s", device, why.splitlines()[0])
+    return PlainRenderer(model, device, _DTYPES[precision])
