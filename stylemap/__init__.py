@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from stylemap.checkpoint import CheckpointError as CheckpointError
     from stylemap.checkpoint import load as load
     from stylemap.config import Config as Config
+    from stylemap.engine.session import EditSession as EditSession
     from stylemap.model import Discriminator as Discriminator
     from stylemap.model import StyleMapGAN as StyleMapGAN
 
@@ -18,10 +19,11 @@ _EXPORTS = {
     "CheckpointError": "checkpoint",
     "Config": "config",
     "Discriminator": "model",
+    "EditSession": "engine.session",
     "StyleMapGAN": "model",
     "load": "checkpoint",
 }
-__all__ = ["CheckpointError", "Config", "Discriminator", "StyleMapGAN", "__version__", "load"]
+__all__ = ["CheckpointError", "Config", "Discriminator", "EditSession", "StyleMapGAN", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -67,14 +67,18 @@ def stylemaps(norm: str = "LayerNorm", small: bool = False) -> Tensor:
 
 
 @functools.cache
-def session(norm: str = "LayerNorm", small: bool = False, precision: str = "fp32") -> EditSession:
+def opened(norm: str, small: bool, precision: str) -> tuple[EditSession, list[ImageHandle]]:
     """Shared by many examples: what it keeps from earlier edits must not matter."""
-    return EditSession(model(norm, small), precision=precision)
+    made = EditSession(model(norm, small), precision=precision)
+    return made, [made.add(photo) for photo in photos()]
 
 
-@functools.cache
-def handles(norm: str = "LayerNorm", small: bool = False, precision: str = "fp32") -> list[ImageHandle]:
-    return [session(norm, small, precision).add(photo) for photo in photos()]
+def session() -> EditSession:
+    return opened("LayerNorm", False, "fp32")[0]
+
+
+def handles() -> list[ImageHandle]:
+    return opened("LayerNorm", False, "fp32")[1]
 
 
 def box(x: int, y: int, width: int, height: int) -> Tensor:
@@ -118,7 +122,7 @@ def edited(
     small: bool = False,
     precision: str = "fp32",
 ) -> Tensor:
-    used, images = session(norm, small, precision), handles(norm, small, precision)
+    used, images = opened(norm, small, precision)
     references = [used.reference(images[image], mask, shift) for image, mask, shift in layers]
     return used.frames(images[0], references, weights)
 

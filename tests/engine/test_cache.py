@@ -1,0 +1,151 @@
+"""The cache of a session: bounded, counted, and invisible in the results."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylemap import EditSession
+from stylemap.engine.cache import Entry, Image, ImageCache
+from stylemap.ops import _native
+from tests.helpers import tiny
+from tests.helpers.goldens import relative_error
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from threads, and threads that wait for each other cost much."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def image(number: int) -> Image:
+    return Image(number, torch.zeros(0))
+
+
+def cache(limit: int) -> tuple[ImageCache, list[int]]:
+    """A cache of entries of 10 bytes, and the numbers it has built."""
+    built: list[int] = []
+
+    def build(image: Image) -> Entry:
+        built.append(image.number)
+        return Entry([], [])
+
+    return ImageCache(build, 10, limit), built
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    kept, built = cache(25)
+    for number in (1, 2, 1, 3, 1, 2):
+        with kept.hold([image(number)]):
+            assert kept.bytes <= 25
+    assert built == [1, 2, 3, 2]
+    assert (kept.hits, kept.misses, kept.evictions, len(kept)) == (2, 4, 2, 2)
+
+
+def test_held_images_stay_until_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    kept, built = cache(25)
+    for _ in range(2):
+        with kept.hold([image(1), image(2), image(1), image(3)]) as entries:
+            assert len(kept) == 3
+            assert entries[0] is entries[2]
+        assert len(kept) == 2
+    assert built == [1, 2, 3, 2]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "an edit needs 3 images" in caplog.text
+
+
+def test_without_room_nothing_is_kept_or_made_early() -> None:
+    kept, built = cache(9)
+    kept.prefetch(image(1))
+    assert built == []
+    with kept.hold([image(1)]) as entries:
+        assert len(entries) == 1
+    assert kept.bytes == 0
+
+
+needs_plan = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
+
+
+def random_mask(chance: random.Random) -> Tensor:
+    mask = torch.zeros(tiny.SIZE, tiny.SIZE)
+    x, y = chance.randrange(24), chance.randrange(24)
+    mask[y : y + chance.randrange(1, 20), x : x + chance.randrange(1, 20)] = 1
+    return mask
+
+
+@needs_plan
+def test_bounded_over_many_edits_and_the_same_bits() -> None:
+    roomy = EditSession(tiny.model())
+    entry = roomy._renderer._cache.entry_bytes  # type: ignore[union-attr]
+    tight = EditSession(tiny.model(), cache_bytes=5 * entry)
+    photos = tiny.photos(12)
+    pairs = [(roomy.add(photo), tight.add(photo)) for photo in photos]
+    chance = random.Random(5)
+    for _ in range(60):
+        chosen = [chance.choice(pairs) for _ in range(3)]
+        layers = [(random_mask(chance), (chance.randrange(-8, 8), 0)) for _ in range(2)]
+        results = []
+        for used, side in ((roomy, 0), (tight, 1)):
+            references = [
+                used.reference(pair[side], mask, shift) for pair, (mask, shift) in zip(chosen[1:], layers)
+            ]
+            results.append(used.edit(chosen[0][side], references))
+        assert torch.equal(*results)
+        assert tight.stats()["cache_bytes"] <= 5 * entry
+    stats = tight.stats()
+    assert stats["evictions"] > 0
+    assert stats["cached_images"] == 5
+    assert stats["code_bytes"] + stats["map_bytes"] == stats["cache_bytes"] == 5 * entry
+    assert roomy.stats()["evictions"] == 0
+    assert roomy.stats()["misses"] == 12
+
+
+@needs_plan
+def test_reported_bytes_are_those_of_the_tensors() -> None:
+    used = EditSession(tiny.model())
+    used.add(tiny.photos(1)[0])
+    (entry,) = used._renderer._cache._entries.values()  # type: ignore[union-attr]
+    stats = used.stats()
+    assert stats["code_bytes"] == sum(code.numel() * 4 for code in entry.codes)
+    assert stats["map_bytes"] == sum(maps.numel() * 4 for maps in entry.maps)
+    assert stats["stylemap_bytes"] == 4 * tiny.CHANNELS * tiny.CELLS**2
+
+
+@needs_plan
+@pytest.mark.parametrize(("stored", "tolerance"), [("fp16", 2e-3), ("bf16", 2e-2)])
+def test_half_precision_takes_half_the_memory(stored: str, tolerance: float) -> None:
+    exact, used = EditSession(tiny.model()), EditSession(tiny.model(), cache_precision=stored)
+    mask = torch.zeros(tiny.SIZE, tiny.SIZE)
+    mask[4:20, 8:25] = 1
+    results = []
+    for each in (exact, used):
+        a, b = (each.add(photo) for photo in tiny.photos(2))
+        references = [each.reference(b, mask, (5, 0)), each.reference(a, mask, (0, -6))]
+        results.append(each.edit(a, references))
+        assert torch.equal(each.edit(a, references), results[-1])
+        assert each.mix(a, b, "fine").shape == results[-1].shape
+    assert 0 < relative_error(results[1], results[0]) < tolerance
+    assert 2 * used.stats()["cache_bytes"] == exact.stats()["cache_bytes"]
+
+
+@needs_plan
+def test_remove_and_clear() -> None:
+    used = EditSession(tiny.model(), cache_precision="fp16")
+    first, second = (used.add(photo) for photo in tiny.photos(2))
+    before = used.edit(second)
+    used.edit(first)
+    used.remove(first)
+    assert used.stats()["images"] == used.stats()["cached_images"] == 1
+    with pytest.raises(ValueError, match="not in this session"):
+        used.edit(first)
+    assert torch.equal(used.edit(second), before)
+    used.clear()
+    stats = used.stats()
+    assert stats["images"] == stats["cache_bytes"] == stats["working_bytes"] == stats["stylemap_bytes"] == 0
