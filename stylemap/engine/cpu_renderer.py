@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
 
 from stylemap.engine.cache import Entry, Image, ImageCache
 from stylemap.engine.main_path import MainPath
-from stylemap.engine.patches import CodeEdit
+from stylemap.engine.patches import CodeEdit, Layouts
 from stylemap.engine.plan import CpuPlan
 from stylemap.engine.reference import EditReference
 
@@ -64,13 +64,18 @@ class CpuRenderer:
         """`edit.blend`, T×3×S×S; ``images`` are those of the references."""
         with self._cache.hold([original, *images]) as entries:
             maps = self._float_maps(original, entries[0])
+            layouts = Layouts(references)
             edits: dict[int, CodeEdit] = {}
             for index, side in enumerate(self._sides):
-                masks = [reference.cells[side] for reference in references]
-                if any(mask.any for mask in masks):
-                    edits[index] = CodeEdit(self.plan, index, entries, masks, maps[index])
-            keys = [self._keys(original, references, weight) for weight in weights]
-            return torch.cat([self._frame(maps, edits, *pair) for pair in zip(weights, keys, strict=True)])
+                if any(mask.any for mask in layouts.masks(side)):
+                    codes = [entry.codes[index] for entry in entries]
+                    sources = [maps[index], *(entry.maps[index] for entry in entries[1:])]
+                    edits[index] = CodeEdit(self.plan._map_convolution(index), layouts, codes, sources)
+            frames = []
+            for weight in weights:
+                keys = self._keys(original, references, weight)
+                frames.append(self._frame(maps, edits if weight else {}, weight, len(weights) > 1, keys))
+            return torch.cat(frames)
 
     def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:
         """The maps of ``a``, but those of the chosen stylecodes of ``b``; 1×3×S×S."""
@@ -115,9 +120,20 @@ class CpuRenderer:
         return self._working[1]
 
     def _frame(
-        self, maps: list[Tensor], edits: dict[int, CodeEdit], weight: float, keys: list[Hashable]
+        self,
+        maps: list[Tensor],
+        edits: dict[int, CodeEdit],
+        weight: float,
+        again: bool,
+        keys: list[Hashable],
     ) -> Tensor:
-        with _edited(self.plan, maps, edits if weight else {}, weight):
+        """One image 1×3×S×S; the maps are changed while it is made."""
+        start = self._main_path.start(keys)
+        with contextlib.ExitStack() as undo:
+            with self.plan._arenas.lease() as arena:
+                for index, edit in edits.items():
+                    if index >= start:
+                        undo.callback(edit.apply(arena, weight, again))
             return self._main_path(maps, keys)
 
     def _keys(self, original: Image, references: Sequence[EditReference], weight: float) -> list[Hashable]:
@@ -128,22 +144,6 @@ class CpuRenderer:
             parts = tuple((number, mask.key) for number, mask in found if mask.any and weight)
             keys.append((original.number, weight, parts) if parts else original.number)
         return keys
-
-
-@contextlib.contextmanager
-def _edited(plan: CpuPlan, maps: list[Tensor], edits: dict[int, CodeEdit], weight: float) -> Iterator[None]:
-    """The maps with all edits applied, until the end of the block."""
-    applied = []
-    try:
-        with plan._arenas.lease() as arena:
-            for index, edit in edits.items():
-                patch, amount = edit.patch(arena, weight)
-                applied.append((patch, maps[index]))
-                patch.apply(maps[index], amount)
-        yield
-    finally:
-        for patch, changed in applied:
-            patch.take_back(changed)
 
 
 def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -41,17 +41,20 @@ class MainPath:
         self._keys.clear()
         self._kept.clear()
 
+    def start(self, keys: Sequence[Hashable]) -> int:
+        """The first layer that has to run; maps before it are not read. See `__call__` for keys."""
+        pairs = enumerate(zip(keys, self._keys))
+        same = next((i for i, (new, old) in pairs if new != old), len(self._keys))
+        return max((layer for layer in self._kept if layer <= same), default=0)
+
     @torch.no_grad()
     def __call__(self, maps: Sequence[Tensor], keys: Sequence[Hashable]) -> Tensor:
         """Image 1×3×S×S from the maps of every stylecode, each 1×r×r×M.
 
-        Maps whose keys are equal must have equal bits. `CpuPlan.synthesize_from_modulations` of the same
-        maps gives the same bits.
+        Maps with equal keys must have equal bits. `CpuPlan.synthesize_from_modulations` of the same maps
+        gives the same bits.
         """
-        same = next(
-            (i for i, pair in enumerate(zip(keys, self._keys)) if pair[0] != pair[1]), len(self._keys)
-        )
-        start = max((layer for layer in self._kept if layer <= same), default=0)
+        start = self.start(keys)
         self._keys = self._keys[:start]
         self._kept = {layer: kept for layer, kept in self._kept.items() if layer <= start}
         self.reused += start

@@ -10,87 +10,99 @@ from torch import Tensor
 
 from stylemap.engine import ring
 from stylemap.engine.arena import Arena
-from stylemap.engine.cache import Entry
 from stylemap.engine.convolution import Blocking, Convolution
-from stylemap.engine.plan import CpuPlan
-from stylemap.engine.reference import CellMask
+from stylemap.engine.reference import CellMask, EditReference
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
-    """Cells of one stylecode's maps, what they hold for the original and for the edit; cells × channels."""
+class Undo:
+    """What an edit has overwritten: rows of the maps of one stylecode."""
 
+    rows: Tensor
     cells: Tensor
     before: Tensor
-    after: Tensor
 
-    def apply(self, maps: Tensor, weight: float) -> None:
-        _rows(maps).index_copy_(0, self.cells, torch.lerp(self.before, self.after, weight))
+    def __call__(self) -> None:
+        self.rows.index_copy_(0, self.cells, self.before)
 
-    def take_back(self, maps: Tensor) -> None:
-        _rows(maps).index_copy_(0, self.cells, self.before)
+
+class Layouts:
+    """The layouts of one set of references, each made once."""
+
+    def __init__(self, references: Sequence[EditReference]) -> None:
+        self._references = references
+        self._made: dict[tuple[int, int, bool], ring.Layout] = {}
+
+    def masks(self, side: int) -> list[CellMask]:
+        return [reference.cells[side] for reference in self._references]
+
+    def get(self, side: int, tile: int, opaque: bool) -> ring.Layout:
+        key = side, tile, opaque
+        if key not in self._made:
+            self._made[key] = ring.layout(self.masks(side), tile, opaque)
+        return self._made[key]
 
 
 class CodeEdit:
-    """The edit of one stylecode: of original and references, in this order, with any weight.
+    """The edit of one stylecode's maps, with any weight; in place.
 
-    ``index``: the stylecode's; ``images``: original and references; ``maps``: the original's maps,
-    1×r×r×M float32. They are left as they are.
+    ``conv``: the convolution that makes the maps; ``codes`` and ``maps``: of the original, whose maps
+    1×r×r×M in float32 are changed, and of the references in order, (r·r)×C and 1×r×r×M.
 
     Where no masks overlap, every weight's maps are a lerp of the original's and the full edit's. Where
     some do, blending in order makes them a polynomial, and each weight is done by itself.
     """
 
     def __init__(
-        self, plan: CpuPlan, index: int, images: Sequence[Entry], masks: Sequence[CellMask], maps: Tensor
+        self, conv: Convolution, layouts: Layouts, codes: Sequence[Tensor], maps: Sequence[Tensor]
     ) -> None:
-        self._plan = plan
-        self._conv = plan._map_convolution(index)
-        self._masks = masks
-        self._maps = maps
-        self._code_rows = [image.codes[index] for image in images]
-        self._map_rows = [_rows(maps), *(_rows(image.maps[index]) for image in images[1:])]
-        self._full: Patch | None = None
-        self._layouts: dict[bool, ring.Layout] = {}
-        self._overlap = ring.overlap(masks)
+        self._conv = conv
+        self._layouts = layouts
+        self._side = maps[0].shape[1]
+        self._masks = layouts.masks(self._side)
+        self._codes = codes
+        self._maps = maps[0]
+        self._rows = [_rows(each) for each in maps]
+        self._overlap = ring.overlap(self._masks)
+        self._full: tuple[Undo, Tensor] | None = None
 
-    def patch(self, arena: Arena, weight: float) -> tuple[Patch, float]:
-        """The change of the maps for a weight, and how much of it to apply."""
-        if self._overlap:
-            return self._make(arena, weight), 1.0
+    def apply(self, arena: Arena, weight: float, again: bool) -> Undo:
+        """Edit the maps; ``again``: other weights will follow."""
+        if self._overlap or (weight == 1 and not again):
+            return self._write(arena, weight)
         if self._full is None:
-            self._full = self._make(arena, 1.0)
-        return self._full, weight
+            undo = self._write(arena, 1.0)
+            self._full = undo, undo.rows.index_select(0, undo.cells)
+        undo, after = self._full
+        undo.rows.index_copy_(0, undo.cells, torch.lerp(undo.before, after, weight))
+        return undo
 
-    def _make(self, arena: Arena, weight: float) -> Patch:
-        opaque = weight == 1
-        if opaque not in self._layouts:
-            self._layouts[opaque] = ring.layout(self._masks, self._conv.tile, opaque)
-        layout = self._layouts[opaque]
-        rows = self._map_rows[0]
-        before = rows.index_select(0, layout.changed)
+    def _write(self, arena: Arena, weight: float) -> Undo:
+        layout = self._layouts.get(self._side, self._conv.tile, weight == 1)
+        rows = self._rows[0]
+        undo = Undo(rows, layout.changed, rows.index_select(0, layout.changed))
         # All that is copied is read before anything is written: a reference may be the original itself.
-        pasted = [(region, self._blend(self._map_rows, region, weight)) for region in layout.paste]
+        pasted = [self._blend(self._rows, region, weight) for region in layout.paste]
         try:
-            for region, values in pasted:
+            for region, values in zip(layout.paste, pasted, strict=True):
                 rows.index_copy_(0, region.cells, values)
             if len(layout.tiles):
                 self._convolve(arena, layout, weight)
-            return Patch(layout.changed, before, rows.index_select(0, layout.changed))
-        finally:
-            rows.index_copy_(0, layout.changed, before)
+        except BaseException:
+            undo()
+            raise
+        return undo
 
     def _convolve(self, arena: Arena, layout: ring.Layout, weight: float) -> None:
         """The listed tiles of the maps, from the blended codes around them; other codes stay unwritten."""
-        side = self._maps.shape[1]
-        code = arena.take(1, side, side, self._code_rows[0].shape[1])
+        code = arena.take(1, self._side, self._side, self._codes[0].shape[1])
         for region in layout.inputs:
-            _rows(code).index_copy_(0, region.cells, self._blend(self._code_rows, region, weight))
+            _rows(code).index_copy_(0, region.cells, self._blend(self._codes, region, weight))
         convolve_tiles(self._conv, arena, code, layout.tiles, self._maps)
         arena.give(code)
 
     def _blend(self, images: Sequence[Tensor], region: ring.Region, weight: float) -> Tensor:
-        return ring.blend_rows(images, self._masks, region, weight, self._maps.shape[1])
+        return ring.blend_rows(images, self._masks, region, weight, self._side)
 
 
 def convolve_tiles(conv: Convolution, arena: Arena, x: Tensor, tiles: Tensor, out: Tensor) -> None:
