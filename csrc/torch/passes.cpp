@@ -9,6 +9,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
       "conv_act(Tensor x, Tensor weight, Tensor? bias, Tensor? skip, int stride, int padding,"
       " float negative_slope, float gain, int groups, float eps, int tile)"
       " -> (Tensor y, Tensor mean, Tensor rstd)");
+  m.def("join_moments(Tensor partials, float eps) -> (Tensor mean, Tensor rstd)");
   m.def("transposed_conv(Tensor x, Tensor weight, int tile) -> Tensor");
   m.def("conv_rows_(Tensor(a!) y, Tensor x, Tensor weight, Tensor? bias, Tensor rows) -> ()");
   m.def(

@@ -112,6 +112,16 @@ void conv_rows(Tensor y, Tensor x, Tensor weight, std::optional<Tensor> bias, Te
   check_launch(conv_act_cuda(params, device.stream()), "conv_rows_");
 }
 
+// mean and rstd of whole samples from [batch, chunks, 3] partial moments: count, mean, M2.
+std::tuple<Tensor, Tensor> join_moments(Tensor partials, double eps) {
+  const OnDeviceOf device(partials);
+  STD_TORCH_CHECK(partials.dim() == 3 && partials.size(2) == 3 && partials.is_contiguous() &&
+                      partials.scalar_type() == ScalarType::Float,
+                  "partials must be contiguous, float32 and batch x chunks x 3");
+  const Statistics s = join_statistics(device, partials, partials, eps);
+  return {s.mean, s.rstd};
+}
+
 void check_given_statistics(const Tensor& mean, const Tensor& rstd, const Tensor& x,
                             const NormShape& shape) {
   check_statistics(mean, x, shape, "mean");
@@ -266,6 +276,7 @@ STABLE_TORCH_LIBRARY_IMPL(stylemap, SM_CUDA_KEY, m) {
   m.impl("conv_act", TORCH_BOX(&conv_act));
   m.impl("transposed_conv", TORCH_BOX(&transposed_conv));
   m.impl("conv_rows_", TORCH_BOX(&conv_rows));
+  m.impl("join_moments", TORCH_BOX(&join_moments));
   m.impl("modulate_conv", TORCH_BOX(&modulate_conv));
   m.impl("apply_modulation", TORCH_BOX(&apply_modulation));
   m.impl("blur_act", TORCH_BOX(&blur_act));

@@ -46,6 +46,7 @@ def environment(sanitizer: str, **variables: str) -> dict[str, str]:
         "LD_PRELOAD": " ".join(found),
         "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
+        "TRITON_INTERPRET": "1",
         "TSAN_OPTIONS": "exitcode=66:halt_on_error=1",
         **variables,
     }

@@ -101,6 +101,12 @@ def _fake_conv_act(
     return _statistics_like(_like(x, weight.shape[0], height, width), groups)
 
 
+@_native.fake("join_moments")
+def _fake_join_moments(partials: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    shape = (partials.shape[0], 1)
+    return partials.new_empty(shape), partials.new_empty(shape)
+
+
 @_native.fake("transposed_conv")
 def _fake_transposed_conv(x: Tensor, weight: Tensor, tile: int) -> Tensor:
     return _like(x, weight.shape[0], 2 * x.shape[2] + 1, 2 * x.shape[3] + 1)

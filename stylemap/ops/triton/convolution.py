@@ -1,0 +1,128 @@
+"""Launching the Triton kernels; the results are those of the operators of the same names."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from stylemap.ops._statistics import compute_dtype, moments, statistics_shape
+from stylemap.ops.triton import kernels
+
+NORM_OF_GROUPS = {0: "BatchNorm2d", 8: "GroupNorm"}
+
+
+class Blocks(NamedTuple):
+    """Tile sizes and the options they are compiled with."""
+
+    m: int
+    n: int
+    k: int
+    warps: int
+    stages: int
+
+
+#: A warp group per 64 rows; stages of 32 KiB for conv_act. modulate_conv computes n columns of gamma and of
+#: beta each: with the large blocks a product of 128 x 256, the shape at which wgmma is busiest.
+LARGE = Blocks(128, 128, 64, 8, 3)
+SMALL = Blocks(64, 64, 64, 4, 4)
+
+
+def conv_act(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    skip: Tensor | None,
+    stride: int,
+    padding: int,
+    negative_slope: float,
+    gain: float,
+    groups: int,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As ``torch.ops.stylemap.conv_act``. Raises NotImplementedError for shapes it does not take."""
+    n, channels, height, width = x.shape
+    columns, _, kernel, _ = weight.shape
+    out_height, out_width = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
+    blocks = _blocks(n, out_height * out_width, columns, channels, x.dtype)
+    x, weight = _last(x), _last(weight)
+    y = _new(x, columns, out_height, out_width)
+    grid = (n * _tiles(out_height * out_width, blocks.m), _tiles(columns, blocks.n))
+    chunks = grid[0] // max(n, 1) * grid[1]
+    partials = torch.empty((n, chunks, 3), dtype=torch.float32, device=x.device) if groups == 1 else None
+    if n:
+        kernels.conv_act[grid](
+            x, weight, bias, None if skip is None else _last(skip), y, partials,
+            height, width, out_height, out_width, columns, grid[0] // n, negative_slope, gain,
+            CHANNELS=channels, KERNEL=kernel, STRIDE=stride, PADDING=padding,
+            HAS_BIAS=bias is not None, HAS_SKIP=skip is not None, HAS_PARTIALS=partials is not None,
+            **_options(blocks),
+        )  # fmt: skip
+    return (y, *_statistics(y, partials, groups, eps))
+
+
+def modulate_conv(
+    x: Tensor,
+    style: Tensor,
+    gamma_weight: Tensor,
+    gamma_bias: Tensor,
+    beta_weight: Tensor,
+    beta_bias: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    groups: int,
+) -> Tensor:
+    """As ``torch.ops.stylemap.modulate_conv``. Raises NotImplementedError for shapes it does not take."""
+    n, columns, height, width = x.shape
+    channels = style.shape[1]
+    blocks = _blocks(n, height * width, 2 * columns, channels, x.dtype)
+    x, y = _last(x), _new(x, columns, height, width)
+    row_tiles = _tiles(height * width, blocks.m)
+    if n:
+        kernels.modulate_conv[(n * row_tiles, _tiles(columns, blocks.n))](
+            x, _last(style), _last(gamma_weight), gamma_bias, _last(beta_weight), beta_bias, mean, rstd, y,
+            height, width, columns, row_tiles,
+            CHANNELS=channels, GROUPS=groups, GROUP_CHANNELS=columns // (groups or columns),
+            **_options(blocks),
+        )  # fmt: skip
+    return y
+
+
+def _blocks(samples: int, pixels: int, columns: int, channels: int, dtype: torch.dtype) -> Blocks:
+    if dtype not in (torch.float16, torch.bfloat16):
+        raise NotImplementedError(f"Triton convolutions take float16 and bfloat16, not {dtype}")
+    depth = next((k for k in (64, 32, 16) if channels % k == 0), None)
+    if depth is None:
+        raise NotImplementedError(f"Triton convolutions take channels in multiples of 16, not {channels}")
+    many = samples * _tiles(pixels, LARGE.m) * _tiles(columns, LARGE.n) >= 128
+    return (LARGE if many else SMALL)._replace(k=depth)
+
+
+def _options(blocks: Blocks) -> dict[str, Any]:
+    sizes = {"BLOCK_M": blocks.m, "BLOCK_N": blocks.n, "BLOCK_K": blocks.k}
+    return {**sizes, "num_warps": blocks.warps, "num_stages": blocks.stages}
+
+
+def _statistics(y: Tensor, partials: Tensor | None, groups: int, eps: float) -> tuple[Tensor, Tensor]:
+    if groups < 0:
+        return y.new_empty(0, dtype=compute_dtype(y)), y.new_empty(0, dtype=compute_dtype(y))
+    if partials is None:
+        norm = NORM_OF_GROUPS.get(groups, "InstanceNorm2d")
+        mean, var = moments(y, norm)
+        return mean.reshape(statistics_shape(y, groups)), torch.rsqrt(var + eps)
+    mean, rstd = torch.ops.stylemap.join_moments(partials, eps)
+    return mean, rstd
+
+
+def _tiles(count: int, size: int) -> int:
+    return (count + size - 1) // size
+
+
+def _last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _new(like: Tensor, channels: int, height: int, width: int) -> Tensor:
+    shape = (like.shape[0], channels, height, width)
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
