@@ -40,12 +40,20 @@ class Eager:
 
     def down_conv(self, x: Tensor, folded: Folded, name: str) -> Tensor:
         x = reference.upfirdn2d(x, blur_kernel().to(x.dtype), padding=(2, 2, 2, 2))
+        return self.strided(x, folded, name)
+
+    def strided(self, x: Tensor, folded: Folded, name: str) -> Tensor:
+        """The convolution of `down_conv`, after its blur."""
         return F.conv2d(x, folded.weight.to(x.dtype), folded.bias.to(x.dtype), stride=2)
 
     def up_conv(self, x: Tensor, folded: Folded, name: str) -> Tensor:
-        x = F.conv_transpose2d(x, folded.weight.to(x.dtype).transpose(0, 1), stride=2)
+        x = self.transposed(x, folded, name)
         x = reference.upfirdn2d(x, blur_kernel(4).to(x.dtype), padding=(1, 1, 1, 1))
         return x + folded.bias.to(x.dtype).view(1, -1, 1, 1)
+
+    def transposed(self, x: Tensor, folded: Folded, name: str) -> Tensor:
+        """The convolution of `up_conv`, before its blur."""
+        return F.conv_transpose2d(x, folded.weight.to(x.dtype).transpose(0, 1), stride=2)
 
     def downsample(self, x: Tensor, name: str) -> Tensor:
         return reference.upfirdn2d(x, blur_kernel().to(x.dtype), down=2, padding=(1, 1, 1, 1))

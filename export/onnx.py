@@ -96,12 +96,11 @@ def _write(
     progress: Progress,
 ) -> None:
     shared = SharedWeights(folder) if external_weights else None
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxruntime")}
     protos = {}
     for name in names:
         progress(f"{name}: building")
         proto = graphs.build(model, name, precision, opset)
-        set_metadata(proto, describe(model, name, precision, versions).to_metadata())
+        set_metadata(proto, describe(model, name, precision, versions()).to_metadata())
         if shared is None:
             save(proto, folder / f"{name}.onnx")
         else:
@@ -130,6 +129,11 @@ def _verify(model: StyleMapGAN, path: Path, samples: Samples, precision: str) ->
     set_metadata(proto, description.to_metadata())
     save(proto, path)
     return Exported(path, description, errors)
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that have a part in a file."""
+    return {name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxruntime")}
 
 
 def check(model: StyleMapGAN, names: Iterable[str] | None, precision: str, opset: int | None) -> list[str]:

@@ -17,7 +17,7 @@ from stylemap.cli import common
 if TYPE_CHECKING:
     from stylemap.model import StyleMapGAN
 
-_PHOTOS = 8
+_CALIBRATION = 32
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -54,7 +54,13 @@ def _add_common(parser: argparse.ArgumentParser, precisions: tuple[str, ...], de
 
 def _add_onnx(formats: Any) -> None:
     parser = formats.add_parser("onnx", help="encoder.onnx, decoder.onnx, …", description=_run_onnx.__doc__)
-    _add_common(parser, ("fp32", "fp16", "bf16"), "fp32")
+    _add_common(parser, ("fp32", "fp16", "bf16", "int8"), "fp32")
+    parser.add_argument(
+        "--calibration",
+        choices=("minmax", "percentile", "entropy"),
+        default="percentile",
+        help="how int8 finds its ranges (default: percentile)",
+    )
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX operator set (default: 20)")
     parser.add_argument(
         "--external-weights", action="store_true", help="one weights file for all graphs, beside them"
@@ -63,6 +69,9 @@ def _add_onnx(formats: Any) -> None:
 
 def _run_onnx(args: argparse.Namespace) -> None:
     """Write the graphs of a model as ONNX files, each run in ONNX Runtime and compared with the model."""
+    if args.precision == "int8":
+        _run_int8(args)
+        return
     from stylemap.export.onnx import export_onnx
 
     model = _load(args)
@@ -79,6 +88,32 @@ def _run_onnx(args: argparse.Namespace) -> None:
     for file in written:
         size = file.path.stat().st_size / 1e6
         print(f"{file.path.name}: {size:.1f} MB, {args.precision}, relative error at most {file.error:.1e}")
+    print(f"wrote {len(written)} files in {args.output}")
+
+
+def _run_int8(args: argparse.Namespace) -> None:
+    from stylemap.export.int8 import LEAST_PHOTOS, export_int8
+
+    if args.external_weights:
+        raise ValueError("--external-weights does not go with --precision int8")
+    model = _load(args)
+    photos = _photos(args, model.config.size, count=_CALIBRATION)
+    if photos is None:
+        raise ValueError(
+            f"int8 is calibrated on photos: name a folder of at least {LEAST_PHOTOS} by --images"
+        )
+    written = export_int8(
+        model,
+        Path(args.output),
+        photos,
+        args.graphs,
+        method=args.calibration,
+        opset=args.opset,
+        progress=_progress,
+    )
+    for file in written:
+        size = file.path.stat().st_size / 1e6
+        print(f"{file.path.name}: {size:.1f} MB, int8 in {file.layers}, {file.psnr:.1f} dB against fp32")
     print(f"wrote {len(written)} files in {args.output}")
 
 
@@ -148,15 +183,15 @@ def _load(args: argparse.Namespace) -> StyleMapGAN:
     return stylemap.load(path, device="cpu", dtype=torch.float32)
 
 
-def _photos(args: argparse.Namespace, size: int) -> Tensor | None:
-    """Up to 8 photos N×3×S×S: those named, else generated faces; None where those cannot be drawn."""
+def _photos(args: argparse.Namespace, size: int, count: int = 8) -> Tensor | None:
+    """Up to ``count`` photos N×3×S×S: those named, else generated faces; None where those cannot be drawn."""
     if args.images is not None:
-        paths = images.find([args.images])[:_PHOTOS]
+        paths = images.find([args.images])[:count]
         return torch.stack([images.load(path, size, fit=args.fit) for path in paths])
     from stylemap.data.faces import render, sample_attributes
 
     try:
-        drawn, _ = render(sample_attributes(0, range(_PHOTOS)), size)
+        drawn, _ = render(sample_attributes(0, range(count)), size)
     except RuntimeError:
         # Drawing needs the native library; a model can be exported without it.
         return None

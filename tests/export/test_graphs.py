@@ -78,9 +78,8 @@ def test_phases_are_the_transposed_convolution(tmp_path: Path) -> None:
     from stylemap.export.graph import GraphBuilder
 
     class Phases(GraphBuilder):
-        def __init__(self, precision: str) -> None:
-            super().__init__(precision)
-            self.phased = True
+        def phased(self, name: str) -> bool:
+            return True
 
     proto = graphs.build(tiny.model(), "decoder", builder=Phases)
     assert "ConvTranspose" not in {node.op_type for node in proto.graph.node}

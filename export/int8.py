@@ -1,0 +1,162 @@
+"""int8 ONNX files of a model: calibrated on photos, measured on others, refused below 35 dB."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from stylemap.export import graphs
+from stylemap.export.calibrate import METHODS, Recorder, calibrate
+from stylemap.export.description import Description, describe
+from stylemap.export.files import all_or_nothing, save, set_metadata
+from stylemap.export.onnx import Progress, check, versions
+from stylemap.export.quantize import QuantizedBuilder, Ranges
+from stylemap.export.sessions import Session, open_session
+from stylemap.export.verify import Samples
+from torch import Tensor
+
+from stylemap.model import StyleMapGAN
+
+LEAST_PSNR = 35.0
+LEAST_PHOTOS = 4
+# What is quantised, from most to least: the last convolution of the main path (to_rgb) never is, the
+# others of the main path lose the most, and the modulation holds most of the work.
+LAYERS: dict[str, Callable[[str], bool]] = {
+    "all but to_rgb": lambda name: "/to_rgb" not in name,
+    "encoder, stylecodes and modulation": lambda name: (
+        "/to_rgb" not in name and ("/modulation" in name or "encoder/" in name or "/convs_latent" in name)
+    ),
+    "modulation": lambda name: "/to_rgb" not in name and "/modulation" in name,
+}
+
+
+class QuantizationError(RuntimeError):
+    """No choice of int8 layers keeps a graph close enough to float32."""
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A file that was written. psnr: in dB against float32, of images in [-1, 1]. layers: a key of LAYERS."""
+
+    path: Path
+    description: Description
+    psnr: float
+    layers: str
+
+
+def export_int8(
+    model: StyleMapGAN,
+    folder: Path,
+    photos: Tensor,
+    names: Iterable[str] | None = None,
+    *,
+    method: str = "percentile",
+    opset: int | None = None,
+    progress: Progress = lambda step: None,
+) -> list[Quantized]:
+    """Write ``folder``/encoder.onnx and so on with int8 convolutions: all files, or none.
+
+    Every graph takes the first of LAYERS with which it reaches LEAST_PSNR on photos that were not
+    calibrated on: the last quarter. The encoder and the stylecodes are measured by the image that the
+    model makes of their output. The mapping network is too small to gain, and stays float32.
+
+    Args:
+        model, folder, names, opset, progress: as in `export_onnx`.
+        photos: N×3×S×S in [-1, 1], at least LEAST_PHOTOS.
+        method: one of calibrate.METHODS.
+
+    Raises:
+        QuantizationError: a graph stays below LEAST_PSNR; the message has what it reached.
+        ValueError: too few photos, an unknown method; and what `export_onnx` raises.
+    """
+    chosen = check(model, names, "fp32", opset)
+    if method not in METHODS:
+        raise ValueError(f"calibration must be one of {', '.join(METHODS)}, got {method!r}")
+    if len(photos) < LEAST_PHOTOS:
+        raise ValueError(f"calibration takes at least {LEAST_PHOTOS} photos, got {len(photos)}")
+    held_out = len(photos) // 4
+    progress(f"calibrating on {len(photos) - held_out} photos")
+    ranges = _ranges(model, photos[:-held_out], method)
+    samples = Samples(model, photos[-held_out:], batches=(2 * held_out,))
+    facts = {"method": method, "calibrated_on": len(photos) - held_out}
+    folder, written = Path(folder), []
+    with all_or_nothing(folder) as temporary:
+        for name in chosen:
+            progress(f"{name}: measuring")
+            path = temporary / f"{name}.onnx"
+            found = _quantize(model, name, path, ranges, samples, opset or graphs.DEFAULT_OPSET, facts)
+            written.append(dataclasses.replace(found, path=folder / path.name))
+    return written
+
+
+def _ranges(model: StyleMapGAN, photos: Tensor, method: str) -> Ranges:
+    """Of every convolution, on reconstructions of the photos and on as many random samples."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(len(photos), model.config.latent_channel_size, generator=generator)
+    with torch.no_grad():
+        w = model.map(z)
+    inputs = [("reconstruct", {"images": batch}) for batch in photos.split(2)]
+    inputs += [("decoder", {"w": batch}) for batch in w.split(2)]
+
+    def run(recorder: Recorder, graph: str, values: dict[str, Tensor]) -> None:
+        graphs.compute(recorder, model, graph, values)
+
+    histograms = calibrate([functools.partial(run, graph=graph, values=values) for graph, values in inputs])
+    return {name: histogram.range(method) for name, histogram in histograms.items()}
+
+
+def _quantize(
+    model: StyleMapGAN,
+    name: str,
+    path: Path,
+    ranges: Ranges,
+    samples: Samples,
+    opset: int,
+    facts: Mapping[str, Any],
+) -> Quantized:
+    """Write the first form of a graph that is close enough to float32."""
+    reached = []
+    plain = describe(model, name, "int8", versions())
+    for layers, wanted in LAYERS.items():
+        chosen = {key: limits for key, limits in ranges.items() if wanted(key)}
+        proto = graphs.build(model, name, "fp32", opset, lambda _, chosen=chosen: QuantizedBuilder(chosen))
+        set_metadata(proto, plain.to_metadata())
+        save(proto, path)
+        psnr = _psnr(open_session(path, "onnxruntime"), samples)
+        reached.append(f"{psnr:.1f} dB with {layers}")
+        if psnr >= LEAST_PSNR:
+            verified = {"by": "onnxruntime", "psnr": psnr, "layers": layers, **facts}
+            description = dataclasses.replace(plain, verified=verified)
+            set_metadata(proto, description.to_metadata())
+            save(proto, path)
+            return Quantized(path, description, psnr, layers)
+    raise QuantizationError(
+        f"the {name} graph in int8 differs too much from float32: {', '.join(reached)}; "
+        f"at least {LEAST_PSNR:g} dB are needed"
+    )
+
+
+def _psnr(session: Session, samples: Samples) -> float:
+    """Of the images that a graph leads to, against the model's, on the real samples."""
+    (case,) = samples.cases(session.description.graph)
+    outputs = session.run(case.inputs)
+    names = list(case.expected)
+    found, expected = (_images(samples.model, [v[name] for name in names]) for v in (outputs, case.expected))
+    error = float((found - expected)[::2].double().square().mean())
+    return 10 * math.log10(4 / max(error, 1e-12))
+
+
+def _images(model: StyleMapGAN, outputs: Sequence[Tensor]) -> Tensor:
+    """What the model makes of the outputs of a graph: of stylemaps and stylecodes, images."""
+    with torch.no_grad():
+        if len(outputs) > 1:
+            return model.synthesize(outputs)
+        (output,) = outputs
+        is_stylemap = tuple(output.shape[1:]) == model.config.stylemap_shape
+        return model.decode(output) if is_stylemap else output
