@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cache import Entry, Image, ImageCache
+from stylemap.engine.convolution import Convolution
 from stylemap.engine.main_path import MainPath
 from stylemap.engine.patches import CodeEdit, Layouts
 from stylemap.engine.plan import CpuPlan
@@ -16,10 +17,16 @@ from stylemap.engine.reference import EditReference
 
 
 class CpuRenderer:
-    """What `EditSession` runs on a CPU. One thread at a time."""
+    """What `EditSession` runs on a CPU. One thread at a time.
 
-    def __init__(self, plan: CpuPlan, cache_bytes: int, cache_dtype: torch.dtype) -> None:
+    ``ring``: the convolutions of `plans.ring_convolutions`.
+    """
+
+    def __init__(
+        self, plan: CpuPlan, ring: Sequence[Convolution], cache_bytes: int, cache_dtype: torch.dtype
+    ) -> None:
         self.plan = plan
+        self._ring = ring
         self._dtype = cache_dtype
         self._sides = [height for _, height, _ in plan.config.stylecode_shapes]
         self._code_bytes = sum(c * h * w for c, h, w in plan.config.stylecode_shapes) * cache_dtype.itemsize
@@ -70,7 +77,7 @@ class CpuRenderer:
                 if any(mask.any for mask in layouts.masks(side)):
                     codes = [entry.codes[index] for entry in entries]
                     sources = [maps[index], *(entry.maps[index] for entry in entries[1:])]
-                    edits[index] = CodeEdit(self.plan._map_convolution(index), layouts, codes, sources)
+                    edits[index] = CodeEdit(self._ring[index], layouts, codes, sources)
             frames = []
             for weight in weights:
                 keys = self._keys(original, references, weight)
@@ -86,6 +93,8 @@ class CpuRenderer:
 
     def stats(self) -> dict[str, int]:
         cache, count = self._cache, len(self._cache)
+        own = self.plan.convolutions()
+        ring_bytes = sum(conv.bytes for conv in self._ring if conv not in own)
         working = 0 if self._working is None else self._map_bytes // self._dtype.itemsize * 4
         return {
             "cached_images": count,
@@ -94,7 +103,7 @@ class CpuRenderer:
             "code_bytes": count * self._code_bytes,
             "map_bytes": count * self._map_bytes,
             "working_bytes": working + self._main_path.bytes,
-            "weight_bytes": self.plan.bytes["weights"],
+            "weight_bytes": self.plan.bytes["weights"] + ring_bytes,
             "activation_bytes": self.plan.bytes["activations"],
             "hits": cache.hits,
             "misses": cache.misses,

@@ -18,7 +18,7 @@ from stylemap.engine.cache import Image
 from stylemap.engine.cpu_renderer import CpuRenderer
 from stylemap.engine.plain_renderer import PlainRenderer
 from stylemap.engine.plan import CpuPlan
-from stylemap.engine.plans import shared_plan
+from stylemap.engine.plans import ring_convolutions, shared_plan
 from stylemap.engine.reference import EditReference, ImageHandle, edit_reference
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import check_images, check_stylemap
@@ -53,7 +53,8 @@ class EditSession:
             is done, even where they are more; stylemaps are always kept.
         cache_precision: of what is cached: by default "fp32" for fp32, else "fp16", which takes half
             the memory and adds an error of about 3e-4.
-        plan: a `CpuPlan` to use instead of the one that all sessions of the model and precision share.
+        plan: a `CpuPlan` of this model, to use instead of the one that all its sessions of a precision
+            share.
 
     Raises:
         ValueError: an unknown device or precision, fp16 on a CPU, a plan that does not fit.
@@ -223,10 +224,11 @@ def _renderer(
                 f"the plan is for the CPU, {plan.precision} and its model's configuration; "
                 f"the session is for {device}, {precision}"
             )
-        return CpuRenderer(plan, cache_bytes, cache_dtype)
+        return CpuRenderer(plan, ring_convolutions(model, plan), cache_bytes, cache_dtype)
     why = _native.why_missing("cpu") if device.type == "cpu" else "there is no plan for this device"
     if why is None:
         _log.info("edits on the CPU run on the inference plan, %s", precision)
-        return CpuRenderer(shared_plan(model, precision), cache_bytes, cache_dtype)
+        plan = shared_plan(model, precision)
+        return CpuRenderer(plan, ring_convolutions(model, plan), cache_bytes, cache_dtype)
     _log.warning("edits on %s run the model itself, without a cache: %s", device, why.splitlines()[0])
     return PlainRenderer(model, device, _DTYPES[precision])
