@@ -18,7 +18,8 @@ from onnx import TensorProto
 from stylemap.export.network import Layers
 
 if TYPE_CHECKING:
-    from stylemap.export.graph import GraphBuilder, Value
+    from stylemap.export.graph import GraphBuilder
+    from stylemap.export.nodes import Value
 
 
 class Blend:

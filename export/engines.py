@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from stylemap.export.engine_options import EngineOptions, Plan, plan
 from stylemap.export.files import all_or_nothing
 from stylemap.export.onnx import check, export_onnx
 from stylemap.export.sessions.base import ENGINE_SUFFIX
 from stylemap.export.sidecar import Sidecar, sidecar_path
-from stylemap.export.tensorrt import EngineOptions, Plan, build_engine, plan
+from stylemap.export.tensorrt import build_engine
 from stylemap.export.verify import BATCHES, TOLERANCE, Samples, verify
 from torch import Tensor
 

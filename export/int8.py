@@ -125,7 +125,7 @@ def _quantize(
     plain = describe(model, name, "int8", versions())
     for layers, wanted in LAYERS.items():
         chosen = {key: limits for key, limits in ranges.items() if wanted(key)}
-        proto = graphs.build(model, name, "fp32", opset, lambda _, chosen=chosen: QuantizedBuilder(chosen))
+        proto = graphs.build(model, name, "fp32", opset, functools.partial(_builder, ranges=chosen))
         set_metadata(proto, plain.to_metadata())
         save(proto, path)
         psnr = _psnr(open_session(path, "onnxruntime"), samples)
@@ -140,6 +140,10 @@ def _quantize(
         f"the {name} graph in int8 differs too much from float32: {', '.join(reached)}; "
         f"at least {LEAST_PSNR:g} dB are needed"
     )
+
+
+def _builder(precision: str, ranges: Ranges) -> QuantizedBuilder:
+    return QuantizedBuilder(ranges)
 
 
 def _psnr(session: Session, samples: Samples) -> float:

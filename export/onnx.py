@@ -13,7 +13,7 @@ import torch
 from stylemap.export import graphs, ports
 from stylemap.export.description import Description, describe
 from stylemap.export.files import SharedWeights, all_or_nothing, save, set_metadata
-from stylemap.export.graph import FLOATS
+from stylemap.export.nodes import FLOATS
 from stylemap.export.sessions import Session, open_session
 from stylemap.export.sessions.base import require
 from stylemap.export.sessions.eager import EagerSession

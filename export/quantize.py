@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from stylemap.export.graph import GraphBuilder, Value, window_of
+from stylemap.export.graph import GraphBuilder, window_of
+from stylemap.export.nodes import Value
 from torch import Tensor
 
 Ranges = Mapping[str, tuple[float, float]]

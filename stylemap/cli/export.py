@@ -99,9 +99,7 @@ def _run_int8(args: argparse.Namespace) -> None:
     model = _load(args)
     photos = _photos(args, model.config.size, count=_CALIBRATION)
     if photos is None:
-        raise ValueError(
-            f"int8 is calibrated on photos: name a folder of at least {LEAST_PHOTOS} by --images"
-        )
+        raise ValueError(f"int8 is calibrated on photos: name {LEAST_PHOTOS} or more with --images DIR")
     written = export_int8(
         model,
         Path(args.output),
@@ -147,8 +145,8 @@ def _add_tensorrt(formats: Any) -> None:
 
 def _run_tensorrt(args: argparse.Namespace) -> None:
     """Write ONNX files as `stylemap export onnx` does, and TensorRT engines built from them."""
+    from stylemap.export.engine_options import EngineOptions, plan
     from stylemap.export.engines import describe_built, export_tensorrt
-    from stylemap.export.tensorrt import EngineOptions, plan
 
     options = EngineOptions(
         package=args.package,

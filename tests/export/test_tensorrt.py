@@ -16,9 +16,10 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from stylemap.export import package, ports  # noqa: E402
+from stylemap.export.engine_options import EngineOptions, Plan, plan  # noqa: E402
 from stylemap.export.engines import describe_built, export_tensorrt  # noqa: E402
 from stylemap.export.sidecar import digest, read_sidecar, sidecar_path  # noqa: E402
-from stylemap.export.tensorrt import EngineOptions, Plan, build_engine, plan  # noqa: E402
+from stylemap.export.tensorrt import build_engine  # noqa: E402
 from stylemap.export.verify import MismatchError  # noqa: E402
 
 from tests.helpers import tiny  # noqa: E402
@@ -140,7 +141,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[str, str] | None], 
         monkeypatch.setattr(
             package.importlib, "import_module", lambda n: FullTensorRT if n == "tensorrt" else real(n)
         )
-        monkeypatch.setattr("stylemap.export.tensorrt.gpu", lambda: here)
+        monkeypatch.setattr("stylemap.export.engine_options.gpu", lambda: here)
 
     return install
 
