@@ -7,6 +7,7 @@ weights from a fixed recipe: untrained, so that the pictures show the network at
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shlex
 import statistics
@@ -24,6 +25,7 @@ import stylemap
 from stylemap import checkpoint, edit, images
 from stylemap.cli import app, common
 from stylemap.model.recipe import recipe_model
+from stylemap.ops import _native
 from stylemap.sheets import Tile, contact_sheet, overlay
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ def run(args: argparse.Namespace) -> None:
     w, encode_ms = _timed(lambda: model.encode(batch), device)
     result, edit_ms = _timed(lambda: edit.local(model, w[:1], w[1:], mask), device)
     print(f"encode: {encode_ms / 2:.0f} ms per photo; edit: {edit_ms:.0f} ms ({device}, float32)")
+    if device.type == "cpu" and _native.loaded():
+        _print_session(model, photos, mask)
 
     sheet = args.folder / "demo.png"
     speed = f"encoded in {encode_ms / 2:.0f} ms per photo, edited in {edit_ms:.0f} ms"
@@ -87,6 +91,19 @@ def run(args: argparse.Namespace) -> None:
     if not trained:
         print(_UNTRAINED)
     print(f"the picture is {sheet.resolve()}")
+
+
+def _print_session(model: StyleMapGAN, photos: Tensor, mask: Tensor) -> None:
+    """The time of a cached edit: encoded images, a new mask."""
+    session = stylemap.EditSession(model)
+    original, reference = (session.add(photo) for photo in photos)
+    moves = itertools.cycle((0, 8))
+
+    def stroke() -> Tensor:
+        return session.edit(original, [session.reference(reference, mask, (next(moves), 0))])
+
+    _, stroke_ms = _timed(stroke, torch.device("cpu"))
+    print(f"the same size of edit in an EditSession, from what it has cached: {stroke_ms:.0f} ms")
 
 
 def _sheet(

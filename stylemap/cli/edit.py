@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+import stylemap
 from stylemap import edit, images, ops
 from stylemap.cli import common, masks
+from stylemap.model import StyleMapGAN
+from stylemap.ops import _native
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.engine.session import EditSession
 
 _DESCRIPTION = """Edit photos locally. Each --reference goes with one --mask (and one --union and one --shift,
 where given), in the order written; a single --mask serves every reference. With a folder of originals (the
@@ -65,11 +69,14 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 @dataclass(frozen=True)
 class _Layer:
-    """One reference: its photo 1 x 3 x S x S, stylemap, mask files or shapes per frame, and shift."""
+    """One reference: its photo 1 x 3 x S x S, mask files or shapes per frame, and shift.
+
+    ``source``: its stylemap, or with a session its handle.
+    """
 
     path: Path
     photo: Tensor
-    w: Tensor
+    source: Any
     masks: list[list[str]]
     shift: tuple[int, int]
 
@@ -85,17 +92,24 @@ def run(args: argparse.Namespace) -> None:
     mask_texts = _masks_per_frame(args, len(references), len(originals))
     output = common.Output.of(args, len(originals) * args.frames)
     model = common.load_model(args)
+    session = _session(model, args)
+    encode: Callable[[Tensor], Any] = model.encode if session is None else session.add
     shifts = args.shift or [(0, 0)] * len(references)
     layers = []
     for path, texts, shift in zip(references, mask_texts, shifts):
         photo = common.read(model, path, args)
-        layers.append(_Layer(path, photo, model.encode(photo), texts, shift))
+        layers.append(_Layer(path, photo, encode(photo), texts, shift))
     rows: list[Row] = []
     names = common.unique_names(originals)
     for frame, original in enumerate(common.progress(originals, "edit")):
         photo = common.read(model, original, args)
         frame_masks = [layer.mask(frame, original, model.config.size, args.fit) for layer in layers]
-        results = _edit(model, model.encode(photo), layers, frame_masks, args)
+        source = encode(photo)
+        if session is None:
+            results = _edit(model, source, layers, frame_masks, args)
+        else:
+            results = _blend(session, source, layers, frame_masks, args)
+            session.remove(source)
         for index, result in enumerate(results):
             output.save(result, names[frame] if len(results) == 1 else f"{names[frame]}_{index:03d}")
         if len(rows) < common.MAX_ROWS:
@@ -103,15 +117,37 @@ def run(args: argparse.Namespace) -> None:
     output.finish(len(originals) * args.frames, _sheet(rows, args))
 
 
+def _session(model: StyleMapGAN, args: argparse.Namespace) -> EditSession | None:
+    """A session for blends where there is an inference plan: of checkpoints, on a CPU, not in fp16."""
+    if args.mode != "blend" or not isinstance(model, StyleMapGAN) or args.precision == "fp16":
+        return None
+    device = next(model.parameters()).device
+    if device.type != "cpu" or not _native.loaded():
+        return None
+    return stylemap.EditSession(model, device, args.precision)
+
+
+def _blend(
+    session: EditSession, original: Any, layers: list[_Layer], masks: list[Tensor], args: argparse.Namespace
+) -> list[Tensor]:
+    """The blends 3 x S x S of one original, one per weight."""
+    pairs = zip(layers, masks, strict=True)
+    references = [session.reference(layer.source, mask, layer.shift) for layer, mask in pairs]
+    return list(session.frames(original, references, _weights(args)))
+
+
 def _edit(
     model: StyleMapGAN, w: Tensor, layers: list[_Layer], frame_masks: list[Tensor], args: argparse.Namespace
 ) -> list[Tensor]:
-    """The edited images 3 x S x S of one original, one per weight."""
+    """The same by the model itself, and edits of the other modes."""
     if args.mode != "blend":
-        return [edit.local(model, w, layers[0].w, frame_masks[0], space=args.mode)[0].cpu()]
-    weights = [args.weight * weight for weight in edit.frame_weights(args.frames)]
-    references, shifts = [layer.w for layer in layers], [layer.shift for layer in layers]
-    return list(edit.blend(model, w, references, frame_masks, shifts, weights).cpu())
+        return [edit.local(model, w, layers[0].source, frame_masks[0], space=args.mode)[0].cpu()]
+    references, shifts = [layer.source for layer in layers], [layer.shift for layer in layers]
+    return list(edit.blend(model, w, references, frame_masks, shifts, _weights(args)).cpu())
+
+
+def _weights(args: argparse.Namespace) -> list[float]:
+    return [args.weight * weight for weight in edit.frame_weights(args.frames)]
 
 
 def _row(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import weakref
+from typing import cast
 
 from stylemap.engine import layers
 from stylemap.engine.convolution import Convolution
 from stylemap.engine.plan import CpuPlan
 from stylemap.model import StyleMapGAN
+from stylemap.model.decoder import StyledResBlock
 
 _lock = threading.RLock()
 _plans: weakref.WeakKeyDictionary[StyleMapGAN, dict[str, tuple[object, CpuPlan]]] = (
@@ -57,7 +59,8 @@ def _ring_convolution(model: StyleMapGAN, plan: CpuPlan, index: int) -> Convolut
         return _RING_TILE, plan.precision == "bf16"
 
     decoder, side = model.generator.decoder, plan.config.stylecode_shapes[index][1]
-    styled = [decoder.conv1, *(conv for block in decoder.convs for conv in (block.conv1, block.conv2))]
+    blocks = cast("list[StyledResBlock]", list(decoder.convs))
+    styled = [decoder.conv1, *(layer for block in blocks for layer in (block.conv1, block.conv2))]
     if index == len(styled):
         return layers._to_rgb(decoder.to_rgb, choose, side).maps
     return layers._modulation(styled[index].conv, own.name, side, choose)

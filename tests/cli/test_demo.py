@@ -20,6 +20,7 @@ def test_with_named_photos_and_a_model(
     told = capsys.readouterr().out
     assert f"the picture is {tmp_path / 'demo.png'}" in told
     assert "ms per photo; edit:" in told
+    assert "in an EditSession, from what it has cached:" in told
     assert "untrained" not in told
     assert Image.open(tmp_path / "demo.png").width > 4 * 160
 
