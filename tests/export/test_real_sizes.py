@@ -1,0 +1,85 @@
+"""The published size, and the bundled model: exported, verified, built."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from stylemap.export import Runtime, export_onnx, ports  # noqa: E402
+from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
+from stylemap.export.int8 import LEAST_PSNR, export_int8  # noqa: E402
+from stylemap.export.tensorrt import build_engine  # noqa: E402
+
+import stylemap  # noqa: E402
+from stylemap.cli.common import bundled_model  # noqa: E402
+from stylemap.config import Config  # noqa: E402
+from stylemap.model import StyleMapGAN  # noqa: E402
+from stylemap.model.recipe import recipe_model  # noqa: E402
+from tests.helpers.goldens import relative_error  # noqa: E402
+
+pytestmark = pytest.mark.slow
+has_rtx = importlib.util.find_spec("tensorrt_rtx") is not None
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+def build_all(folder: Path) -> None:
+    """Every ONNX file of a folder as an engine, where TensorRT for RTX is installed."""
+    if not has_rtx:
+        return
+    checked = plan(EngineOptions(package="tensorrt-rtx", gpus=("8.9",)))
+    for path in sorted(folder.glob("*.onnx")):
+        sidecar = build_engine(path, path.with_suffix(".engine"), checked)
+        proto = onnx.load(path, load_external_data=False)
+        convolutions = {node.name for node in proto.graph.node if node.op_type in ("Conv", "ConvTranspose")}
+        assert convolutions <= {name for names in sidecar.layers.values() for name in names}
+
+
+def test_256_full(tmp_path: Path) -> None:
+    """What the published checkpoints have, with weights of a recipe; in one sample more than one."""
+    model = recipe_model(Config())
+    graphs = ("encoder", "stylecodes", "decoder", "editor")
+    written = export_onnx(model, tmp_path, graphs, external_weights=True, batches=(2,))
+    assert [file.description.graph for file in written] == list(graphs)
+    assert max(file.error for file in written) < 1e-5
+    build_all(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def demo() -> StyleMapGAN:
+    path = bundled_model()
+    if path is None:
+        pytest.skip("no model is bundled")
+    return stylemap.load(path)
+
+
+@pytest.fixture(scope="module")
+def faces(demo: StyleMapGAN) -> Tensor:
+    """Eight generated faces that no training run has seen."""
+    data = pytest.importorskip("stylemap.data.faces")
+    return data.FacesDataset(demo.config.size, 8, seed=0, held_out=True).raw(range(8)).float() / 127.5 - 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_demo_model(precision: str, demo: StyleMapGAN, faces: Tensor, tmp_path: Path) -> None:
+    written = export_onnx(demo, tmp_path, precision=precision, photos=faces)
+    assert [file.description.graph for file in written] == list(ports.GRAPHS)
+    with torch.no_grad():
+        expected = demo(faces[:2])
+    assert relative_error(Runtime(tmp_path)(faces[:2]), expected) < (1e-4 if precision == "fp32" else 5e-3)
+    build_all(tmp_path)
+
+
+def test_demo_model_in_int8(demo: StyleMapGAN, faces: Tensor, tmp_path: Path) -> None:
+    for file in export_int8(demo, tmp_path, faces, ["encoder", "decoder", "editor"]):
+        assert file.psnr >= LEAST_PSNR
