@@ -81,11 +81,15 @@ def load(path: Path) -> None:
 
 def _fastest(name: str, device: torch.device, candidates: Mapping[str, Callable[[], Any]]) -> str:
     times: dict[str, float] = {}
+    refusal: Exception | None = None
     for candidate, function in candidates.items():
         try:
             times[candidate] = _median_ms(function, device)
         except (ImportError, NotImplementedError) as error:
+            refusal = error
             _log.info("%s: no %s: %s", name, candidate, error)
+    if refusal is not None and not times:
+        raise refusal
     best = min(times, key=lambda candidate: times[candidate])
     measured = ", ".join(f"{candidate} {ms:.3f} ms" for candidate, ms in times.items())
     _log.info("%s: %s, of %s", name, best, measured)

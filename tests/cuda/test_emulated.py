@@ -36,12 +36,19 @@ def assert_passed(result: subprocess.CompletedProcess[str]) -> None:
     assert " passed" in result.stdout
 
 
+#: Tests of derivations and tracing, which other tests run on the CPU, add minutes and no kernel.
+ELSEWHERE = "not (opcheck or compile or gradcheck or threads or autocast or errors)"
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_address_sanitizer(file: Path) -> None:
-    assert_passed(run("address", str(file)))
+    """Also undefined behaviour, and fresh memory that holds NaN."""
+    assert_passed(run("address", str(file), "-k", ELSEWHERE if file.parent.name == "ops" else ""))
 
 
 def test_thread_sanitizer() -> None:
     """No two threads of a launch touch the same memory without a barrier in between."""
-    files = [str(f) for f in FILES]
-    assert_passed(run("thread", *files, "-k", "matches_reference or gradient or moments or fused"))
+    chosen = (
+        "conv_rows or flip or large_mean or (packs and 40-) or (tiles and float16) or (LayerNorm and float16)"
+    )
+    assert_passed(run("thread", *map(str, FILES), "-k", chosen))

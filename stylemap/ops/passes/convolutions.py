@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +27,18 @@ from stylemap.ops.passes.elementwise import apply_modulation, skip_add
 T = TypeVar("T")
 
 
-def _by_tile(function: Callable[[int], T]) -> dict[str, Callable[[], T]]:
-    return {f"tensor_cores_{tile}": partial(function, tile) for tile in (128, 64)}
+def _by_tile(x: Tensor, weight: Tensor, function: Callable[[int], T]) -> dict[str, Callable[[], T]]:
+    """Our kernel in both its tiles; where it has none, the NotImplementedError that `autotune` skips."""
+
+    def checked(tile: int) -> T:
+        if x.dtype not in (torch.float16, torch.bfloat16) or x.shape[1] % 8 or weight.shape[0] % 8:
+            raise NotImplementedError(
+                "the tensor-core convolutions take float16 or bfloat16 and channels in multiples of 8, "
+                f"got {x.dtype}, {x.shape[1]} and {weight.shape[0]}"
+            )
+        return function(tile)
+
+    return {f"tensor_cores_{tile}": partial(checked, tile) for tile in (128, 64)}
 
 
 def conv_act(
@@ -67,7 +77,7 @@ def conv_act(
         if skip is not None:
             y = y + reference.upfirdn2d(skip, skip_filter(x.device), up=2, padding=(2, 1, 2, 1))
         return with_statistics(y, next_norm, eps)
-    rest = (stride, padding, negative_slope, gain, groups, eps)
+    rest: Any = (stride, padding, negative_slope, gain, groups, eps)
 
     def tensor_cores(tile: int) -> Result:
         return Result(*torch.ops.stylemap.conv_act(*inputs, *rest, tile))
@@ -85,7 +95,7 @@ def conv_act(
         return Result(*convolution.conv_act(*inputs, *rest))
 
     key = (tuple(x.shape), tuple(weight.shape), skip is not None, stride, padding, groups, x.dtype)
-    candidates = {**_by_tile(tensor_cores), "triton": triton, "cudnn": cudnn}
+    candidates = {**_by_tile(x, weight, tensor_cores), "triton": triton, "cudnn": cudnn}
     return autotune.run("conv_act", key, x.device, candidates, implementation)
 
 
@@ -133,7 +143,7 @@ def modulate_conv(
         return y
 
     key = (tuple(x.shape), tuple(gamma_weight.shape), groups, x.dtype)
-    candidates = {**_by_tile(tensor_cores), "triton": triton, "cudnn": cudnn}
+    candidates = {**_by_tile(style, gamma_weight, tensor_cores), "triton": triton, "cudnn": cudnn}
     return autotune.run("modulate_conv", key, x.device, candidates, implementation)
 
 
@@ -154,7 +164,7 @@ def transposed_conv(x: Tensor, weight: Tensor, *, implementation: str = "auto") 
     if not native(x):
         return cudnn()
     key = (tuple(x.shape), tuple(weight.shape), x.dtype)
-    candidates = {**_by_tile(tensor_cores), "cudnn": cudnn}
+    candidates = {**_by_tile(x, weight, tensor_cores), "cudnn": cudnn}
     return autotune.run("transposed_conv", key, x.device, candidates, implementation)
 
 

@@ -4,7 +4,8 @@ Activations are channels_last, weights [out, taps, channels], so that a step alo
 BLOCK_K elements of a weight row, and one tap's next channels of a pixel. Tiles do not straddle samples.
 """
 
-# mypy: ignore-errors  (Triton's language is not Python's types)
+# Triton's language is not Python's types.
+# mypy: ignore-errors
 
 from __future__ import annotations
 

@@ -200,6 +200,18 @@ def test_refusals() -> None:
         passes.conv_act(x, w, skip=x, implementation="tensor_cores_64")
 
 
+def test_auto_measures_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes.convolutions.autotune, "choices", {})
+    x, w = last(1, 16, 6, 5, dtype=torch.float16), weight(8, 16, 3, torch.float16)
+    check(passes.conv_act, x, w)
+    choices = dict(passes.convolutions.autotune.choices)
+    assert len(choices) == 1
+    assert choices.popitem()[1] in ("tensor_cores_128", "tensor_cores_64", "triton", "cudnn")
+    odd = last(1, 3, 6, 5, dtype=torch.float16)
+    check(passes.conv_act, odd, weight(8, 3, 3, torch.float16))
+    assert set(passes.convolutions.autotune.choices.values()) >= {"cudnn"}
+
+
 def test_opcheck() -> None:
     x, w, bias = (
         last(2, 8, 6, 4, dtype=torch.float16),

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylemap.ops import autotune
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _no_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "choices", {})
+
+
+def slow() -> str:
+    time.sleep(0.005)
+    return "slow"
+
+
+def fast() -> str:
+    return "fast"
+
+
+def missing() -> str:
+    raise ImportError("no such package")
+
+
+def unsuitable() -> str:
+    raise NotImplementedError("not for this shape")
+
+
+CANDIDATES = {"missing": missing, "slow": slow, "unsuitable": unsuitable, "fast": fast}
+
+
+def test_the_fastest_is_chosen_once_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "stylemap.ops"):
+        assert [autotune.run("op", (1, 2), CPU, CANDIDATES) for _ in range(2)] == ["fast", "fast"]
+    chosen = [r.message for r in caplog.records if "fast, of" in r.message]
+    assert len(chosen) == 1
+    assert "slow" in chosen[0]
+    assert any("no such package" in r.message for r in caplog.records)
+    assert autotune.choices == {"cpu | op | (1, 2)": "fast"}
+
+
+def test_a_named_implementation_is_taken_without_measuring() -> None:
+    assert autotune.run("op", (1,), CPU, CANDIDATES, "slow") == "slow"
+    assert not autotune.choices
+    with pytest.raises(ImportError, match="no such package"):
+        autotune.run("op", (1,), CPU, CANDIDATES, "missing")
+    with pytest.raises(ValueError, match="implementation must be auto or one of missing, slow"):
+        autotune.run("op", (1,), CPU, CANDIDATES, "quick")
+
+
+def test_nothing_suitable() -> None:
+    with pytest.raises(NotImplementedError, match="not for this shape"):
+        autotune.run("op", (1,), CPU, {"missing": missing, "unsuitable": unsuitable})
+
+
+def test_choices_are_kept_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "choices.json"
+    autotune.run("op", (3,), CPU, CANDIDATES)
+    autotune.save(path)
+    autotune.choices.clear()
+    autotune.load(path)
+    assert autotune.choices == {"cpu | op | (3,)": "fast"}
+    path.write_text(path.read_text().replace(torch.__version__, "0.1"))
+    autotune.choices.clear()
+    autotune.load(path)
+    assert not autotune.choices
