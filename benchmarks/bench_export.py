@@ -1,0 +1,218 @@
+"""Exported models against the model itself and the engine, in turns: encode, decode, edit.
+
+    python -m benchmarks.bench_export [--models full small] [--rounds 8] [--threads 2] [--output FILE]
+    python -m benchmarks.bench_export --forms        (how norms and up-samplings are best written in ONNX)
+
+Every backend is compared with the model first; one that differs is reported as wrong and not timed. All
+take turns, round after round, so that whatever else the machine does hits them alike; reported are the
+best and the median of the rounds. An edit is one blend of one reference under a shifted 64×64 brush,
+both stylecodes known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from stylemap.export import Runtime, export_onnx
+from stylemap.export.int8 import QuantizationError, export_int8
+from stylemap.export.verify import Samples, relative_error
+from torch import Tensor
+
+import stylemap
+from benchmarks.bench_ops import machine
+from stylemap import edit
+from stylemap.cli.common import bundled_model
+from stylemap.config import Config
+from stylemap.model import StyleMapGAN
+from stylemap.model.recipe import recipe_model
+
+Run = Callable[[], Tensor]
+GRAPHS = ("encoder", "stylecodes", "synthesis", "decoder", "editor")
+MODELS: dict[str, Config] = {
+    "full": Config(),
+    "small": Config(small_generator=True),
+    "1024": Config(size=1024, latent_spatial_size=16, small_generator=True),
+    "tiny": Config(size=32, latent_channel_size=8, channel_table={8: 16, 16: 16, 32: 8}),
+}
+# Relative L2 error above which a backend is wrong, by the precision in its name.
+TOLERANCE = {"bf16": 2e-2, "fp16": 5e-3, "int8": 5e-2}
+SHIFT = (8, -4)
+
+
+class Scene:
+    """A model with two encoded photos and a brush."""
+
+    def __init__(self, name: str) -> None:
+        path = bundled_model() if name == "demo" else None
+        self.model: StyleMapGAN = stylemap.load(path) if path else recipe_model(MODELS[name])
+        size = self.model.config.size
+        samples = Samples(self.model, batches=(8,))
+        self.photos = samples.images[::2]
+        self.photo = self.photos[:1]
+        self.w, self.other = (self.model.encode(photo) for photo in self.photos[:2].split(1))
+        self.mask = torch.zeros(size, size)
+        self.mask[size // 3 :, size // 4 :][: size // 4, : size // 4] = 1
+
+    def eager(self) -> dict[str, Run]:
+        codes, laid = self.model.stylecodes(self.w), self.model.stylecodes(self.other)
+
+        def blend() -> Tensor:
+            known = _Known(self.model, {id(self.w): codes, id(self.other): laid})
+            return edit.blend(known, self.w, [self.other], [self.mask], [SHIFT])  # type: ignore[arg-type]
+
+        return {
+            "encode": lambda: self.model.encode(self.photo),
+            "decode": lambda: self.model.decode(self.w),
+            "edit": blend,
+        }
+
+    def engine(self, precision: str) -> dict[str, Run]:
+        from stylemap.engine.plan import CpuPlan
+
+        plan, session = CpuPlan(self.model, precision), stylemap.EditSession(self.model, "cpu", precision)
+        original, other = (session.add(photo) for photo in self.photos[:2].split(1))
+        reference = session.reference(other, self.mask, shift=SHIFT)
+        return {
+            "encode": lambda: plan.encode(self.photo),
+            "decode": lambda: plan.decode(self.w),
+            "edit": lambda: session.edit(original, [reference])[None],
+        }
+
+    def runtime(self, folder: Path, provider: str, threads: int) -> dict[str, Run]:
+        """With the editor's inputs kept, as a host of the editor graph would."""
+        runtime = Runtime(folder, provider, threads=threads)
+        inputs: dict[str, Tensor] = {}
+        for index, code in enumerate(self.model.stylecodes(self.w)):
+            inputs[f"codes_{index}"] = code
+        for index, code in enumerate(self.model.stylecodes(self.other)):
+            inputs[f"reference_codes_{index}"] = code[None]
+        inputs["masks"], inputs["shifts"] = self.mask[None, None], torch.tensor([[SHIFT]])
+        inputs["weights"] = torch.ones(1)
+        return {
+            "encode": lambda: runtime.encode(self.photo),
+            "decode": lambda: runtime.decode(self.w),
+            "edit": lambda: runtime._run("editor", inputs)["images"],
+        }
+
+
+class _Known:
+    """A model that has computed these stylecodes already."""
+
+    def __init__(self, model: StyleMapGAN, codes: dict[int, list[Tensor]]) -> None:
+        self.config, self.synthesize, self._codes = model.config, model.synthesize, codes
+
+    def stylecodes(self, w: Tensor) -> list[Tensor]:
+        return self._codes[id(w)]
+
+
+def backends(scene: Scene, folder: Path, threads: int) -> Iterator[tuple[str, dict[str, Run]]]:
+    yield "eager", scene.eager()
+    for precision in ("fp32", "bf16"):
+        yield f"engine {precision}", scene.engine(precision)
+    export_onnx(scene.model, folder / "fp32", GRAPHS, batches=(1,))
+    yield "ONNX Runtime fp32", scene.runtime(folder / "fp32", "onnxruntime", threads)
+    if importlib.util.find_spec("openvino"):
+        for provider, precision in (("openvino", "fp32"), ("openvino-bf16", "bf16")):
+            yield f"OpenVINO {precision}", scene.runtime(folder / "fp32", provider, threads)
+    try:
+        export_int8(scene.model, folder / "int8", scene.photos, GRAPHS)
+    except QuantizationError as error:
+        print(f"ONNX Runtime int8: {error}")
+        return
+    yield "ONNX Runtime int8", scene.runtime(folder / "int8", "onnxruntime", threads)
+
+
+def measure(scene: Scene, threads: int, rounds: int) -> list[dict[str, Any]]:
+    """One row for each backend and operation."""
+    rows, runs = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, operations in backends(scene, Path(folder), threads):
+            for operation, run in operations.items():
+                expected = runs["eager", operation]() if name != "eager" else run()
+                error = relative_error(run(), expected)
+                row = {"backend": name, "operation": operation, "error": float(f"{error:.2g}")}
+                rows.append(row)
+                if error <= TOLERANCE.get(name.rpartition(" ")[2], 1e-4):
+                    runs[name, operation] = run
+                else:
+                    row["wrong"] = True
+        seconds: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+        for _ in range(rounds):
+            for key, run in runs.items():
+                start = time.perf_counter()
+                run()
+                seconds[key].append(time.perf_counter() - start)
+    for row in rows:
+        if times := seconds.get((row["backend"], row["operation"])):
+            row["best_ms"] = round(1e3 * min(times), 2)
+            row["median_ms"] = round(1e3 * statistics.median(times), 2)
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: best milliseconds, and the error in brackets."""
+    operations = ("encode", "decode", "edit")
+    lines = ["| ms, best of the rounds (error) | " + " | ".join(operations) + " |", "|---|---|---|---|"]
+    for name in dict.fromkeys(row["backend"] for row in rows):
+        found = {row["operation"]: row for row in rows if row["backend"] == name}
+        cells = [
+            f"{found[o]['best_ms']:.1f} ({found[o]['error']:.0e})" if "best_ms" in found[o] else "wrong"
+            for o in operations
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def versions() -> dict[str, str]:
+    names = ("onnx", "onnxruntime", "openvino", "tensorrt-rtx")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=[*MODELS, "demo"], default=["full", "small"])
+    parser.add_argument("--forms", action="store_true", help="compare ways to write the graphs instead")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path, help="write the results as JSON")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    results: dict[str, Any] = {
+        "machine": {**machine(), **versions(), "load": os.getloadavg()[0]},
+        "models": {},
+    }
+    with torch.inference_mode():
+        for name in args.models:
+            scene = Scene(name)
+            if args.forms:
+                from benchmarks.export_forms import measure_forms
+
+                rows = measure_forms(scene.model, scene.w, args.threads, args.rounds)
+            else:
+                rows = measure(scene, args.threads, args.rounds)
+                print(f"\n{name}\n\n{table(rows)}", flush=True)
+            results["models"][name] = rows
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
