@@ -29,27 +29,31 @@ void set_packed(Conv2dParams& p, const Tensor& packed, int64_t mode) {
                   "conv2d: packed was made for another mode");
 }
 
-Tensor conv2d_pack(Tensor weight, int64_t mode, int64_t tile, bool bf16) {
-  check(weight, "weight", ScalarType::Double, 4);
-  STD_TORCH_CHECK(mode >= 0 && mode <= 2,
-                  "conv2d_pack: mode must be 0 (plain), 1 (up) or 2 (down)");
+int64_t conv2d_weight_rows(int64_t mode, int64_t tile) {
+  STD_TORCH_CHECK(mode >= 0 && mode <= 2, "conv2d: mode must be 0 (plain), 1 (up) or 2 (down)");
   STD_TORCH_CHECK(tile == 2 || (mode == 0 && (tile == 4 || tile == 6)),
-                  "conv2d_pack: tile must be 2, 4 or 6, with mode up or down 2, not ", tile);
+                  "conv2d: tile must be 2, 4 or 6, with mode up or down 2, not ", tile);
+  return stylemap::conv2d_weight_rows(static_cast<ConvMode>(mode), static_cast<int>(tile));
+}
+
+void conv2d_pack(Tensor weight, int64_t mode, int64_t tile, Tensor packed) {
+  const int64_t rows = conv2d_weight_rows(mode, tile);
+  check(weight, "weight", ScalarType::Double, 4);
   STD_TORCH_CHECK(weight.size(0) % stylemap::kBlock == 0 &&
                       weight.size(1) % stylemap::kChannels == 0 && weight.size(2) == 3 &&
                       weight.size(3) == 3,
                   "conv2d_pack: weight must be 32 a x 16 b x 3 x 3");
-  const auto conv_mode = static_cast<ConvMode>(mode);
-  const int64_t pair = bf16 ? 2 : 1;
-  Tensor packed =
-      torch::stable::new_empty(weight,
-                               {weight.size(0) / stylemap::kBlock,
-                                stylemap::conv2d_weight_rows(conv_mode, static_cast<int>(tile)),
-                                weight.size(1) / pair, stylemap::kBlock * pair},
-                               bf16 ? ScalarType::BFloat16 : ScalarType::Float);
-  stylemap::conv2d_pack({conv_mode, static_cast<int>(tile), bf16, weight.const_data_ptr<double>(),
-                         weight.size(0), weight.size(1), packed.mutable_data_ptr()});
-  return packed;
+  const int64_t pair = pair_of(packed);
+  STD_TORCH_CHECK(packed.is_cpu() && packed.is_contiguous() && packed.dim() == 4 &&
+                      (pair == 2 || packed.scalar_type() == ScalarType::Float) &&
+                      packed.size(0) == weight.size(0) / stylemap::kBlock &&
+                      packed.size(1) == rows && packed.size(2) == weight.size(1) / pair &&
+                      packed.size(3) == stylemap::kBlock * pair,
+                  "conv2d_pack: packed must be float32 a x ", rows,
+                  " x 16 b x 32, or bfloat16 a x ", rows, " x 8 b x 64");
+  stylemap::conv2d_pack({static_cast<ConvMode>(mode), static_cast<int>(tile), pair == 2,
+                         weight.const_data_ptr<double>(), weight.size(0), weight.size(1),
+                         packed.mutable_data_ptr()});
 }
 
 int64_t conv2d_workspace(Tensor packed, int64_t mode, int64_t batch, int64_t height, int64_t width,
@@ -210,7 +214,8 @@ std::string conv2d_isa() { return stylemap::conv_kernels().name; }
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
-  m.def("conv2d_pack(Tensor weight, int mode, int tile, bool bf16) -> Tensor");
+  m.def("conv2d_weight_rows(int mode, int tile) -> int");
+  m.def("conv2d_pack(Tensor weight, int mode, int tile, Tensor(a!) packed) -> ()");
   m.def(
       "conv2d_workspace(Tensor packed, int mode, int batch, int height, int width, int tiles) -> "
       "int");
@@ -234,6 +239,7 @@ STABLE_TORCH_LIBRARY_IMPL(stylemap, CPU, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(stylemap, CompositeExplicitAutograd, m) {
+  m.impl("conv2d_weight_rows", TORCH_BOX(&conv2d_weight_rows));
   m.impl("conv2d_partials", TORCH_BOX(&conv2d_partials));
   m.impl("conv2d_select_isa", TORCH_BOX(&conv2d_select_isa));
   m.impl("conv2d_isa", TORCH_BOX(&conv2d_isa));

@@ -29,12 +29,12 @@ def map_bytes(count: int) -> Tensor:
     return memory[start : start + count]
 
 
-def on_huge_pages(tensor: Tensor) -> Tensor:
-    """A copy of a large tensor on huge pages; a small one as it is."""
-    size = tensor.numel() * tensor.element_size()
+def empty_on_huge_pages(*shape: int, dtype: torch.dtype) -> Tensor:
+    """A tensor to fill, on huge pages if it is large."""
+    size = math.prod(shape) * dtype.itemsize
     if size < _HUGE_PAGE:
-        return tensor
-    return map_bytes(size).view(tensor.dtype).view(tensor.shape).copy_(tensor)
+        return torch.empty(shape, dtype=dtype)
+    return map_bytes(size).view(dtype).view(shape)
 
 
 class Arena:

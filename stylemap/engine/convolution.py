@@ -8,7 +8,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from stylemap.engine.arena import Arena, on_huge_pages
+from stylemap.engine.arena import Arena, empty_on_huge_pages
+from stylemap.engine.weights import BLOCK
 
 _ops = torch.ops.stylemap
 
@@ -37,6 +38,16 @@ class Moments:
     rstd: Tensor
 
 
+def pack(weight: Tensor, mode: Mode, tile: int, bf16: bool) -> Tensor:
+    """Transform and block a weight of `stylemap.engine.weights`; blocks × rows × K × 32, or pairs along K."""
+    outputs, inputs = weight.shape[:2]
+    pair, dtype = (2, torch.bfloat16) if bf16 else (1, torch.float32)
+    rows = _ops.conv2d_weight_rows(mode, tile)
+    packed = empty_on_huge_pages(outputs // BLOCK, rows, inputs // pair, BLOCK * pair, dtype=dtype)
+    _ops.conv2d_pack(weight, mode, tile, packed)
+    return packed
+
+
 class Convolution:
     """A 3 × 3 convolution NHWC → NHWC with bias and leaky ReLU, or a modulation, in one call.
 
@@ -62,7 +73,7 @@ class Convolution:
         self.slope = slope
         self.outputs = outputs
         self.bias = bias
-        self.packed = on_huge_pages(_ops.conv2d_pack(weight, mode, tile, bf16))
+        self.packed = pack(weight, mode, tile, bf16)
         self.depth = weight.shape[1]
         self.packed_outputs = weight.shape[0]
         self.blockings: dict[tuple[int, int, int], Blocking] = {}

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap.engine import weights
+from stylemap.engine.convolution import Mode, pack
 from stylemap.ops import _native, reference
 
 pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
@@ -140,7 +141,7 @@ class Case:
         partials: Tensor | None = None,
         tile_list: Tensor | None = None,
     ) -> Tensor:
-        packed = ops.conv2d_pack(self.packed_weight, self.mode, self.tile, self.bf16)
+        packed = pack(self.packed_weight, Mode(self.mode), self.tile, self.bf16)
         n, c, h, w = self.expected.shape
         out = torch.full((n, h, w, c), math.nan)
         workspace = None
@@ -277,7 +278,7 @@ def test_listed_tiles_are_computed_and_no_others(tile: int, shared: bool) -> Non
 
 def test_errors_name_the_argument() -> None:
     case = Case()
-    packed = ops.conv2d_pack(case.packed_weight, PLAIN, 4, False)
+    packed = pack(case.packed_weight, Mode.PLAIN, 4, False)
     out, bias, x = torch.empty(1, 12, 12, 32), case.packed_bias, nhwc(case.x)
     none = (None,) * 5
 
@@ -301,5 +302,5 @@ def test_errors_name_the_argument() -> None:
     with pytest.raises(RuntimeError, match="partials"):
         call(x, out, bias, partials=torch.empty(1, 1, 65))
     with pytest.raises(RuntimeError, match="tile must be"):
-        ops.conv2d_pack(case.packed_weight, PLAIN, 3, False)
+        pack(case.packed_weight, Mode.PLAIN, 3, False)
     assert not ops.conv2d_select_isa("sse17")

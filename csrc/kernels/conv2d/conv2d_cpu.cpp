@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "kernels/common/parallel.h"
+#include "kernels/conv2d/dynamic.h"
 #include "kernels/conv2d/layout.h"
 #include "kernels/conv2d/scratch.h"
 
@@ -33,7 +33,7 @@ class Convolution {
     const int64_t units = p_.batch * units_;
     const int64_t step = std::max<int64_t>(1, p_.blocking.tiles / kUnit);
     if (!p_.blocking.shared) {
-      parallel_for(ceil_div(units, step), 1, [&](int64_t begin, int64_t end) {
+      parallel_dynamic(ceil_div(units, step), 4, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i)
           alone({i * step, std::min(units, (i + 1) * step)}, i + 1 < end && !p_.tile_list);
       });
@@ -170,25 +170,27 @@ class Convolution {
     auto* v = static_cast<uint32_t*>(p_.workspace);
     auto* products = reinterpret_cast<float*>(v + l_.v_words(tiles));
     const int64_t count = units.end - units.begin;
-    parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+    parallel_dynamic(count, even_chunk(count), [&](int64_t begin, int64_t end) {
       const Units part{units.begin + begin, units.begin + end};
       transform_input(part, v, first_tile(part.begin) - start, tiles);
     });
-    parallel_for(l_.scheme.products * l_.blocks, 1, [&](int64_t begin, int64_t end) {
+    const int64_t products_to_do = l_.scheme.products * l_.blocks;
+    parallel_dynamic(products_to_do, even_chunk(products_to_do), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t block = i % l_.blocks;
         multiply(kernels_, p_, l_, v, tiles, block, static_cast<int>(i / l_.blocks),
                  products + block * l_.product_words(tiles));
       }
     });
-    parallel_for(count * l_.blocks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t unit = units.begin + i / l_.blocks, block = i % l_.blocks;
-        transform_output({unit, unit + 1}, block,
-                         products + block * l_.product_words(tiles) +
-                             (first_tile(unit) - start) * l_.product_tile);
-      }
-    });
+    parallel_dynamic(count * l_.blocks, even_chunk(count * l_.blocks),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t i = begin; i < end; ++i) {
+                         const int64_t unit = units.begin + i / l_.blocks, block = i % l_.blocks;
+                         transform_output({unit, unit + 1}, block,
+                                          products + block * l_.product_words(tiles) +
+                                              (first_tile(unit) - start) * l_.product_tile);
+                       }
+                     });
   }
 
   const Conv2dParams& p_;

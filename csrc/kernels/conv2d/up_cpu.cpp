@@ -1,7 +1,7 @@
 // conv2d of kUp: groups of whole tile rows, since the blur reaches over tiles.
 #include <algorithm>
 
-#include "kernels/common/parallel.h"
+#include "kernels/conv2d/dynamic.h"
 #include "kernels/conv2d/layout.h"
 #include "kernels/conv2d/scratch.h"
 
@@ -44,11 +44,12 @@ class UpConvolution {
     auto* v = static_cast<uint32_t*>(p_.workspace);
     auto* products = reinterpret_cast<float*>(v + l_.v_words(group_tiles()));
     const int64_t per_sample = int64_t{group.rows} * l_.tiles_x, count = group.samples * per_sample;
-    parallel_for(group.samples * group.rows, 1, [&](int64_t begin, int64_t end) {
+    parallel_dynamic(group.samples * group.rows, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) transform_input(group, i, v, count);
     });
     const int64_t kept = l_.product_words(l_.tiles_x);
-    parallel_for(l_.scheme.products * l_.blocks, 1, [&](int64_t begin, int64_t end) {
+    const int64_t products_to_do = l_.scheme.products * l_.blocks;
+    parallel_dynamic(products_to_do, even_chunk(products_to_do), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t block = i % l_.blocks;
         multiply(kernels_, p_, l_, v, count, block, static_cast<int>(i / l_.blocks),
@@ -57,7 +58,7 @@ class UpConvolution {
     });
     const bool last = group.first_row + group.rows == l_.tiles_y;
     const int64_t bands = group.rows + (last ? 1 : 0), chunks = ceil_div(bands, kBands);
-    parallel_for(group.samples * l_.blocks * chunks, 1, [&](int64_t begin, int64_t end) {
+    parallel_dynamic(group.samples * l_.blocks * chunks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t chunk = i % chunks, block = i / chunks % l_.blocks;
         const int64_t from = chunk * kBands, to = std::min<int64_t>(bands, from + kBands);
