@@ -52,7 +52,7 @@ class EditSession:
         cache_bytes: limit of the cached stylecodes and maps. The images of one edit are kept until it
             is done, even where they are more; stylemaps are always kept.
         cache_precision: of what is cached: by default "fp32" for fp32, else "fp16", which takes half
-            the memory and adds an error of about 3e-4.
+            the memory and adds an error of about 6e-4.
         plan: a `CpuPlan` of this model, to use instead of the one that all its sessions of a precision
             share.
 
