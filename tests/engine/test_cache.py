@@ -149,3 +149,23 @@ def test_remove_and_clear() -> None:
     used.clear()
     stats = used.stats()
     assert stats["images"] == stats["cache_bytes"] == stats["working_bytes"] == stats["stylemap_bytes"] == 0
+
+
+@needs_plan
+@pytest.mark.slow
+def test_a_thousand_edits_over_fifty_images_stay_within_the_limit() -> None:
+    used = EditSession(tiny.model())
+    entry = used._renderer._cache.entry_bytes  # type: ignore[union-attr]
+    used = EditSession(tiny.model(), cache_bytes=8 * entry)
+    handles = [used.add(photo) for photo in tiny.photos(50)]
+    chance = random.Random(6)
+    held = []
+    for number in range(1000):
+        original, *others = chance.sample(handles, 3)
+        references = [used.reference(other, random_mask(chance)) for other in others]
+        used.edit(original, references, chance.choice([0.5, 1.0]))
+        stats = used.stats()
+        assert stats["cache_bytes"] <= 8 * entry
+        if number >= 100:
+            held.append(stats["working_bytes"] + stats["activation_bytes"])
+    assert max(held) <= 1.1 * held[0]
