@@ -1,5 +1,6 @@
 # make demo   set up, then edit two photos and write the picture
 # make test   set up, then run the tests
+# make gpu-check   on a machine with a GPU: build, test, sanitize and time the CUDA kernels, without network
 # make lint   ruff, mypy, clang-format, layering, CUDA compilation where nvcc exists
 
 PYTHON ?= python3
@@ -8,13 +9,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint native format clean
+.PHONY: demo test gpu-check lint native format clean
 
 demo: native
 	$(BIN)/python -m stylemap.cli.demo
 
 test: native
 	$(BIN)/python -m pytest
+
+# With the machine's own python3: the torch there is a CUDA build.
+gpu-check:
+	$(PYTHON) -m benchmarks.gpu_check
 
 lint: native
 	$(BIN)/ruff check .

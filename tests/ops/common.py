@@ -19,10 +19,10 @@ LAYOUTS = ["contiguous", "channels_last", "strided"]
 def tensor(
     *shape: int, dtype: torch.dtype = torch.float32, seed: int = 0, layout: str = "contiguous"
 ) -> Tensor:
-    """Normal values, the same for a seed and shape whatever the dtype or layout."""
+    """Normal values, the same for a seed and shape whatever the dtype, layout or default device."""
     generator = torch.Generator().manual_seed(seed)
-    values = torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
-    return arrange(values, layout)
+    values = torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu")
+    return arrange(values.to(torch.get_default_device(), dtype), layout)
 
 
 def arrange(x: Tensor, layout: str) -> Tensor:

@@ -1,0 +1,158 @@
+"""The operators on a GPU against PyTorch, torch.compile and cuDNN, as fractions of the machine's peaks.
+
+    python -m benchmarks.gpu_ops --output FILE.json [--seconds 150]
+
+A candidate whose result is wrong is reported as wrong and not timed. Everything runs as a CUDA graph; one
+that cannot be captured runs eagerly, and is marked. ``--device cpu --tiny`` checks the program itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu_cases import Case, Maker, convolution_cases, memory_cases
+from benchmarks.gpu_timing import Timer, captured, peaks
+
+#: Relative L2 error against float32 beyond which a candidate is wrong.
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 3e-3, torch.bfloat16: 2e-2}
+
+
+def cases(device: torch.device, tiny: bool) -> Iterator[Case]:
+    """In order of interest: a run that is out of time loses the last ones."""
+    half = Maker(device, torch.float16)
+    brain = Maker(device, torch.bfloat16)
+    single = Maker(device, torch.float32, torch.contiguous_format)
+    if tiny:
+        yield from memory_cases(Maker(device, torch.float32), 1, 8, 8, rivals=False)
+        yield from convolution_cases(half, 1, 16, 4)
+        return
+    yield from memory_cases(half, 8, 128, 256, rivals=True)
+    for size, channels in ((256, 128), (128, 256), (64, 512)):
+        yield from convolution_cases(brain, 8, channels, size)
+    for size, channels in ((256, 128), (128, 256), (64, 512), (32, 512), (16, 512)):
+        yield from convolution_cases(half, 1, channels, size)
+    yield from memory_cases(single, 8, 64, 256, rivals=False)
+    yield from memory_cases(half, 1, 128, 256, rivals=False)
+
+
+def measure(case: Case, timer: Timer, peak: dict[str, float]) -> dict[str, Any]:
+    """One row of the result."""
+    device, row = timer.device, {"case": case.name, "candidates": {}}
+    expected = None if case.expected is None else _tensor(case.expected())
+    ready = {}
+    for name, run in case.runs.items():
+        entry: dict[str, Any] = row["candidates"].setdefault(name, {})
+        try:
+            error = 0.0 if expected is None else _error(_tensor(run()), expected)
+            entry["error"] = error
+            if not error <= TOLERANCE[case.dtype]:
+                entry["status"] = "wrong"
+                continue
+        except (ImportError, NotImplementedError) as missing:
+            entry["status"] = f"not available: {missing}"
+            continue
+        try:
+            ready[name], entry["status"] = captured(run, device), "graph"
+        except RuntimeError as failure:
+            torch.cuda.synchronize()
+            ready[name], entry["status"] = run, f"eager: {failure}".splitlines()[0]
+    for name, timing in timer.compare(ready).items():
+        entry = row["candidates"][name]
+        entry |= {"ms": timing.median_ms, "spread": timing.spread}
+        if case.bytes:
+            entry["gbps"] = case.bytes / timing.median_ms / 1e6
+            entry["fraction"] = entry["gbps"] / peak["copy_gbps"]
+        if case.flops:
+            entry["tflops"] = case.flops / timing.median_ms / 1e9
+            entry["fraction"] = entry["tflops"] / peak[f"matmul_{str(case.dtype)[6:]}_tflops"]
+    row |= verdict(case, row["candidates"])
+    return row
+
+
+def verdict(case: Case, candidates: dict[str, Any]) -> dict[str, Any]:
+    """Whether the best of ours reaches the case's target."""
+    ours = {n: c for n, c in candidates.items() if n.startswith("ours") and "ms" in c}
+    if not ours:
+        return {"met": False, "best": None}
+    best = min(ours, key=lambda name: ours[name]["ms"])
+    result: dict[str, Any] = {"best": best, "met": True}
+    if case.target is not None:
+        result |= {"target": f"{case.target:.0%} of peak", "met": ours[best]["fraction"] >= case.target}
+    rival = candidates.get(case.rival or "", {})
+    if "ms" in rival:
+        # Equal within the rounds' own spread is not slower.
+        slack = 1 + max(ours[best]["spread"], rival["spread"])
+        result |= {"target": f"no slower than {case.rival}", "met": ours[best]["ms"] <= rival["ms"] * slack}
+    return result
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown, a line per case."""
+    lines = ["| case | best of ours | ms | of peak | others (ms) | target |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        candidates, best = row["candidates"], row.get("best")
+        others = ", ".join(
+            f"{n} {c['ms']:.3f}" if "ms" in c else f"{n} {c['status'][:24]}"
+            for n, c in candidates.items()
+            if n != best
+        )
+        own = candidates.get(best, {})
+        goal = f"{row.get('target', '')} {'met' if row['met'] else 'MISSED'}" if row.get("target") else ""
+        figures = f"{own.get('ms', 0):.3f} | {own.get('fraction', 0):.0%}"
+        lines.append(f"| {row['case']} | {best} | {figures} | {others} | {goal} |")
+    return "\n".join(lines)
+
+
+def _tensor(result: Any) -> Tensor:
+    return result if isinstance(result, Tensor) else result[0]
+
+
+def _error(actual: Tensor, expected: Tensor) -> float:
+    return float((actual.float() - expected).norm() / expected.norm().clamp_min(1e-20))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=150, help="start no further case after this long")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--tiny", action="store_true")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    device, start = torch.device(options.device), time.monotonic()
+    torch.backends.cudnn.benchmark = True
+    rows: list[dict[str, Any]] = []
+    with torch.no_grad():
+        timer = Timer(device)
+        peak = peaks(timer, tiny=options.tiny)
+        skipped = 0
+        for case in cases(device, options.tiny):
+            if time.monotonic() - start > options.seconds:
+                skipped += 1
+                continue
+            try:
+                rows.append(measure(case, timer, peak))
+            except Exception as failure:
+                rows.append({"case": case.name, "candidates": {}, "met": False, "failure": repr(failure)})
+                logging.exception("%s", case.name)
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+    content = {"peaks": peak, "rows": rows, "skipped": skipped}
+    options.output.write_text(json.dumps(content, indent=1))
+    print(json.dumps(peak), table(rows), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
