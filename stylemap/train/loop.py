@@ -15,6 +15,7 @@ from stylemap.perceptual import FeatureDistance
 from stylemap.train import checkpoints, distributed, record
 from stylemap.train.batches import Batches, Share, to_float
 from stylemap.train.config import TrainConfig
+from stylemap.train.grow import start_from
 from stylemap.train.mapping_start import fit_mapping
 from stylemap.train.networks import Networks
 from stylemap.train.sources import Source, open_source
@@ -62,7 +63,11 @@ class _Run:
                 f"{folder} already holds a run: continue it with --resume, or take another folder"
             )
         self.networks = Networks(config, device)
-        self.start = checkpoints.load(found[-1], self.networks, config) if found else 0
+        self.start = 0
+        if found:
+            self.start = checkpoints.load(found[-1], self.networks, config)
+        elif config.start_from:
+            start_from(_checkpoint(Path(config.start_from)), self.networks, config.model.size)
         self.newest = found[-1] if found else None
         if share.rank == 0 and self.start < config.iterations:
             config.save(folder / "config.yaml")
@@ -152,6 +157,16 @@ def make_features(config: TrainConfig, device: torch.device) -> Features:
         lpips.to(device) if lpips is not None else None,
         lambda images: vgg(normalise(images)),
     )
+
+
+def _checkpoint(path: Path) -> Path:
+    """The file itself, or the newest checkpoint of a run's folder."""
+    if not path.is_dir():
+        return path
+    found = checkpoints.found(path / "checkpoints")
+    if not found:
+        raise FileNotFoundError(f"{path} holds no checkpoint to start from")
+    return found[-1]
 
 
 def _first(source: Source, count: int) -> Tensor:

@@ -106,6 +106,14 @@ class Networks:
                 if wanted:
                     parameter.grad = None
 
+    def schedule(self, momentum: float, rate: float) -> None:
+        """Sets beta 1 of G's and E's optimisers, and every learning rate to ``rate`` times its start."""
+        for name, optimiser in self.optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = optimiser.defaults["lr"] * rate
+                if name != "d":
+                    group["betas"] = (momentum, group["betas"][1])
+
     @torch.no_grad()
     def update_averages(self, decay: float) -> None:
         """EMA of the parameters of G and E: average = decay * average + (1 - decay) * parameter."""

@@ -58,6 +58,8 @@ class Step:
         self._losses: dict[str, Tensor] = {}
         weights, config = self.config.lambdas, self.config
         adversarial = iteration >= config.warmup_iterations
+        momentum = 0.0 if adversarial else config.warmup_momentum
+        self.networks.schedule(momentum, self._rate(iteration))
         reconstructions: list[Tensor] | None = None
         if adversarial and (weights.adv or weights.w_rec or weights.d):
             samples = self._generator_step(parts)
@@ -211,6 +213,13 @@ class Step:
     def _precision(self) -> Iterator[None]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             yield
+
+    def _rate(self, iteration: int) -> float:
+        """What learning rates are multiplied with."""
+        config = self.config
+        if not config.decay_iterations:
+            return 1.0
+        return min(1.0, max(0.0, (config.iterations - iteration) / config.decay_iterations))
 
     def _decay(self, iteration: int) -> float:
         decay = self.config.ema_decay

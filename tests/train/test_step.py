@@ -130,6 +130,23 @@ def test_optimisers() -> None:
     assert settings["d"] == pytest.approx((0.002 * c, 0, 0.99**c))
 
 
+def test_schedule_of_rates_and_momentum() -> None:
+    config = tiny_run.config(warmup_iterations=2, decay_iterations=4, iterations=8)
+    networks = Networks(config, tiny_run.CPU)
+    step = Step(networks, config, Features())
+    seen = []
+    for iteration in range(8):
+        step([tiny_run.part(4)], iteration)
+        groups = {name: o.param_groups[0] for name, o in networks.optimisers.items()}
+        assert groups["d"]["lr"] == pytest.approx(groups["g"]["lr"] * 16 / 17)
+        assert groups["e"]["betas"] == groups["g"]["betas"]
+        seen.append((groups["g"]["lr"] / 0.002, *groups["g"]["betas"]))
+    rates, first, second = zip(*seen, strict=True)
+    assert rates == pytest.approx((1, 1, 1, 1, 1, 0.75, 0.5, 0.25))
+    assert first == (0.9, 0.9, 0, 0, 0, 0, 0, 0)
+    assert set(second) == {0.99}
+
+
 def test_averages() -> None:
     config = tiny_run.config(ema_decay=0.9)
     networks = Networks(config, tiny_run.CPU)

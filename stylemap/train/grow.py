@@ -1,0 +1,75 @@
+"""Start from a trained model: of the same size, or smaller, with the finest layers still to be learned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stylemap.checkpoint import load_state
+from stylemap.train.networks import Networks
+
+# Encoder and discriminator count their blocks from the finest resolution, so a larger model shifts them.
+_BLOCK = re.compile(r"convs\.(\d+)\.(.+)")
+
+
+def start_from(path: Path, networks: Networks, size: int) -> None:
+    """Copies the averaged generator and encoder, and the discriminator, of a checkpoint into ``networks``.
+
+    size: of the images of ``networks``; the checkpoint's may be smaller. Its layers then go to the same
+    resolutions, and what lies beyond, to_rgb and from_rgb included, keeps its random start.
+
+    Raises CheckpointError for a file that is none, ValueError for a larger model or a layer that does not
+    fit, naming it.
+    """
+    checkpoint = load_state(path)
+    old = checkpoint.config.size
+    if old > size:
+        raise ValueError(f"{path} is a model of {old} x {old}, larger than {size} x {size}")
+    shift = size.bit_length() - old.bit_length()
+    parts: list[tuple[nn.Module, Mapping[str, Tensor] | None, int]] = [
+        (networks.generator, checkpoint.generator, 0),
+        (networks.encoder, checkpoint.encoder, 0),
+        (networks.discriminator, checkpoint.discriminator, 1),
+    ]
+    for module, state, first_block in parts:
+        if state is not None:
+            _copy(path, module, _moved(state, shift, first_block, module is networks.generator))
+    networks.g_ema.load_state_dict(networks.generator.state_dict())
+    networks.e_ema.load_state_dict(networks.encoder.state_dict())
+
+
+def _moved(state: Mapping[str, Tensor], shift: int, first: int, is_generator: bool) -> dict[str, Tensor]:
+    """The entries under the names they have in the larger model; without those at the images' resolution.
+
+    first: number of the first block among ``convs`` (in the discriminator 0 is its from_rgb).
+    """
+    if shift == 0:
+        return dict(state)
+    moved = {}
+    for key, value in state.items():
+        if key.startswith(("decoder.to_rgb.", "from_rgb.")):
+            continue
+        match = _BLOCK.fullmatch(key)
+        if match and not is_generator:
+            if int(match[1]) < first:
+                continue
+            key = f"convs.{int(match[1]) + shift}.{match[2]}"
+        moved[key] = value
+    return moved
+
+
+@torch.no_grad()
+def _copy(path: Path, module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    own = module.state_dict()
+    for key, value in state.items():
+        if key not in own:
+            raise ValueError(f"{path}: the new model has no layer {key}")
+        if own[key].shape != value.shape:
+            raise ValueError(
+                f"{path}: {key} is {tuple(value.shape)}, the new model's is {tuple(own[key].shape)}"
+            )
+        own[key].copy_(value)
