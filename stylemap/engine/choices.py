@@ -1,12 +1,17 @@
 """Which algorithm every convolution of the CPU plan uses.
 
-All are Winograd F(M × M, 3 × 3). A larger M multiplies less, amplifies rounding more and has more
-weights to fetch: at the lowest resolutions, where few tiles share the weights, a small M wins.
+Those of stride 1 are Winograd F(M × M, 3 × 3). A larger M multiplies less, amplifies rounding more and
+has more weights to fetch: at the lowest resolutions, where few tiles share the weights, a small M wins.
+The others have one algorithm (csrc/kernels/conv2d/scheme.h).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from stylemap.engine.layers import Choice
+from stylemap.engine.shapes import BLOCK, CHANNELS, Mode, Shape, round_up
+from stylemap.engine.tuning import Timings
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -14,21 +19,33 @@ _PRODUCTS = {False: 200e9, True: 350e9}  # multiply-adds per second of two cores
 _MEMORY = 35e9  # bytes per second
 
 
-def chooser(precision: str) -> Choice:
-    """The choices of "fp32" (F(6) only for γ and β, which meet rounding but once) or "bf16"."""
+def chooser(precision: str, timings: Timings, tune: bool) -> Choice:
+    """The fastest by ``timings``, which ``tune`` completes by measuring; else the fastest by estimate."""
 
-    def choose(name: str, inputs: int, outputs: int, resolution: int) -> tuple[int, bool]:
+    def choose(name: str, inputs: int, outputs: int, side: int) -> tuple[int, bool]:
         # Narrow layers take the time of their transforms, and few channels average little rounding away.
         bf16 = precision == "bf16" and inputs >= 32
-        tiles = (2, 4, 6) if name.startswith("maps") and precision == "fp32" else (2, 4)
-        return min(tiles, key=lambda tile: _seconds(tile, inputs, outputs, resolution, bf16)), bf16
+        if side == 0:
+            return 2, bf16
+        # F(6) only in float32, and only for maps, which meet its rounding once: errors do not add up.
+        tiles = (2, 4, 6) if precision == "fp32" and name.startswith("maps") else (2, 4)
+        channels = round_up(inputs, CHANNELS), round_up(outputs, BLOCK)
+        shapes = [Shape(Mode.PLAIN, tile, bf16, *channels, 1, side) for tile in tiles]
+        if tune:
+            timings.measure(shapes)
+        return min(shapes, key=_cost(shapes, timings)).tile, bf16
 
     return choose
 
 
-def _seconds(tile: int, inputs: int, outputs: int, resolution: int, bf16: bool) -> float:
-    """Estimated time of one sample: products, or the weights' way from memory where that takes longer."""
-    planes, count = (tile + 2) ** 2, (-(-resolution // tile)) ** 2
-    products = planes * count * inputs * outputs / _PRODUCTS[bf16]
-    weights = planes * inputs * outputs * (2 if bf16 else 4) / _MEMORY
+def _cost(shapes: list[Shape], timings: Timings) -> Callable[[Shape], float]:
+    """Seconds as measured where all are, as estimated otherwise."""
+    known = {shape: timing.seconds for shape in shapes if (timing := timings.get(shape))}
+    return known.__getitem__ if len(known) == len(shapes) else _estimate
+
+
+def _estimate(shape: Shape) -> float:
+    """Products, or the weights' way from memory where that takes longer; they overlap in part."""
+    products = shape.products / _PRODUCTS[shape.bf16]
+    weights = shape.weight_bytes / _MEMORY
     return max(products, weights) + 0.25 * min(products, weights)

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import torch
 from torch import Tensor
 
 from stylemap.engine.arena import Arena, empty_on_huge_pages
-from stylemap.engine.weights import BLOCK
+from stylemap.engine.shapes import BLOCK, Blocking, Mode, Shape, default_blocking
 
 _ops = torch.ops.stylemap
-
-
-class Mode(IntEnum):
-    """ConvMode of csrc/kernels/conv2d/conv2d.h: of stride 1; doubling, then blur; blur, then halving."""
-
-    PLAIN = 0
-    UP = 1
-    DOWN = 2
-
-
-@dataclass(frozen=True)
-class Blocking:
-    """``shared``: all threads work on the same group of ``tiles`` tiles; else each on its own ``tiles``."""
-
-    shared: bool
-    tiles: int
 
 
 @dataclass
@@ -52,7 +35,7 @@ class Convolution:
     """A 3 × 3 convolution NHWC → NHWC with bias and leaky ReLU, or a modulation, in one call.
 
     ``weight`` comes from `stylemap.engine.weights` (float64, every gain folded in), ``bias`` likewise.
-    ``outputs``: channels of the result; with ``modulates``, of the features it modulates.
+    ``outputs``: channels of the result. ``side``: of the grid in the model it was made for, if known.
     """
 
     def __init__(
@@ -66,17 +49,20 @@ class Convolution:
         tile: int = 2,
         bf16: bool = False,
         slope: float = 1.0,
+        side: int | None = None,
     ) -> None:
         self.name = name
+        self.side = side
         self.mode = mode
         self.tile = tile
+        self.bf16 = bf16
         self.slope = slope
         self.outputs = outputs
         self.bias = bias
         self.packed = pack(weight, mode, tile, bf16)
         self.depth = weight.shape[1]
         self.packed_outputs = weight.shape[0]
-        self.blockings: dict[tuple[int, int, int], Blocking] = {}
+        self.blockings: dict[tuple[int, int], Blocking] = {}
 
     @property
     def bytes(self) -> int:
@@ -92,10 +78,14 @@ class Convolution:
         scale = 2 if self.mode == Mode.UP else 1
         return batch, height * scale, width * scale, self.outputs
 
-    def blocking(self, batch: int, height: int, width: int) -> Blocking:
-        key = (batch, height, width)
+    def shape(self, batch: int, side: int) -> Shape:
+        return Shape(self.mode, self.tile, self.bf16, self.depth, self.packed_outputs, batch, side)
+
+    def blocking(self, batch: int, side: int) -> Blocking:
+        """How to cut the work on a side × side grid: as set in ``blockings``, else a good guess."""
+        key = (batch, side)
         if key not in self.blockings:
-            self.blockings[key] = default_blocking(self, batch, height, width)
+            self.blockings[key] = default_blocking(self.shape(batch, side))
         return self.blockings[key]
 
     def __call__(
@@ -125,7 +115,7 @@ class Convolution:
         if groups is not None:
             rows = _ops.conv2d_partials(self.mode, self.tile, height, width)
             partials = arena.take(batch, rows, 2 * self.outputs + 1)
-        cut = self.blocking(batch, height, width)
+        cut = self.blocking(batch, height)
         workspace = None
         if cut.shared:
             size = _ops.conv2d_workspace(self.packed, self.mode, batch, height, width, cut.tiles)
@@ -170,23 +160,6 @@ class Modulation(Convolution):
         """norm(features)·γ + β, without ever writing γ and β."""
         out = arena.take(*code.shape[:3], self.outputs)
         return self(arena, code, out, features=features, moments=moments)[0]
-
-
-def default_blocking(conv: Convolution, batch: int, height: int, width: int) -> Blocking:
-    """A good cut without measuring: every thread on its own where a few transformed tiles fit into the
-    second-level cache and the weights into the third; else large groups, which read the weights rarely.
-    """
-    step = conv.tile
-    tiles = batch * -(-height // step) * -(-width // step)
-    planes = {Mode.PLAIN: (conv.tile + 2) ** 2, Mode.UP: 9, Mode.DOWN: 25}[conv.mode]
-    input_bytes = planes * conv.depth * conv.packed.element_size()
-    alone = max(12, min(28, (512 << 10) // input_bytes // 4 * 4))
-    fits = input_bytes * 12 <= 480 << 10 and conv.bytes <= 6 << 20
-    if conv.mode != Mode.UP and fits and tiles >= 4 * alone * torch.get_num_threads():
-        return Blocking(False, alone)
-    products = {Mode.PLAIN: planes, Mode.UP: 25, Mode.DOWN: 9}[conv.mode]
-    group = (48 << 20) // (input_bytes + products * conv.packed_outputs * 4)
-    return Blocking(True, max(32, min(tiles, group) // 4 * 4))
 
 
 class Pointwise:

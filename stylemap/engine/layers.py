@@ -17,19 +17,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylemap.config import GROUP_NORM_GROUPS
 from stylemap.engine import weights
-from stylemap.engine.convolution import Convolution, Mode, Modulation, Moments, Pointwise
+from stylemap.engine.convolution import Convolution, Modulation, Moments, Pointwise
+from stylemap.engine.folding import (
+    activation_bias,
+    check_blur,
+    identity_moments,
+    norm,
+    normalised_constant,
+    scaled_weight,
+    zero_bias,
+)
+from stylemap.engine.shapes import Mode
 from stylemap.model import StyleMapGAN
 from stylemap.model.layers import Blur, ConvLayer, EqualConv2d, ResBlock
 from stylemap.model.modulation import ModulatedConv2d, StyledConv
-from stylemap.ops import reference
 
 SQRT2 = math.sqrt(2.0)
 SLOPE = 0.2
 EPS = 1e-5
 
-#: (layer name, inputs, outputs, resolution) -> tile and whether products are bfloat16.
+#: (layer name, inputs, outputs, side of the grid; 0 where there is no tile to choose) -> tile and whether
+#: products are bfloat16.
 Choice = Callable[[str, int, int, int], tuple[int, bool]]
 
 
@@ -84,7 +93,7 @@ class DecoderLayers:
 def encoder_layers(model: StyleMapGAN, choose: Choice) -> EncoderLayers:
     encoder: Any = model.encoder
     size = model.config.size
-    from_rgb, rgb_bias = _weight(encoder.from_rgb[0]) * SQRT2, _bias(encoder.from_rgb) * SQRT2
+    from_rgb, rgb_bias = scaled_weight(encoder.from_rgb[0]) * SQRT2, activation_bias(encoder.from_rgb) * SQRT2
     blocks = []
     for i, block in enumerate(encoder.convs):
         blocks.append(_encoder_block(block, f"encoder.{size >> i}", size >> i, choose))
@@ -103,17 +112,17 @@ def encoder_layers(model: StyleMapGAN, choose: Choice) -> EncoderLayers:
 
 
 def _encoder_block(block: ResBlock, name: str, resolution: int, choose: Choice) -> EncoderBlock:
-    skip = _weight(block.skip[1])[:, :, 0, 0] / SQRT2
+    skip = scaled_weight(block.skip[1])[:, :, 0, 0] / SQRT2
     outputs, inputs = skip.shape
-    _, bf16 = choose(f"{name}.skip", inputs, outputs, resolution // 2)
+    _, bf16 = choose(f"{name}.skip", inputs, outputs, 0)
     blur = block.skip[0]
     assert isinstance(blur, Blur)
-    _check_blur(blur.kernel, 1.0)
+    check_blur(blur.kernel, 1.0)
     return EncoderBlock(
         conv1=_conv_layer(block.conv1, f"{name}.conv1", resolution, choose, SQRT2),
         conv2=_conv_layer(block.conv2, f"{name}.conv2", resolution // 2, choose, 1.0),
         skip=Pointwise(
-            weights.pointwise_weight(skip), _zero_bias(outputs), outputs, blur=True, bf16=bf16, slope=1.0
+            weights.pointwise_weight(skip), zero_bias(outputs), outputs, blur=True, bf16=bf16, slope=1.0
         ),
     )
 
@@ -132,17 +141,17 @@ def decoder_layers(model: StyleMapGAN, choose: Choice) -> DecoderLayers:
         resolution = config.resolutions[i]
         styled.append(_styled(block.conv1, f"main.{2 * i + 1}", resolution, choose, SQRT2))
         styled.append(_styled(block.conv2, f"main.{2 * i + 2}", 2 * resolution, choose, 1.0))
-        weight = _weight(block.skip[0])[:, :, 0, 0] / SQRT2
+        weight = scaled_weight(block.skip[0])[:, :, 0, 0] / SQRT2
         outputs, inputs = weight.shape
-        _check_blur(block.skip[1].kernel, 4.0)
-        _, bf16 = choose(f"skip.{2 * i + 2}", inputs, outputs, resolution)
+        check_blur(block.skip[1].kernel, 4.0)
+        _, bf16 = choose(f"skip.{2 * i + 2}", inputs, outputs, 0)
         skips.append(
-            Pointwise(weights.pointwise_weight(weight), _zero_bias(outputs), outputs, bf16=bf16, slope=1.0)
+            Pointwise(weights.pointwise_weight(weight), zero_bias(outputs), outputs, bf16=bf16, slope=1.0)
         )
     return DecoderLayers(
         codes=codes,
-        constant=_normalised_constant(decoder.input.input, decoder.conv1.conv),
-        constant_moments=_identity_moments(config.channels(first)),
+        constant=normalised_constant(decoder.input.input, decoder.conv1.conv),
+        constant_moments=identity_moments(config.channels(first)),
         styled=styled,
         skips=skips,
         to_rgb=_to_rgb(decoder.to_rgb, choose, config.size),
@@ -150,14 +159,16 @@ def decoder_layers(model: StyleMapGAN, choose: Choice) -> DecoderLayers:
 
 
 def _conv_layer(layer: ConvLayer, name: str, resolution: int, choose: Choice, gain: float) -> Convolution:
-    """A ConvLayer 3 × 3 with its activation, times gain / √2; ``resolution`` is that of its output."""
+    """A ConvLayer 3 × 3 with its activation, times gain / √2; ``resolution``: of its output."""
     convolution = next(module for module in layer if hasattr(module, "scale"))
     blur = next((module.kernel for module in layer if isinstance(module, Blur)), None)
     mode = Mode.PLAIN
     if blur is not None:
         mode = Mode.DOWN if isinstance(convolution, EqualConv2d) else Mode.UP
+    if mode == Mode.UP:
+        resolution //= 2
     return _convolution(
-        name, _weight(convolution) * gain, _bias(layer) * gain, mode, blur, choose, resolution
+        name, scaled_weight(convolution) * gain, activation_bias(layer) * gain, mode, blur, choose, resolution
     )
 
 
@@ -165,9 +176,10 @@ def _convolution(
     name: str, weight: Tensor, bias: Tensor, mode: Mode, blur: Tensor | None, choose: Choice, resolution: int
 ) -> Convolution:
     if blur is not None:
-        _check_blur(blur, 4.0 if mode == Mode.UP else 1.0)
+        check_blur(blur, 4.0 if mode == Mode.UP else 1.0)
     folded = weights.plain_weight(weight)
-    tile, bf16 = choose(name, weight.shape[1], weight.shape[0], resolution)
+    side = resolution if mode == Mode.PLAIN else 0
+    tile, bf16 = choose(name, weight.shape[1], weight.shape[0], side)
     return Convolution(
         name,
         folded,
@@ -177,6 +189,7 @@ def _convolution(
         tile=tile if mode == Mode.PLAIN else 2,
         bf16=bf16,
         slope=SLOPE,
+        side=resolution,
     )
 
 
@@ -185,7 +198,7 @@ def _styled(layer: StyledConv, name: str, resolution: int, choose: Choice, gain:
     conv = layer.conv
     weight, bias = conv.weight[0].double() * conv.scale * gain, layer.activate.bias.double() * gain
     mode, blur = (Mode.PLAIN, None) if conv.blur is None else (Mode.UP, conv.blur.kernel)
-    groups, fixed = _norm(conv)
+    groups, fixed = norm(conv)
     return StyledLayer(
         modulation=_modulation(conv, name, resolution, choose),
         conv=_convolution(name, weight, bias, mode, blur, choose, resolution),
@@ -195,14 +208,14 @@ def _styled(layer: StyledConv, name: str, resolution: int, choose: Choice, gain:
 
 
 def _modulation(conv: ModulatedConv2d, name: str, resolution: int, choose: Choice) -> Modulation:
-    gamma, beta = _weight(conv.gamma), _weight(conv.beta)
+    gamma, beta = scaled_weight(conv.gamma), scaled_weight(conv.beta)
     folded = weights.modulation_weight(gamma, beta)
     name = name.replace("main", "maps")
     tile, bf16 = choose(name, gamma.shape[1], folded.shape[0], resolution)
     assert conv.gamma.bias is not None
     assert conv.beta.bias is not None
     bias = weights.modulation_bias(conv.gamma.bias, conv.beta.bias)
-    return Modulation(name, folded, bias, gamma.shape[0], tile=tile, bf16=bf16)
+    return Modulation(name, folded, bias, gamma.shape[0], tile=tile, bf16=bf16, side=resolution)
 
 
 def _to_rgb(layer: StyledConv, choose: Choice, resolution: int) -> ToRgb:
@@ -210,61 +223,20 @@ def _to_rgb(layer: StyledConv, choose: Choice, resolution: int) -> ToRgb:
     assert conv.gamma.bias is not None
     assert conv.beta.bias is not None
     rgb = conv.weight[0, :, :, 0, 0].double() * conv.scale * SQRT2
-    beta = torch.einsum("oc,cikl->oikl", rgb, _weight(conv.beta))
+    beta = torch.einsum("oc,cikl->oikl", rgb, scaled_weight(conv.beta))
     beta_bias = rgb @ conv.beta.bias.double() + layer.activate.bias.double() * SQRT2
-    weight = torch.cat([_weight(conv.gamma), beta])
+    weight = torch.cat([scaled_weight(conv.gamma), beta])
     bias = torch.cat([conv.gamma.bias.double(), beta_bias])
     folded = weights.plain_weight(weight)
     tile, bf16 = choose("maps.rgb", weight.shape[1], weight.shape[0], resolution)
-    groups, fixed = _norm(conv)
-    maps = Convolution("maps.rgb", folded, weights.plain_bias(bias), weight.shape[0], tile=tile, bf16=bf16)
+    groups, fixed = norm(conv)
+    maps = Convolution(
+        "maps.rgb",
+        folded,
+        weights.plain_bias(bias),
+        weight.shape[0],
+        tile=tile,
+        bf16=bf16,
+        side=resolution,
+    )
     return ToRgb(maps=maps, weight=rgb.float().contiguous(), groups=groups, fixed=fixed)
-
-
-def _norm(conv: ModulatedConv2d) -> tuple[int | None, Moments | None]:
-    channels = conv.weight.shape[2]
-    if conv.normalize_mode == "BatchNorm2d":
-        assert conv.norm is not None
-        assert conv.norm.running_mean is not None
-        assert conv.norm.running_var is not None
-        rstd = (conv.norm.running_var.double() + EPS).rsqrt()
-        return None, Moments(conv.norm.running_mean.float()[None].contiguous(), rstd.float()[None])
-    return {"LayerNorm": 1, "GroupNorm": GROUP_NORM_GROUPS}.get(conv.normalize_mode, channels), None
-
-
-def _normalised_constant(constant: Tensor, conv: ModulatedConv2d) -> Tensor:
-    value, one = constant.double(), torch.ones((), dtype=torch.float64)
-    mean = var = None
-    if conv.norm is not None:
-        assert conv.norm.running_mean is not None
-        assert conv.norm.running_var is not None
-        mean, var = conv.norm.running_mean.double(), conv.norm.running_var.double()
-    normalised = reference.modulate(value, one, 0 * one, conv.normalize_mode, EPS, mean, var)
-    return normalised.permute(0, 2, 3, 1).float().contiguous()
-
-
-def _identity_moments(channels: int) -> Moments:
-    return Moments(torch.zeros(1, channels), torch.ones(1, channels))
-
-
-def _weight(layer: torch.nn.Module) -> Tensor:
-    """The scaled weight of an equalised convolution, float64."""
-    weight: Tensor = layer.weight.detach().double() * layer.scale  # type: ignore[operator, union-attr]
-    return weight
-
-
-def _bias(layer: ConvLayer) -> Tensor:
-    """The bias of a ConvLayer's activation, float64."""
-    bias: Tensor = layer[-1].bias.detach().double()  # type: ignore[operator, union-attr]
-    return bias
-
-
-def _zero_bias(channels: int) -> Tensor:
-    return weights.plain_bias(torch.zeros(channels))
-
-
-def _check_blur(kernel: Tensor, gain: float) -> None:
-    """The blur is built into the kernels."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)
-    if not torch.allclose(kernel.double(), gain * torch.outer(taps, taps) / 64):
-        raise ValueError("the CPU plan needs the blur filter [1, 3, 3, 1]; this model has another one")

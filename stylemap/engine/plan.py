@@ -19,6 +19,7 @@ from stylemap.engine.arena import Arena, ArenaPool
 from stylemap.engine.choices import PRECISIONS, chooser
 from stylemap.engine.convolution import Convolution, Moments, Pointwise
 from stylemap.engine.layers import StyledLayer, ToRgb, decoder_layers, encoder_layers
+from stylemap.engine.tuning import Timings, cut, describe
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import check_codes, check_images, check_stylemap
 
@@ -32,22 +33,27 @@ class CpuPlan:
     time, from any number of threads at once; memory for one execution is kept for the next (`trim`
     gives it back). Tensors are float32, N×C×H×W; stylecodes are in channels_last memory.
 
+    The fastest algorithm of every convolution is taken from this machine's measurements if there are any;
+    ``tune`` makes those that are missing (seconds, once: a file keeps them) and `describe` shows all.
+
     γ and β of a layer travel as one opaque tensor N×H×W×2C, its *maps*, one for every stylecode.
     They belong to the position of the image they were computed for and to nothing else, so an editor
     may copy, shift and mix them pixel by pixel.
     """
 
-    def __init__(self, model: StyleMapGAN, precision: str = "fp32") -> None:
+    def __init__(self, model: StyleMapGAN, precision: str = "fp32", tune: bool = False) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
         self.config: Config = model.config
         self.precision = precision
         self._like = torch.empty(0)
+        self._arenas = ArenaPool()
+        timings = Timings()
         with torch.no_grad():
-            choose = chooser(precision)
+            choose = chooser(precision, timings, tune)
             self._encoder = encoder_layers(model, choose)
             self._decoder = decoder_layers(model, choose)
-        self._arenas = ArenaPool()
+        self._timings = cut(self.convolutions(), timings, tune)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -223,6 +229,10 @@ class CpuPlan:
             conv.bytes for conv in self._pointwise()
         )
         return {"weights": weights, "activations": self._arenas.bytes}
+
+    def describe(self) -> str:
+        """One line per 3 × 3 convolution: what it is, how its work is cut, and its measured time if known."""
+        return describe(self.convolutions(), self._timings)
 
     def trim(self) -> None:
         """Give the memory kept between executions back to the system."""

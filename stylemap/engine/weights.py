@@ -6,12 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 32  # output channels the kernels compute together (kBlock in csrc/kernels/conv2d/kernels.h)
-CHANNELS = 16  # input channels are padded to a multiple of this (kChannels); gammas and betas alternate by it
-
-
-def round_up(value: int, to: int) -> int:
-    return (value + to - 1) // to * to
+from stylemap.engine.shapes import BLOCK, CHANNELS, round_up
 
 
 def pad_channels(weight: Tensor, outputs: int, inputs: int) -> Tensor:

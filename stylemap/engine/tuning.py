@@ -1,0 +1,151 @@
+"""Which algorithm and which cut of the work are fastest on this machine, measured once and kept in a file.
+
+Every choice computes the same function; those of one algorithm give the same bits. Measurements are on
+random numbers, round after round over all candidates, and the best round counts, so that other work on
+the machine does not decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from stylemap.engine.arena import Arena, empty_on_huge_pages
+from stylemap.engine.convolution import Convolution
+from stylemap.engine.shapes import BLOCK, CHANNELS, Blocking, Mode, Shape, candidates, round_up
+
+_ops = torch.ops.stylemap
+_ROUNDS = 3
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one call of a shape's convolution, cut like this."""
+
+    blocking: Blocking
+    seconds: float
+
+
+def cache_path() -> Path:
+    """The file of this machine's measurements; $STYLEMAP_CACHE or the user's cache folder holds it."""
+    base = os.environ.get("STYLEMAP_CACHE")
+    folder = (
+        Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stylemap"
+    )
+    return folder / "conv2d.json"
+
+
+class Timings:
+    """The best known timing of every shape, for this processor, instruction set and number of threads."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or cache_path()
+        self._known: dict[str, Timing] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+            for key, (shared, tiles, seconds) in json.loads(self._path.read_text()).items():
+                self._known[key] = Timing(Blocking(bool(shared), int(tiles)), float(seconds))
+
+    def get(self, shape: Shape) -> Timing | None:
+        return self._known.get(_key(shape))
+
+    def measure(self, shapes: Iterable[Shape]) -> None:
+        """Measure those that are not known, and write the file."""
+        missing = [shape for shape in dict.fromkeys(shapes) if _key(shape) not in self._known]
+        for shape in missing:
+            self._known[_key(shape)] = _measure(shape)
+        if missing:
+            self._save()
+
+    def _save(self) -> None:
+        values = {
+            key: [timing.blocking.shared, timing.blocking.tiles, timing.seconds]
+            for key, timing in sorted(self._known.items())
+        }
+        with contextlib.suppress(OSError):  # a machine without a writable home measures again next time
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(values, indent=0))
+            os.replace(temporary, self._path)
+
+
+def cut(convolutions: Iterable[Convolution], timings: Timings, tune: bool) -> dict[str, Timing]:
+    """Cut every convolution for single images as measured; the measurements used, by name.
+
+    ``tune``: measure what is missing.
+    """
+    used = {}
+    for conv in convolutions:
+        assert conv.side is not None
+        shape = conv.shape(1, conv.side)
+        if tune:
+            timings.measure([shape])
+        timing = timings.get(shape)
+        if timing is not None:
+            conv.blockings[1, conv.side] = timing.blocking
+            used[conv.name] = timing
+    return used
+
+
+def describe(convolutions: Iterable[Convolution], used: Mapping[str, Timing]) -> str:
+    """One line per convolution: what it is, how it is cut, its multiply-adds and measured time."""
+    lines = []
+    for conv in convolutions:
+        assert conv.side is not None
+        shape, timing = conv.shape(1, conv.side), used.get(conv.name)
+        measured = f"{timing.seconds * 1e3:8.2f} ms" if timing else "not measured"
+        how, size = conv.blocking(1, conv.side), shape.products / 1e9
+        lines.append(f"{conv.name:20} {shape!s:34} {how!s:16} {size:6.2f} GMAC {measured}")
+    return "\n".join(lines)
+
+
+def _key(shape: Shape) -> str:
+    machine = f"{_processor()} {_ops.conv2d_isa()} {torch.get_num_threads()} threads"
+    return f"{machine}: {shape}"
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _measure(shape: Shape) -> Timing:
+    """Best cut of one shape. One measurement at a time in this process."""
+    with _lock:
+        arena = Arena()
+        dtype = torch.bfloat16 if shape.bf16 else torch.float32
+        pair = 2 if shape.bf16 else 1
+        rows = _ops.conv2d_weight_rows(shape.mode, shape.tile)
+        blocks, depth = round_up(shape.outputs, BLOCK) // BLOCK, round_up(shape.inputs, CHANNELS)
+        packed = empty_on_huge_pages(blocks, rows, depth // pair, BLOCK * pair, dtype=dtype).fill_(0.01)
+        down, up = shape.mode == Mode.DOWN, shape.mode == Mode.UP
+        side = shape.side
+        x = arena.take(shape.batch, side << down, side << down, shape.inputs).normal_()
+        out = arena.take(shape.batch, side << up, side << up, shape.outputs)
+        bias = torch.zeros(blocks * BLOCK)
+        cuts = candidates(shape)
+        best = {cut: float("inf") for cut in cuts}
+        for _ in range(_ROUNDS):
+            for cut in cuts:
+                workspace = None
+                if cut.shared:
+                    size = _ops.conv2d_workspace(packed, shape.mode, shape.batch, side, side, cut.tiles)
+                    workspace = arena.take(size, dtype=torch.uint8)
+                start = time.perf_counter()
+                _ops.conv2d(x, packed, bias, 0.2, shape.mode, *([None] * 5), out, None, workspace, cut.tiles)
+                best[cut] = min(best[cut], time.perf_counter() - start)
+                arena.give(workspace)
+    chosen = min(cuts, key=best.__getitem__)
+    return Timing(chosen, best[chosen])
