@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from stylemap.export import Runtime, export_onnx
-from stylemap.export.int8 import QuantizationError, export_int8
+from stylemap.export.quantized import QuantizationError, export_quantized
 from stylemap.export.verify import Samples, relative_error
 from torch import Tensor
 
@@ -126,7 +126,7 @@ def backends(scene: Scene, folder: Path, threads: int) -> Iterator[tuple[str, di
         for provider, precision in (("openvino", "fp32"), ("openvino-bf16", "bf16")):
             yield f"OpenVINO {precision}", scene.runtime(folder / "fp32", provider, threads)
     try:
-        export_int8(scene.model, folder / "int8", scene.photos, GRAPHS)
+        export_quantized(scene.model, folder / "int8", scene.photos, GRAPHS)
     except QuantizationError as error:
         print(f"ONNX Runtime int8: {error}")
         return

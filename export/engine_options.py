@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stylemap.export.package import Package, gpu, load
+
+# The compute capability that has a precision first.
+_FIRST = {"fp32": 0.0, "fp16": 5.3, "bf16": 8.0, "fp8": 8.9}
 
 
 @dataclass(frozen=True)
@@ -104,3 +107,20 @@ def _no_capability(package: Package, capability: str) -> str:
         f"{package.name} {package.version} does not build for compute capability {capability} "
         f"(it has {existing}); the tensorrt package does, on such a GPU"
     )
+
+
+def for_precision(checked: Plan, precision: str) -> Plan:
+    """The plan, for the GPUs that have the precision; those not asked for by name are left out.
+
+    Raises:
+        ValueError: one that was asked for, or is at hand, does not have it, or the precision is unknown.
+    """
+    if precision not in _FIRST:
+        raise ValueError(f"precision must be one of {', '.join(_FIRST)} for TensorRT, got {precision!r}")
+    able = tuple(gpu for gpu in checked.gpus if float(gpu) >= _FIRST[precision])
+    if able != checked.gpus and (checked.options.gpus or not able or not checked.ahead_of_time):
+        (missing, *_) = (gpu for gpu in checked.gpus if gpu not in able)
+        raise ValueError(
+            f"{precision} takes compute capability {_FIRST[precision]} or later, and {missing} is earlier"
+        )
+    return replace(checked, gpus=able)

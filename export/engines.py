@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from stylemap.export.engine_options import EngineOptions, Plan, plan
+from stylemap.export.engine_options import EngineOptions, Plan, for_precision, plan
 from stylemap.export.files import all_or_nothing
 from stylemap.export.onnx import check, export_onnx
+from stylemap.export.quantize import KINDS
+from stylemap.export.quantized import LEAST_PSNR, QuantizationError, export_quantized, held_out, psnr
 from stylemap.export.sessions.base import ENGINE_SUFFIX
 from stylemap.export.sidecar import Sidecar, sidecar_path
 from stylemap.export.tensorrt import build_engine
@@ -42,53 +45,70 @@ def export_tensorrt(
     each engine is verified like that too; its sidecar says so.
 
     Args:
-        model, folder, names, precision, photos, progress: as in `export_onnx`.
+        model, folder, names, photos, progress: as in `export_onnx`.
+        precision: fp32, fp16, bf16, or fp8, which takes photos to calibrate on.
         options: of the engines; None for the defaults.
 
     Raises:
-        What `export_onnx`, `tensorrt.plan` and `tensorrt.build_engine` raise. Nothing is written then.
+        What `export_onnx`, `export_quantized`, `plan`, `for_precision` and `build_engine` raise. Nothing
+        is written then.
     """
-    chosen = check(model, names, precision, None)
-    checked = plan(options or EngineOptions())
+    quantised = precision in KINDS
+    chosen = check(model, names, KINDS[precision].base if quantised else precision, None)
+    checked = for_precision(plan(options or EngineOptions()), precision)
+    if quantised and photos is None:
+        raise ValueError(f"{precision} is calibrated on photos, and there are none")
     folder, built = Path(folder), []
     with all_or_nothing(folder) as temporary:
-        export_onnx(model, temporary, chosen, precision=precision, photos=photos, progress=progress)
+        if quantised:
+            assert photos is not None
+            export_quantized(model, temporary, photos, chosen, kind=precision, progress=progress)
+        else:
+            export_onnx(model, temporary, chosen, precision=precision, photos=photos, progress=progress)
         for name in chosen:
             source, target = temporary / f"{name}.onnx", temporary / f"{name}{ENGINE_SUFFIX}"
             sidecar = build_engine(source, target, checked, progress)
             sidecar_path(target).write_text(sidecar.to_json(), encoding="utf-8")
             if not checked.ahead_of_time:
                 progress(f"{name}: verifying the engine")
-                sidecar = _verified(target, sidecar, model, photos, precision, checked)
+                facts = _verify(target, model, photos, precision, checked)
+                sidecar = dataclasses.replace(sidecar, verified=facts)
+                sidecar_path(target).write_text(sidecar.to_json(), encoding="utf-8")
             built.append(Built(folder / target.name, sidecar))
     return built
 
 
-def _verified(
-    path: Path, sidecar: Sidecar, model: StyleMapGAN, photos: Tensor | None, precision: str, checked: Plan
-) -> Sidecar:
-    """Compare an engine with the model on the GPU at hand; the sidecar is written again."""
+def _verify(
+    path: Path, model: StyleMapGAN, photos: Tensor | None, precision: str, checked: Plan
+) -> dict[str, Any]:
+    """Compare an engine with the model on the GPU at hand."""
     from stylemap.export.sessions.engine import EngineSession
 
+    session = EngineSession(path)
+    facts: dict[str, Any] = {"by": checked.package.name, "gpu": checked.gpu}
+    if precision in KINDS:
+        assert photos is not None
+        found = psnr(session, held_out(model, photos))
+        if found < LEAST_PSNR:
+            raise QuantizationError(
+                f"{path.name} is at {found:.1f} dB; at least {LEAST_PSNR:g} dB are needed"
+            )
+        return {**facts, "psnr": found}
     batches = [batch for batch in BATCHES if batch <= checked.options.max_batch]
-    errors = verify(EngineSession(path), Samples(model, photos, batches), TOLERANCE[precision])
-    facts = {
-        "by": "tensorrt",
-        "gpu": checked.gpu,
-        "relative_error": max(errors.values()),
-        "cases": list(errors),
-    }
-    sidecar = dataclasses.replace(sidecar, verified=facts)
-    sidecar_path(path).write_text(sidecar.to_json(), encoding="utf-8")
-    return sidecar
+    errors = verify(session, Samples(model, photos, batches), TOLERANCE[precision])
+    return {**facts, "relative_error": max(errors.values()), "cases": list(errors)}
 
 
 def describe_built(built: Built) -> str:
     """One line: file, size, GPUs, layers, error."""
     sidecar, size = built.sidecar, built.path.stat().st_size / 1e6
     nodes, layers = sum(len(names) for names in sidecar.layers.values()), len(sidecar.layers)
-    error = sidecar.verified.get("relative_error")
-    checked = f"error {error:.1e}" if error is not None else "engine not run: no GPU that it is for"
+    error, psnr = (sidecar.verified.get(key) for key in ("relative_error", "psnr"))
+    checked = "engine not run: no GPU that it is for"
+    if error is not None:
+        checked = f"error {error:.1e}"
+    elif psnr is not None:
+        checked = f"{psnr:.1f} dB"
     gpus, precision = ", ".join(sidecar.gpus), sidecar.description.precision
     return (
         f"{built.path.name}: {size:.1f} MB, {precision}, compute capability {gpus}, "

@@ -21,6 +21,7 @@ _ELEMENTS = {dtype: element for element, dtype in FLOATS.values()} | {
     torch.int32: TensorProto.INT32,
     torch.int8: TensorProto.INT8,
     torch.uint8: TensorProto.UINT8,
+    torch.float8_e4m3fn: TensorProto.FLOAT8E4M3FN,
 }
 
 

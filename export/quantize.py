@@ -1,8 +1,9 @@
-"""int8 graphs for ONNX Runtime: QuantizeLinear and DequantizeLinear around convolutions."""
+"""Graphs with int8 or float8 convolutions: QuantizeLinear and DequantizeLinear around them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from stylemap.export.graph import GraphBuilder, window_of
@@ -12,21 +13,45 @@ from torch import Tensor
 Ranges = Mapping[str, tuple[float, float]]
 
 
-class QuantizedBuilder(GraphBuilder):
-    """Builds graphs whose convolutions have int8 weights, scaled per output channel, and uint8 inputs and
-    outputs, scaled per tensor; everything between them stays float32.
+@dataclass(frozen=True)
+class Kind:
+    """How convolutions are quantised.
 
-    ranges: of the inputs and outputs (NAME/input, NAME/output) of the layers to quantise; layers that
-    are not in it stay float32.
+    base: precision of everything else. weight: dtype of weights, which reach up to ``most`` and are
+    scaled per output channel. activation: dtype of inputs, scaled per tensor. outputs: whether outputs
+    (and with them biases) are rounded too.
     """
 
-    def __init__(self, ranges: Ranges) -> None:
-        super().__init__("fp32")
+    base: str
+    weight: torch.dtype
+    most: float
+    activation: torch.dtype
+    outputs: bool
+
+
+KINDS = {
+    # ONNX Runtime computes a convolution in int8 only where its output is int8 as well.
+    "int8": Kind("fp32", torch.int8, 127, torch.uint8, outputs=True),
+    # TensorRT's: e4m3 in, half precision out.
+    "fp8": Kind("fp16", torch.float8_e4m3fn, 448, torch.float8_e4m3fn, outputs=False),
+}
+
+
+class QuantizedBuilder(GraphBuilder):
+    """Builds graphs with quantised convolutions.
+
+    ranges: of the inputs and outputs (NAME/input, NAME/output) of the layers to quantise; layers that
+    are not in it keep the base precision.
+    """
+
+    def __init__(self, kind: Kind, ranges: Ranges) -> None:
+        super().__init__(kind.base)
+        self.kind = kind
         self.ranges = ranges
         self._rounded: dict[str, tuple[str, float]] = {}
 
     def phased(self, name: str) -> bool:
-        # There is no transposed convolution in int8.
+        # There is no transposed convolution in int8 or float8.
         return f"{name}/input" in self.ranges
 
     def dense(
@@ -35,29 +60,34 @@ class QuantizedBuilder(GraphBuilder):
         if f"{name}/input" not in self.ranges:
             return super().dense(x, weight, bias, name, padding, stride)
         taken, x_scale = self._round(x.name, self.ranges[f"{name}/input"])
-        scale = (weight.abs().amax((1, 2, 3)) / 127).clamp_min(1e-12)
-        whole = weight / scale[:, None, None, None]
-        inputs = [taken, self._dequantized(whole, scale, torch.int8, f"{name}.weight")]
-        if bias is not None:
-            total = scale * x_scale
-            inputs.append(self._dequantized(bias / total, total, torch.int32, f"{name}.bias"))
+        scale = (weight.abs().amax((1, 2, 3)) / self.kind.most).clamp_min(1e-12)
+        inputs = [taken, self._dequantized(weight, scale, self.kind.weight, f"{name}.weight")]
+        if bias is not None and self.kind.outputs:
+            inputs.append(self._dequantized(bias, scale * x_scale, torch.int32, f"{name}.bias"))
+        elif bias is not None:
+            inputs.append(self.weight(bias, f"{name}.bias"))
         out = self.node("Conv", inputs, name, **window_of(weight, padding, stride))
-        return Value(self._round(out, self.ranges[f"{name}/output"])[0], len(weight))
+        if self.kind.outputs:
+            out, _ = self._round(out, self.ranges[f"{name}/output"])
+        return Value(out, len(weight))
 
     def _round(self, x: str, limits: tuple[float, float]) -> tuple[str, float]:
-        """x through uint8 and back, and the scale; once for each tensor."""
+        """x through the activations' dtype and back, and the scale; once for each tensor."""
         if x not in self._rounded:
             low, high = limits
-            scale = max((high - low) / 255, 1e-12)
-            step = self.weight(torch.tensor(scale), f"{x}/scale", torch.float32)
-            zero = self.weight(torch.tensor(round(-low / scale)), f"{x}/zero", torch.uint8)
-            whole = self.node("QuantizeLinear", [x, step, zero], f"{x}/quantized")
-            self._rounded[x] = self.node("DequantizeLinear", [whole, step, zero], f"{x}/rounded"), scale
+            integer = self.kind.activation == torch.uint8
+            scale = max((high - low) / 255 if integer else max(-low, high) / self.kind.most, 1e-7)
+            step = self.weight(torch.tensor(scale), f"{x}/scale")
+            zero_point = round(-low / scale) if integer else 0
+            zero = self.weight(torch.tensor(zero_point), f"{x}/zero", self.kind.activation)
+            stored = self.node("QuantizeLinear", [x, step, zero], f"{x}/quantized")
+            self._rounded[x] = self.node("DequantizeLinear", [stored, step, zero], f"{x}/rounded"), scale
         return self._rounded[x]
 
     def _dequantized(self, value: Tensor, scale: Tensor, dtype: torch.dtype, name: str) -> str:
-        """A weight stored as integers along dimension 0."""
-        whole = self.weight(value.round(), name, dtype)
-        steps = self.weight(scale, f"{name}/scale", torch.float32)
+        """A weight stored in ``dtype``, scaled along dimension 0."""
+        value = value / scale.view(-1, *[1] * (value.ndim - 1))
+        stored = self.weight(value if dtype.is_floating_point else value.round(), name, dtype)
+        steps = self.weight(scale, f"{name}/scale")
         zero = self.weight(torch.zeros(len(scale)), f"{name}/zero", dtype)
-        return self.node("DequantizeLinear", [whole, steps, zero], f"{name}/dequantized", axis=0)
+        return self.node("DequantizeLinear", [stored, steps, zero], f"{name}/dequantized", axis=0)

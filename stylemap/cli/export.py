@@ -92,7 +92,7 @@ def _run_onnx(args: argparse.Namespace) -> None:
 
 
 def _run_int8(args: argparse.Namespace) -> None:
-    from stylemap.export.int8 import LEAST_PHOTOS, export_int8
+    from stylemap.export.quantized import LEAST_PHOTOS, export_quantized
 
     if args.external_weights:
         raise ValueError("--external-weights does not go with --precision int8")
@@ -100,7 +100,7 @@ def _run_int8(args: argparse.Namespace) -> None:
     photos = _photos(args, model.config.size, count=_CALIBRATION)
     if photos is None:
         raise ValueError(f"int8 is calibrated on photos: name {LEAST_PHOTOS} or more with --images DIR")
-    written = export_int8(
+    written = export_quantized(
         model,
         Path(args.output),
         photos,
@@ -119,7 +119,7 @@ def _add_tensorrt(formats: Any) -> None:
     parser = formats.add_parser(
         "tensorrt", help="encoder.engine, decoder.engine, …", description=_run_tensorrt.__doc__
     )
-    _add_common(parser, ("fp32", "fp16", "bf16"), "fp16")
+    _add_common(parser, ("fp32", "fp16", "bf16", "fp8"), "fp16")
     parser.add_argument(
         "--package",
         choices=("auto", "tensorrt", "tensorrt-rtx"),

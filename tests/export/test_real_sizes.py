@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime")
 
 from stylemap.export import Runtime, export_onnx, ports  # noqa: E402
 from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
-from stylemap.export.int8 import LEAST_PSNR, export_int8  # noqa: E402
+from stylemap.export.quantized import LEAST_PSNR, export_quantized  # noqa: E402
 from stylemap.export.tensorrt import build_engine  # noqa: E402
 
 import stylemap  # noqa: E402
@@ -81,5 +81,5 @@ def test_demo_model(precision: str, demo: StyleMapGAN, faces: Tensor, tmp_path: 
 
 
 def test_demo_model_in_int8(demo: StyleMapGAN, faces: Tensor, tmp_path: Path) -> None:
-    for file in export_int8(demo, tmp_path, faces, ["encoder", "decoder", "editor"]):
+    for file in export_quantized(demo, tmp_path, faces, ["encoder", "decoder", "editor"]):
         assert file.psnr >= LEAST_PSNR

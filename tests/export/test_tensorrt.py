@@ -80,6 +80,33 @@ def test_low_precision(precision: str, tmp_path: Path) -> None:
 
 @rtx
 @without_gpu
+def test_float8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylemap.export.quantized.LEAST_PSNR", 25.0)  # of weights nobody trained
+    (built,) = export_tensorrt(
+        tiny.model(), tmp_path, ["decoder"], precision="fp8", options=RTX, photos=tiny.photos(4)
+    )
+    assert built.sidecar.gpus == ("8.9", "12.0")
+    assert built.sidecar.description.precision == "fp8"
+    proto = onnx.load(tmp_path / "decoder.onnx")
+    types = [t.data_type for t in proto.graph.initializer]
+    assert onnx.TensorProto.FLOAT8E4M3FN in types
+    assert onnx.TensorProto.FLOAT not in [info.type.tensor_type.elem_type for info in proto.graph.output]
+
+
+@rtx
+def test_float8_takes_a_gpu_that_has_it(tmp_path: Path) -> None:
+    options = dataclasses.replace(RTX, gpus=("8.6", "8.9"))
+    with pytest.raises(ValueError, match=r"fp8 takes compute capability 8\.9 or later, and 8\.6 is earlier"):
+        export_tensorrt(tiny.model(), tmp_path, precision="fp8", options=options, photos=tiny.photos(4))
+    with pytest.raises(ValueError, match="fp8 is calibrated on photos"):
+        export_tensorrt(
+            tiny.model(), tmp_path, precision="fp8", options=dataclasses.replace(RTX, gpus=("8.9",))
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@rtx
+@without_gpu
 def test_the_usual_gpus_without_one() -> None:
     assert plan(RTX).gpus == ("8.0", "8.6", "8.9", "12.0")
     assert plan(EngineOptions()).package.name == "tensorrt-rtx"

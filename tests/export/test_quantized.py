@@ -1,4 +1,4 @@
-"""int8 files: calibration, rounding, and the refusal below 35 dB."""
+"""int8 and float8 files: calibration, rounding, and the refusal below 35 dB."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from stylemap.export import Runtime, int8  # noqa: E402
+from stylemap.export import Runtime, quantized  # noqa: E402
 from stylemap.export.calibrate import BINS, METHODS, Histogram, Recorder, calibrate  # noqa: E402
-from stylemap.export.int8 import LAYERS, LEAST_PSNR, QuantizationError, export_int8  # noqa: E402
+from stylemap.export.quantized import LAYERS, LEAST_PSNR, QuantizationError, export_quantized  # noqa: E402
 
 from stylemap import checkpoint, images  # noqa: E402
 from stylemap.cli import main  # noqa: E402
@@ -95,7 +95,7 @@ def narrow_model() -> torch.nn.Module:
 @pytest.mark.parametrize("method", METHODS)
 def test_export(method: str, tmp_path: Path) -> None:
     model = narrow_model()
-    written = export_int8(model, tmp_path, tiny.photos(8), method=method)
+    written = export_quantized(model, tmp_path, tiny.photos(8), method=method)
     assert {file.path.name for file in written} == {path.name for path in tmp_path.iterdir()}
     photos = tiny.photos(3, seed=5)
     runtime = Runtime(tmp_path)
@@ -115,8 +115,19 @@ def test_export(method: str, tmp_path: Path) -> None:
         assert file.description.verified["calibrated_on"] == 6
 
 
+def test_float8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """e4m3 has three bits of mantissa: fewer layers, or less precision, than with int8."""
+    monkeypatch.setattr(quantized, "LEAST_PSNR", 30.0)
+    (file,) = export_quantized(narrow_model(), tmp_path, tiny.photos(4), ["decoder"], kind="fp8")
+    assert file.description.precision == "fp8"
+    proto = onnx.load(file.path)
+    types = {t.name: t.data_type for t in proto.graph.initializer}
+    assert types["decoder/conv1/modulation.weight"] == onnx.TensorProto.FLOAT8E4M3FN
+    assert types["decoder/to_rgb.weight"] == onnx.TensorProto.FLOAT16
+
+
 def test_weights_are_scaled_per_channel(tmp_path: Path) -> None:
-    (file,) = export_int8(narrow_model(), tmp_path, tiny.photos(4), ["encoder"])
+    (file,) = export_quantized(narrow_model(), tmp_path, tiny.photos(4), ["encoder"])
     proto = onnx.load(file.path)
     shapes = {t.name: tuple(t.dims) for t in proto.graph.initializer}
     name = "encoder/convs.0/conv1.weight"
@@ -124,31 +135,31 @@ def test_weights_are_scaled_per_channel(tmp_path: Path) -> None:
 
 
 def test_fewer_layers_when_all_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (every,) = export_int8(narrow_model(), tmp_path, tiny.photos(4), ["synthesis"])
+    (every,) = export_quantized(narrow_model(), tmp_path, tiny.photos(4), ["synthesis"])
     assert every.layers == next(iter(LAYERS))
-    monkeypatch.setattr(int8, "LEAST_PSNR", every.psnr + 1)
-    (fewer,) = export_int8(narrow_model(), tmp_path, tiny.photos(4), ["synthesis"])
+    monkeypatch.setattr(quantized, "LEAST_PSNR", every.psnr + 1)
+    (fewer,) = export_quantized(narrow_model(), tmp_path, tiny.photos(4), ["synthesis"])
     assert fewer.layers != every.layers
     assert fewer.psnr > every.psnr + 1
 
 
 def test_refusal_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int8, "LEAST_PSNR", 90.0)
+    monkeypatch.setattr(quantized, "LEAST_PSNR", 90.0)
     message = (
         r"the decoder graph in int8 differs too much .*: \d+\.\d dB with all but to_rgb, .*at least 90 dB"
     )
     with pytest.raises(QuantizationError, match=message):
-        export_int8(narrow_model(), tmp_path, tiny.photos(4), ["decoder"])
+        export_quantized(narrow_model(), tmp_path, tiny.photos(4), ["decoder"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_requests(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="calibration takes at least 4 photos, got 3"):
-        export_int8(tiny.model(), tmp_path, tiny.photos(3))
-    with pytest.raises(
-        ValueError, match="calibration must be one of minmax, percentile, entropy, got 'guess'"
-    ):
-        export_int8(tiny.model(), tmp_path, tiny.photos(4), method="guess")
+        export_quantized(tiny.model(), tmp_path, tiny.photos(3))
+    with pytest.raises(ValueError, match="quantisation must be one of int8, fp8, got 'int4'"):
+        export_quantized(tiny.model(), tmp_path, tiny.photos(4), kind="int4")
+    with pytest.raises(ValueError, match=r"calibration must be one of minmax, .*, got 'guess'"):
+        export_quantized(tiny.model(), tmp_path, tiny.photos(4), method="guess")
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

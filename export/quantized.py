@@ -1,4 +1,4 @@
-"""int8 ONNX files of a model: calibrated on photos, measured on others, refused below 35 dB."""
+"""int8 and float8 ONNX files of a model: calibrated on photos, measured on others, refused below 35 dB."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stylemap.export.calibrate import METHODS, Recorder, calibrate
 from stylemap.export.description import Description, describe
 from stylemap.export.files import all_or_nothing, save, set_metadata
 from stylemap.export.onnx import Progress, check, versions
-from stylemap.export.quantize import QuantizedBuilder, Ranges
+from stylemap.export.quantize import KINDS, QuantizedBuilder, Ranges
 from stylemap.export.sessions import Session, open_session
 from stylemap.export.verify import Samples
 from torch import Tensor
@@ -37,7 +37,7 @@ LAYERS: dict[str, Callable[[str], bool]] = {
 
 
 class QuantizationError(RuntimeError):
-    """No choice of int8 layers keeps a graph close enough to float32."""
+    """No choice of quantised layers keeps a graph close enough to float32."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,18 @@ class Quantized:
     layers: str
 
 
-def export_int8(
+def export_quantized(
     model: StyleMapGAN,
     folder: Path,
     photos: Tensor,
     names: Iterable[str] | None = None,
     *,
+    kind: str = "int8",
     method: str = "percentile",
     opset: int | None = None,
     progress: Progress = lambda step: None,
 ) -> list[Quantized]:
-    """Write ``folder``/encoder.onnx and so on with int8 convolutions: all files, or none.
+    """Write ``folder``/encoder.onnx and so on with quantised convolutions: all files, or none.
 
     Every graph takes the first of LAYERS with which it reaches LEAST_PSNR on photos that were not
     calibrated on: the last quarter. The encoder and the stylecodes are measured by the image that the
@@ -69,30 +70,39 @@ def export_int8(
     Args:
         model, folder, names, opset, progress: as in `export_onnx`.
         photos: N×3×S×S in [-1, 1], at least LEAST_PHOTOS.
+        kind: "int8" for ONNX Runtime, or "fp8" (e4m3, all else in half precision) for TensorRT, which
+            ONNX Runtime measures by rounding alike.
         method: one of calibrate.METHODS.
 
     Raises:
         QuantizationError: a graph stays below LEAST_PSNR; the message has what it reached.
-        ValueError: too few photos, an unknown method; and what `export_onnx` raises.
+        ValueError: too few photos, an unknown kind or method; and what `export_onnx` raises.
     """
     chosen = check(model, names, "fp32", opset)
+    if kind not in KINDS:
+        raise ValueError(f"quantisation must be one of {', '.join(KINDS)}, got {kind!r}")
     if method not in METHODS:
         raise ValueError(f"calibration must be one of {', '.join(METHODS)}, got {method!r}")
     if len(photos) < LEAST_PHOTOS:
         raise ValueError(f"calibration takes at least {LEAST_PHOTOS} photos, got {len(photos)}")
-    held_out = len(photos) // 4
-    progress(f"calibrating on {len(photos) - held_out} photos")
-    ranges = _ranges(model, photos[:-held_out], method)
-    samples = Samples(model, photos[-held_out:], batches=(2 * held_out,))
-    facts = {"method": method, "calibrated_on": len(photos) - held_out}
+    known = photos[: len(photos) - len(photos) // 4]
+    progress(f"calibrating on {len(known)} photos")
+    ranges, samples = _ranges(model, known, method), held_out(model, photos)
+    facts = {"method": method, "calibrated_on": len(known)}
     folder, written = Path(folder), []
     with all_or_nothing(folder) as temporary:
         for name in chosen:
             progress(f"{name}: measuring")
             path = temporary / f"{name}.onnx"
-            found = _quantize(model, name, path, ranges, samples, opset or graphs.DEFAULT_OPSET, facts)
+            found = _quantize(model, name, path, kind, ranges, samples, opset, facts)
             written.append(dataclasses.replace(found, path=folder / path.name))
     return written
+
+
+def held_out(model: StyleMapGAN, photos: Tensor) -> Samples:
+    """The photos that are measured on."""
+    count = len(photos) // 4
+    return Samples(model, photos[-count:], batches=(2 * count,))
 
 
 def _ranges(model: StyleMapGAN, photos: Tensor, method: str) -> Ranges:
@@ -115,38 +125,40 @@ def _quantize(
     model: StyleMapGAN,
     name: str,
     path: Path,
+    kind: str,
     ranges: Ranges,
     samples: Samples,
-    opset: int,
+    opset: int | None,
     facts: Mapping[str, Any],
 ) -> Quantized:
     """Write the first form of a graph that is close enough to float32."""
     reached = []
-    plain = describe(model, name, "int8", versions())
+    plain = describe(model, name, kind, versions())
     for layers, wanted in LAYERS.items():
         chosen = {key: limits for key, limits in ranges.items() if wanted(key)}
-        proto = graphs.build(model, name, "fp32", opset, functools.partial(_builder, ranges=chosen))
+        builder = functools.partial(_builder, kind=kind, ranges=chosen)
+        proto = graphs.build(model, name, KINDS[kind].base, opset or graphs.DEFAULT_OPSET, builder)
         set_metadata(proto, plain.to_metadata())
         save(proto, path)
-        psnr = _psnr(open_session(path, "onnxruntime"), samples)
-        reached.append(f"{psnr:.1f} dB with {layers}")
-        if psnr >= LEAST_PSNR:
-            verified = {"by": "onnxruntime", "psnr": psnr, "layers": layers, **facts}
+        found = psnr(open_session(path, "onnxruntime"), samples)
+        reached.append(f"{found:.1f} dB with {layers}")
+        if found >= LEAST_PSNR:
+            verified = {"by": "onnxruntime", "psnr": found, "layers": layers, **facts}
             description = dataclasses.replace(plain, verified=verified)
             set_metadata(proto, description.to_metadata())
             save(proto, path)
-            return Quantized(path, description, psnr, layers)
+            return Quantized(path, description, found, layers)
     raise QuantizationError(
-        f"the {name} graph in int8 differs too much from float32: {', '.join(reached)}; "
+        f"the {name} graph in {kind} differs too much from float32: {', '.join(reached)}; "
         f"at least {LEAST_PSNR:g} dB are needed"
     )
 
 
-def _builder(precision: str, ranges: Ranges) -> QuantizedBuilder:
-    return QuantizedBuilder(ranges)
+def _builder(precision: str, kind: str, ranges: Ranges) -> QuantizedBuilder:
+    return QuantizedBuilder(KINDS[kind], ranges)
 
 
-def _psnr(session: Session, samples: Samples) -> float:
+def psnr(session: Session, samples: Samples) -> float:
     """Of the images that a graph leads to, against the model's, on the real samples."""
     (case,) = samples.cases(session.description.graph)
     outputs = session.run(case.inputs)
