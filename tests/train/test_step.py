@@ -55,6 +55,7 @@ class RecordingOptimiser:
 
     def __init__(self, module: nn.Module, steps: list[dict[str, Tensor]]) -> None:
         self.module, self.steps = module, steps
+        self.param_groups: list[dict[str, object]] = []
         self.keys = {name.split("/", 2)[2] for name in goldens.arrays(CASE) if name.startswith("grad/")}
 
     def step(self) -> None:
