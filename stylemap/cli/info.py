@@ -7,14 +7,19 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 import stylemap
 from stylemap.cli import common
+from stylemap.export import ports
+from stylemap.model import StyleMapGAN
 
-_PACKAGES = ("torch", "numpy", "pillow", "safetensors", "scikit-learn")
+if TYPE_CHECKING:
+    from stylemap.export import Runtime
+
+_PACKAGES = ("torch", "numpy", "pillow", "safetensors", "scikit-learn", "onnx", "onnxruntime", "openvino")
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -83,5 +88,22 @@ def _model(args: argparse.Namespace, path: str) -> Iterator[tuple[str, str]]:
     yield "file", path
     for name, value in model.config.to_dict().items():
         yield name, "default" if value == {} else str(value)
+    if not isinstance(model, StyleMapGAN):
+        yield from _exported(model)
+        return
     for name, part in (("encoder", model.encoder), ("generator", model.generator)):
         yield name, f"{sum(p.numel() for p in part.parameters()) / 1e6:.2f} million parameters"
+
+
+def _exported(runtime: Runtime) -> Iterator[tuple[str, str]]:
+    """What an exported model adds: where it runs, what made it, how it was verified."""
+    about = runtime.description
+    yield "graphs", ", ".join(graph for graph in ports.GRAPHS if runtime.has(graph))
+    yield "runs in", f"{runtime.provider} on {runtime.device}"
+    yield "exported as", about.precision
+    yield "exported by", ", ".join(f"{name} {version}" for name, version in sorted(about.versions.items()))
+    error, psnr = about.verified.get("relative_error"), about.verified.get("psnr")
+    if error is not None:
+        yield "verified", f"{about.graph}: relative error at most {error:.1e}"
+    elif psnr is not None:
+        yield "verified", f"{about.graph}: {psnr:.1f} dB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,14 @@ def test_edit_commands(
     for path in ours:
         a, b = (np.asarray(Image.open(tmp_path / kind / path.name), np.int16) for kind in ("ours", "onnx"))
         assert np.abs(a - b).max() <= 1
+
+
+def test_info(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--model", str(exported)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"graphs +encoder, mapping, stylecodes, synthesis, decoder, editor, reconstruct\n", out)
+    assert re.search(r"runs in +onnxruntime on (cpu|cuda)", out)
+    assert re.search(r"verified +encoder: relative error at most \d\.\de-0[67]", out)
 
 
 def test_what_exported_models_cannot_do(
