@@ -87,12 +87,14 @@ def default_blocking(shape: Shape) -> Blocking:
     """A good cut without measuring: every thread on its own where enough transformed tiles fit into the
     second-level cache and the weights into the third; else large groups, which read the weights rarely.
     """
-    alone = min(56, (1 << 20) // shape.input_bytes // 4 * 4)
+    per_tile = shape.input_bytes + shape.product_bytes
+    if shape.mode == Mode.UP:
+        return Blocking(True, max(32, min(round_up(shape.tiles, 4), (8 << 20) // per_tile // 4 * 4)))
+    alone = min(28, (1 << 20) // shape.input_bytes // 4 * 4)
     enough = shape.tiles >= 4 * alone * torch.get_num_threads()
-    if shape.mode != Mode.UP and alone >= 24 and shape.weight_bytes <= 6 << 20 and enough:
+    if alone >= 24 and shape.weight_bytes <= 10 << 20 and enough:
         return Blocking(False, alone)
-    group = (48 << 20) // (shape.input_bytes + shape.product_bytes)
-    return Blocking(True, max(32, min(round_up(shape.tiles, 4), group) // 4 * 4))
+    return Blocking(True, max(32, min(round_up(shape.tiles, 4), (48 << 20) // per_tile // 4 * 4)))
 
 
 def candidates(shape: Shape) -> list[Blocking]:
