@@ -46,7 +46,7 @@ def compile_for(arch: int, name: str, blocks: convolution.Blocks) -> Any:
         {(order[a],): value for a, value in constants.items()},
         {(order[a],): [["tt.divisibility", 16]] for a in aligned},
     )
-    options = {"num_warps": blocks.warps, "num_stages": blocks.stages}
+    options = {"num_warps": blocks.warps, "num_stages": blocks.stages, "enable_fp_fusion": True}
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
 
 
