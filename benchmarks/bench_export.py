@@ -15,6 +15,7 @@ import argparse
 import gc
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import os
 import statistics
@@ -83,11 +84,13 @@ class Scene:
 
         plan, session = CpuPlan(self.model, precision), stylemap.EditSession(self.model, "cpu", precision)
         original, other = (session.add(photo) for photo in self.photos[:2].split(1))
-        reference = session.reference(other, self.mask, shift=SHIFT)
+        # A session remembers its last edit: the brush moves on, as under a hand.
+        shifts = itertools.cycle([SHIFT, (11, -4), (14, -7), (17, -9)])
+        references = (session.reference(other, self.mask, shift=shift) for shift in shifts)
         return {
             "encode": lambda: plan.encode(self.photo),
             "decode": lambda: plan.decode(self.w),
-            "edit": lambda: session.edit(original, [reference])[None],
+            "edit": lambda: session.edit(original, [next(references)])[None],
         }
 
     def runtime(self, folder: Path, provider: str, threads: int) -> dict[str, Run]:
@@ -139,6 +142,8 @@ def measure(scene: Scene, threads: int, rounds: int) -> list[dict[str, Any]]:
     rows = []
     engine = scene.engine("fp32")
     expected = {operation: run() for operation, run in scene.eager().items()}
+    for operation, run in engine.items():
+        assert relative_error(run(), expected[operation]) < 1e-4, operation
     with tempfile.TemporaryDirectory() as folder:
         for name, operations in backends(scene, Path(folder), threads):
             for operation, run in operations.items():
@@ -153,6 +158,7 @@ def measure(scene: Scene, threads: int, rounds: int) -> list[dict[str, Any]]:
                     row |= in_turns(run, engine[operation], rounds)
                 else:
                     row["wrong"] = True
+                print(row, flush=True)
             operations.clear()
             gc.collect()
     return rows
