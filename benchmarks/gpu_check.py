@@ -25,11 +25,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.cuda.selection import ANY_DEVICE, EVERY_KERNEL
+
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = ("install", "tests", "sanitizer", "operators")
 SECONDS = {"install": 150, "tests": 150, "memcheck": 70, "racecheck": 70, "operators": 150}
-#: Every kernel once in half precision, and float32 where it has kernels of its own.
-SMALL = "conv_rows or flip or (tiles and float16) or (packs and float16 and 40-) or (LayerNorm and float16)"
 
 
 def query() -> dict[str, Any]:
@@ -93,9 +93,7 @@ def pytest_command(selection: str) -> list[str]:
 
 
 def tests(arch: str) -> dict[str, Any]:
-    from tests.cuda.on_gpu import CPU_ALONE
-
-    result = run(pytest_command(CPU_ALONE), SECONDS["tests"], STYLEMAP_CUDA_ARCHS=arch)
+    result = run(pytest_command(ANY_DEVICE), SECONDS["tests"], STYLEMAP_CUDA_ARCHS=arch)
     return result | {"counts": counts(result["tail"])}
 
 
@@ -113,7 +111,7 @@ def sanitizer(arch: str) -> dict[str, Any]:
     for tool in ("memcheck", "racecheck"):
         watch = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9"]
         watch += ["--kernel-name", "kns=stylemap"]
-        result = run([*watch, *pytest_command(SMALL)], SECONDS[tool], STYLEMAP_CUDA_ARCHS=arch)
+        result = run([*watch, *pytest_command(EVERY_KERNEL)], SECONDS[tool], STYLEMAP_CUDA_ARCHS=arch)
         found[tool] = result | {"counts": counts(result["tail"])}
     return found
 

@@ -11,9 +11,6 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic
 
 import torch
 
-#: Tests of the CPU alone: threads, the backend's bookkeeping, messages that name the device.
-CPU_ALONE = "not (threads or backend or errors_name)"
-
 
 def pytest_load_initial_conftests() -> None:
     if not torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from stylemap import _build
 from tests.cuda import emulated
+from tests.cuda.selection import EVERY_KERNEL, KERNELS_ALONE
 
 TESTS = Path(__file__).resolve().parent.parent
 OPS = sorted(path.stem.removesuffix("_cuda") for path in (_build.source_root() / "torch").glob("*_cuda.cpp"))
@@ -38,19 +40,16 @@ def assert_passed(result: subprocess.CompletedProcess[str]) -> None:
     assert " passed" in result.stdout
 
 
-#: Tests of derivations and tracing, which other tests run on the CPU, add minutes and no kernel.
-ELSEWHERE = "not (opcheck or compile or gradcheck or threads or autocast or errors)"
-
-
 @pytest.mark.parametrize("file", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_address_sanitizer(file: Path) -> None:
     """Also undefined behaviour, and fresh memory that holds NaN."""
-    assert_passed(run("address", str(file), "-k", ELSEWHERE if file.parent.name == "ops" else ""))
+    assert_passed(run("address", str(file), "-k", KERNELS_ALONE if file.parent.name == "ops" else ""))
 
 
 def test_thread_sanitizer() -> None:
     """No two threads of a launch touch the same memory without a barrier in between."""
-    chosen = (
-        "conv_rows or flip or large_mean or (packs and 40-) or (tiles and float16) or (LayerNorm and float16)"
-    )
-    assert_passed(run("thread", *map(str, FILES), "-k", chosen))
+    result = run("thread", *map(str, FILES), "-k", EVERY_KERNEL)
+    assert_passed(result)
+    passed = re.search(r"(\d+) passed", result.stdout)
+    assert passed is not None
+    assert int(passed[1]) > 150, "the selection misses its tests"
