@@ -14,7 +14,7 @@ inline Tensor convolution(const Tensor& x, const Tensor& weight, const std::opti
   std::array<StableIValue, 9> stack{from(x),          from(weight),   from(bias),
                                     from(strides),    from(paddings), from(ones),
                                     from(transposed), from(zeros),    from(int64_t{1})};
-  STABLE_TORCH_ERROR_CODE_CHECK(
+  TORCH_ERROR_CODE_CHECK(
       torch_call_dispatcher("aten::convolution", "", stack.data(), TORCH_ABI_VERSION));
   return torch::stable::detail::to<Tensor>(stack[0]);
 }

@@ -6,7 +6,7 @@
 namespace stylemap {
 
 void run_parallel(int64_t count, int64_t grain, RangeFunction function, void* context) {
-  STABLE_TORCH_ERROR_CODE_CHECK(torch_parallel_for(0, count, grain, function, context));
+  TORCH_ERROR_CODE_CHECK(torch_parallel_for(0, count, grain, function, context));
 }
 
 }  // namespace stylemap
