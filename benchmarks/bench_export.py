@@ -103,11 +103,12 @@ class Scene:
             inputs[f"reference_codes_{index}"] = code[None]
         inputs["masks"], inputs["shifts"] = self.mask[None, None], torch.tensor([[SHIFT]])
         inputs["weights"] = torch.ones(1)
-        return {
-            "encode": lambda: runtime.encode(self.photo),
-            "decode": lambda: runtime.decode(self.w),
-            "edit": lambda: runtime._run("editor", inputs)["images"],
+        runs: dict[str, tuple[str, Run]] = {
+            "encode": ("encoder", lambda: runtime.encode(self.photo)),
+            "decode": ("decoder", lambda: runtime.decode(self.w)),
+            "edit": ("editor", lambda: runtime._run("editor", inputs)["images"]),
         }
+        return {operation: run for operation, (graph, run) in runs.items() if runtime.has(graph)}
 
 
 class _Known:
@@ -129,12 +130,19 @@ def backends(scene: Scene, folder: Path, threads: int) -> Iterator[tuple[str, di
     if importlib.util.find_spec("openvino"):
         for provider, precision in (("openvino", "fp32"), ("openvino-bf16", "bf16")):
             yield f"OpenVINO {precision}", scene.runtime(folder / "fp32", provider, threads)
-    try:
-        export_quantized(scene.model, folder / "int8", scene.photos, GRAPHS)
-    except QuantizationError as error:
-        print(f"ONNX Runtime int8: {error}")
-        return
-    yield "ONNX Runtime int8", scene.runtime(folder / "int8", "onnxruntime", threads)
+    export_int8(scene, folder / "int8")
+    if any((folder / "int8").glob("*.onnx")):
+        yield "ONNX Runtime int8", scene.runtime(folder / "int8", "onnxruntime", threads)
+
+
+def export_int8(scene: Scene, folder: Path) -> None:
+    """The graphs that int8 is precise enough for."""
+    for graph in ("encoder", "decoder", "editor"):
+        try:
+            (file,) = export_quantized(scene.model, folder, scene.photos, [graph])
+            print(f"int8 {graph}: {file.layers}, {file.psnr:.1f} dB")
+        except QuantizationError as error:
+            print(error)
 
 
 def measure(scene: Scene, threads: int, rounds: int) -> list[dict[str, Any]]:
@@ -184,7 +192,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     for name in dict.fromkeys(row["backend"] for row in rows):
         found = {row["operation"]: row for row in rows if row["backend"] == name}
         cells = [
-            "{best_ms:.1f} ({ratio:.2f}×; {error:.0e})".format(**found[o]) if "ratio" in found[o] else "wrong"
+            "{best_ms:.1f} ({ratio:.2f}×; {error:.0e})".format(**found[o])
+            if "ratio" in found.get(o, {})
+            else "not precise enough"
             for o in operations
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")

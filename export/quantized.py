@@ -138,6 +138,8 @@ def _quantize(
         chosen = {key: limits for key, limits in ranges.items() if wanted(key)}
         builder = functools.partial(_builder, kind=kind, ranges=chosen)
         proto = graphs.build(model, name, KINDS[kind].base, opset or graphs.DEFAULT_OPSET, builder)
+        if name != "mapping" and "QuantizeLinear" not in {node.op_type for node in proto.graph.node}:
+            continue  # these layers are not in this graph
         set_metadata(proto, plain.to_metadata())
         save(proto, path)
         found = psnr(open_session(path, "onnxruntime"), samples)

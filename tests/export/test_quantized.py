@@ -143,6 +143,14 @@ def test_fewer_layers_when_all_are_too_many(tmp_path: Path, monkeypatch: pytest.
     assert fewer.psnr > every.psnr + 1
 
 
+def test_a_graph_without_those_layers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder has no modulation: with the others refused there is nothing left to quantise."""
+    monkeypatch.setattr(quantized, "LEAST_PSNR", 90.0)
+    with pytest.raises(QuantizationError, match="the encoder graph in int8 differs") as error:
+        export_quantized(narrow_model(), tmp_path, tiny.photos(4), ["encoder"])
+    assert "dB with modulation" not in str(error.value)
+
+
 def test_refusal_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantized, "LEAST_PSNR", 90.0)
     message = (
