@@ -153,21 +153,20 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int kRows = kStrip<Axis>;
   SM_DYNAMIC_SHARED(memory);
   SM_SHARED(FourTaps<C>, taps);
-  const int64_t sample = blockIdx.x / tile.per_sample();
-  int64_t index = blockIdx.x % tile.per_sample();
-  const int64_t slab = index % tile.slabs;
-  index /= tile.slabs;
-  const int64_t out_x = index % tile.across * tile.columns - Axis::lead(p.pad_left);
-  const int64_t out_y = index / tile.across * kRows - Axis::lead(p.pad_top);
+  const auto [sample, rest] = split(blockIdx.x, tile.per_sample());
+  const auto [place, slab] = split(rest, tile.slabs);
+  const auto [row_tile, column_tile] = split(place, tile.across);
+  const int64_t out_x = int64_t{column_tile} * tile.columns - Axis::lead(p.pad_left);
+  const int64_t out_y = int64_t{row_tile} * kRows - Axis::lead(p.pad_top);
   const int64_t in_x = Axis::input(out_x, p.pad_left), in_y = Axis::input(out_y, p.pad_top);
   const int pack = threadIdx.x % tile.packs, column = threadIdx.x / tile.packs;
-  const int64_t channel = (slab * tile.packs + pack) * N;
+  const int64_t channel = (int64_t{slab} * tile.packs + pack) * N;
   const bool has_channel = channel < p.channels;
 
   T* const pixels = reinterpret_cast<T*>(memory);
   const int width = Axis::inputs(tile.columns);
-  const T* x =
-      static_cast<const T*>(p.x) + sample * p.in_height * p.in_width * p.channels + channel;
+  const T* x = static_cast<const T*>(p.x) +
+               int64_t{sample} * p.in_height * p.in_width * p.channels + channel;
   for (int at = column; at < Axis::inputs(kRows) * width; at += tile.columns) {
     const int64_t row = in_y + at / width, col = in_x + at % width;
     const bool valid = has_channel && row >= 0 && row < p.in_height && col >= 0 && col < p.in_width;

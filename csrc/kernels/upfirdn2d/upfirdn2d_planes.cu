@@ -25,19 +25,28 @@ struct PlaneTile {
   int pitch;  // of the tile's input rows: whole vectors of four
 };
 
+// Of shared memory.
+template <class Axis>
+size_t tile_bytes(const PlaneTile& tile) {
+  return sizeof(float) * Axis::inputs(tile.strips * kStrip<Axis>) * tile.pitch;
+}
+
 template <class Axis>
 PlaneTile plane_tile(const Upfirdn2dParams& p) {
+  constexpr size_t kMostBytes = 40 << 10;
   PlaneTile tile{};
   const int64_t width = p.out_width + Axis::lead(p.pad_left);
   const int64_t height = p.out_height + Axis::lead(p.pad_top);
   tile.columns = 1;
   while (tile.columns < 32 && tile.columns * kAcross < width) tile.columns *= 2;
+  tile.pitch = static_cast<int>(ceil_div(Axis::inputs(tile.columns * kAcross), 4)) * 4;
   tile.strips = kThreads / tile.columns;
-  // No higher than the plane: the tile's share of shared memory bounds the blocks at work.
-  while (tile.strips > 1 && tile.strips / 2 * kStrip<Axis> >= height) tile.strips /= 2;
+  // No higher than the plane, and no more than fits: shared memory bounds the blocks at work.
+  while (tile.strips > 1 &&
+         (tile.strips / 2 * kStrip<Axis> >= height || tile_bytes<Axis>(tile) > kMostBytes))
+    tile.strips /= 2;
   tile.across = ceil_div(width, tile.columns * kAcross);
   tile.down = ceil_div(height, tile.strips * kStrip<Axis>);
-  tile.pitch = static_cast<int>(ceil_div(Axis::inputs(tile.columns * kAcross), 4)) * 4;
   return tile;
 }
 
@@ -70,12 +79,12 @@ __global__ void __launch_bounds__(kThreads)
   SM_DYNAMIC_SHARED(memory);
   SM_SHARED(FourTaps<C>, taps);
   C* const rows = reinterpret_cast<C*>(memory);
-  const int64_t plane = blockIdx.x / (tile.across * tile.down);
-  const int64_t index = blockIdx.x % (tile.across * tile.down);
-  const int64_t out_x = index % tile.across * tile.columns * kAcross - Axis::lead(p.pad_left);
-  const int64_t out_y = index / tile.across * tile.strips * kRows - Axis::lead(p.pad_top);
+  const auto [plane, place] = split(blockIdx.x, tile.across * tile.down);
+  const auto [row_tile, column_tile] = split(place, tile.across);
+  const int64_t out_x = int64_t{column_tile} * tile.columns * kAcross - Axis::lead(p.pad_left);
+  const int64_t out_y = int64_t{row_tile} * tile.strips * kRows - Axis::lead(p.pad_top);
   const int64_t in_x = Axis::input(out_x, p.pad_left), in_y = Axis::input(out_y, p.pad_top);
-  const T* x = static_cast<const T*>(p.x) + plane * p.in_height * p.in_width;
+  const T* x = static_cast<const T*>(p.x) + int64_t{plane} * p.in_height * p.in_width;
   const int in_rows = Axis::inputs(tile.strips * kRows);
 #pragma unroll 8
   for (int at = threadIdx.x; at < in_rows * tile.pitch; at += kThreads) {
@@ -90,9 +99,10 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t x_out = out_x + column, y_out = out_y + strip * kRows;
   if (strip >= tile.strips || x_out >= p.out_width || y_out >= p.out_height) return;
   const C* from = rows + Axis::first(strip * kRows) * tile.pitch + Axis::first(column);
-  const C bias = p.bias ? load(static_cast<const T*>(p.bias)[plane % p.channels]) : C(0);
+  const C bias =
+      p.bias ? load(static_cast<const T*>(p.bias)[split(plane, p.channels).remainder]) : C(0);
   const C slope = static_cast<C>(p.negative_slope), gain = static_cast<C>(p.gain);
-  T* y = static_cast<T*>(p.y) + plane * p.out_height * p.out_width;
+  T* y = static_cast<T*>(p.y) + int64_t{plane} * p.out_height * p.out_width;
   const bool whole = x_out >= 0 && x_out + kAcross <= p.out_width && p.out_width % kAcross == 0 &&
                      x_out % kAcross == 0;
   const auto finish = [&](int r, C(&value)[kAcross]) {
@@ -150,9 +160,8 @@ cudaError_t launch_filter(const Upfirdn2dParams& p, cudaStream_t stream) {
   const int64_t blocks = p.batch * p.channels * tile.across * tile.down;
   if (blocks == 0) return cudaSuccess;
   if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
-  const size_t bytes = sizeof(Compute<T>) * Axis::inputs(tile.strips * kStrip<Axis>) * tile.pitch;
-  return launch(filter_planes<T, Axis>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), bytes,
-                stream, p, tile);
+  return launch(filter_planes<T, Axis>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
+                tile_bytes<Axis>(tile), stream, p, tile);
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ def test_upfirdn2d_tiles_match_reference(up: int, down: int, layout: str, dtype:
         ((1, 72, 8, 6), (3, 4, 2, 2)),
         ((1, 8, 12, 70), (-1, 3, 2, -2)),
         ((1, 8, 1, 1), (3, 3, 4, 4)),
+        ((1, 8, 1100, 3), (2, 1, 2, 1)),
     ]
     for shape, padding in cases:
         x = tensor(*shape, dtype=dtype, layout=layout)
