@@ -23,6 +23,18 @@ namespace stylemap {
 constexpr int64_t kIndexLimit = SM_INDEX_LIMIT;
 constexpr int kWarpSize = 32;
 
+// Quotient and remainder of a block's number. Grids have fewer than 2^31 blocks: 32-bit divisions
+// do, at a fifth of the price, which every thread pays.
+struct Split {
+  uint32_t quotient;
+  uint32_t remainder;
+};
+
+SM_HOST_DEVICE Split split(uint32_t number, int64_t by) {
+  const auto divisor = static_cast<uint32_t>(by);
+  return {number / divisor, number % divisor};
+}
+
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Launches kernel(arguments...) and returns the launch's error. `shared` beyond 48 KiB needs

@@ -71,12 +71,11 @@ struct BlockTile {
 
 template <class Tile>
 __device__ BlockTile block_tile(const ImplicitGemm& g, int columns) {
-  const int across = column_tiles<Tile>(columns);
-  const int64_t down = row_tiles<Tile>(g), rest = blockIdx.x / across;
-  const int64_t outer = rest / down;
-  return {static_cast<int>(blockIdx.x % across) * Tile::kColumns, rest % down,
-          static_cast<int>(outer % separate_samples(g)),
-          static_cast<int>(outer / separate_samples(g))};
+  const Split column = split(blockIdx.x, column_tiles<Tile>(columns));
+  const Split row = split(column.quotient, row_tiles<Tile>(g));
+  const Split sample = split(row.quotient, separate_samples(g));
+  return {static_cast<int>(column.remainder) * Tile::kColumns, row.remainder,
+          static_cast<int>(sample.remainder), static_cast<int>(sample.quotient)};
 }
 
 // The pixel that is row `row` of a tile, as an index into [samples, phase_height, phase_width];

@@ -14,6 +14,8 @@
 namespace stylemap {
 
 constexpr int kPartialThreads = 256;
+// Two blocks have enough loads under way; asking for more made the compiler spill registers.
+constexpr int kPartialBlocks = 2;
 constexpr int kPacksInFlight = 4;     // 16-byte loads a thread has under way
 constexpr int kPixelsPerThread = 16;  // of the channels_last kernels
 
@@ -45,26 +47,27 @@ constexpr int64_t kRowChunk = int64_t{kPartialThreads} * kPacksInFlight * kPack<
 
 // Contiguous statistics: block x is chunk x % chunks of run x / chunks.
 template <class Task, int N>
-__global__ void __launch_bounds__(kPartialThreads)
+__global__ void __launch_bounds__(kPartialThreads, kPartialBlocks)
     row_partials(Task task, PartialGrid grid, typename Task::Partial* partials) {
   using T = typename Task::Element;
   constexpr int U = kPacksInFlight * kPack<T> / N;
-  const int64_t run = blockIdx.x / grid.chunks, chunk = blockIdx.x % grid.chunks;
-  const int64_t sample = run / grid.statistics, statistic = run % grid.statistics;
+  const auto [run, chunk] = split(blockIdx.x, grid.chunks);
+  const auto [sample, statistic] = split(run, grid.statistics);
   const int64_t length = grid.group_channels() * grid.shape.pixels;
   int64_t at[U];
   bool valid[U];
 #pragma unroll
   for (int u = 0; u < U; ++u) {
-    const int64_t offset = chunk * kRowChunk<T> + (u * kPartialThreads + int(threadIdx.x)) * N;
+    const int64_t offset =
+        int64_t{chunk} * kRowChunk<T> + (u * kPartialThreads + int(threadIdx.x)) * N;
     valid[u] = offset < length;
-    at[u] = run * length + offset;
+    at[u] = int64_t{run} * length + offset;
   }
   const int64_t place = grid.index(sample, statistic), first = grid.first(sample, statistic);
   const auto partial =
       block_join<kPartialThreads>(task.template together<N, U>(at, valid, place, first));
   if (threadIdx.x == 0)
-    partials[(sample * grid.chunks + chunk) * grid.statistics + statistic] = partial;
+    partials[(int64_t{sample} * grid.chunks + chunk) * grid.statistics + statistic] = partial;
 }
 
 // A block of a channels_last kernel is `columns` packs wide and kPartialThreads / columns pixels
@@ -82,10 +85,10 @@ struct PixelBlock {
 // channels_last, groups of channels: block (x, y) is chunk x % chunks of sample x / chunks, group
 // y.
 template <class Task, int N>
-__global__ void __launch_bounds__(kPartialThreads)
+__global__ void __launch_bounds__(kPartialThreads, kPartialBlocks)
     group_partials(Task task, PartialGrid grid, typename Task::Partial* partials) {
   constexpr int U = kPacksInFlight;
-  const int64_t sample = blockIdx.x / grid.chunks, chunk = blockIdx.x % grid.chunks;
+  const auto [sample, chunk] = split(blockIdx.x, grid.chunks);
   const int64_t statistic = blockIdx.y, packs = grid.group_channels() / N;
   const PixelBlock block(packs);
   const int column = threadIdx.x % block.columns, row = threadIdx.x / block.columns;
@@ -97,29 +100,29 @@ __global__ void __launch_bounds__(kPartialThreads)
       bool valid[U];
 #pragma unroll
       for (int u = 0; u < U; ++u) {
-        const int64_t pixel = chunk * block.pixels() + (step + u) * block.rows + row;
+        const int64_t pixel = int64_t{chunk} * block.pixels() + (step + u) * block.rows + row;
         valid[u] = row < block.rows && pixel < grid.shape.pixels;
-        at[u] = (sample * grid.shape.pixels + pixel) * grid.shape.channels + statistic * packs * N +
-                pack * N;
+        at[u] = (int64_t{sample} * grid.shape.pixels + pixel) * grid.shape.channels +
+                statistic * packs * N + pack * N;
       }
       partial = join(partial, task.template together<N, U>(at, valid, place, first));
     }
   }
   partial = block_join<kPartialThreads>(partial);
   if (threadIdx.x == 0)
-    partials[(sample * grid.chunks + chunk) * grid.statistics + statistic] = partial;
+    partials[(int64_t{sample} * grid.chunks + chunk) * grid.statistics + statistic] = partial;
 }
 
 // channels_last, a statistic per channel: block (x, y) is chunk x % chunks of sample x / chunks,
 // kPartialThreads packs of channels from the y-th on.
 template <class Task, int N>
-__global__ void __launch_bounds__(kPartialThreads)
+__global__ void __launch_bounds__(kPartialThreads, kPartialBlocks)
     channel_partials(Task task, PartialGrid grid, typename Task::Partial* partials) {
   using Partial = typename Task::Partial;
   constexpr int U = 32 / N < kPacksInFlight ? 32 / N : kPacksInFlight;
   using Slots = Partial[kPartialThreads][N];
   SM_SHARED(Slots, slots);
-  const int64_t sample = blockIdx.x / grid.chunks, chunk = blockIdx.x % grid.chunks;
+  const auto [sample, chunk] = split(blockIdx.x, grid.chunks);
   const int64_t packs = grid.shape.channels / N;
   const PixelBlock block(packs);
   const int column = threadIdx.x % block.columns, row = threadIdx.x / block.columns;
@@ -131,9 +134,9 @@ __global__ void __launch_bounds__(kPartialThreads)
     bool valid[U];
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const int64_t pixel = chunk * block.pixels() + (step + u) * block.rows + row;
+      const int64_t pixel = int64_t{chunk} * block.pixels() + (step + u) * block.rows + row;
       valid[u] = row < block.rows && pack < packs && pixel < grid.shape.pixels;
-      at[u] = (sample * grid.shape.pixels + pixel) * grid.shape.channels + pack * N;
+      at[u] = (int64_t{sample} * grid.shape.pixels + pixel) * grid.shape.channels + pack * N;
     }
     task.template apart<N, U>(at, valid, place, first, partial);
   }
@@ -141,7 +144,8 @@ __global__ void __launch_bounds__(kPartialThreads)
   for (int i = 0; i < N; ++i) slots[threadIdx.x][i] = partial[i];
   __syncthreads();
   if (row != 0 || pack >= packs) return;
-  Partial* out = partials + (sample * grid.chunks + chunk) * grid.shape.channels + pack * N;
+  Partial* out =
+      partials + (int64_t{sample} * grid.chunks + chunk) * grid.shape.channels + pack * N;
   for (int other = 1; other < block.rows; ++other)
 #pragma unroll
     for (int i = 0; i < N; ++i)

@@ -26,36 +26,41 @@ inline Lanes lanes_for(int64_t packs) {
 }
 
 template <class T, int kPacks>
-__global__ void __launch_bounds__(kThreads) modulated_rgb(const ModulatedRgbParams p, int group) {
+__global__ void __launch_bounds__(kThreads, 2)
+    modulated_rgb(const ModulatedRgbParams p, int group) {
   constexpr int N = kPack<T>;
   const int lane = threadIdx.x % group;
-  const int64_t channels = p.shape.channels, count = p.shape.batch * p.shape.pixels;
+  const int channels = static_cast<int>(p.shape.channels),
+            pixels = static_cast<int>(p.shape.pixels);
+  const int count = static_cast<int>(p.shape.batch) * pixels;
+  // Statistics are [batch, statistics], or where groups is 0 one per channel for all samples.
+  const int statistics = static_cast<int>(p.shape.groups);
+  const int group_channels = statistics > 1 ? channels / statistics : 1;
   float weight[kPacks][kMostColors][N] = {};
 #pragma unroll
   for (int k = 0; k < kPacks; ++k)
 #pragma unroll
     for (int o = 0; o < kMostColors; ++o) {
-      const int64_t channel = int64_t{lane + k * group} * N;
+      const int channel = (lane + k * group) * N;
       if (channel < channels && o < p.colors)
         load_pack<N>(static_cast<const T*>(p.weight) + o * channels + channel, weight[k][o]);
     }
   const int groups = kThreads / group;
-  const int64_t first = (int64_t{blockIdx.x} * groups + threadIdx.x / group) * kPixelsPerGroup;
+  const int first = (blockIdx.x * groups + threadIdx.x / group) * kPixelsPerGroup;
   // All lanes of a warp go round as often: they exchange sums.
   for (int step = 0; step < kPixelsPerGroup; ++step) {
-    const int64_t pixel = first + step;
-    const int64_t sample = pixel / p.shape.pixels;
+    const int pixel = first + step, sample = pixel / pixels;
     float sum[kMostColors] = {};
 #pragma unroll
     for (int k = 0; k < kPacks; ++k) {
-      const int64_t channel = int64_t{lane + k * group} * N;
+      const int channel = (lane + k * group) * N;
       if (pixel >= count || channel >= channels) continue;
       float x[N], gamma[N];
-      load_pack<N>(static_cast<const T*>(p.x) + pixel * channels + channel, x);
+      load_pack<N>(static_cast<const T*>(p.x) + int64_t{pixel} * channels + channel, x);
       load_pack<N>(static_cast<const T*>(p.gamma) + pixel * p.gamma_stride + channel, gamma);
 #pragma unroll
       for (int i = 0; i < N; ++i) {
-        const int64_t s = p.shape.groups == 1 ? sample : p.shape.statistic(sample, channel + i);
+        const int s = sample * statistics + (statistics == 1 ? 0 : (channel + i) / group_channels);
         const float value = (x[i] - p.mean[s]) * p.rstd[s] * gamma[i];
 #pragma unroll
         for (int o = 0; o < kMostColors; ++o) sum[o] += weight[k][o][i] * value;
@@ -71,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) modulated_rgb(const ModulatedRgbPara
       if (o >= p.colors) continue;
       const float beta = load(static_cast<const T*>(p.beta)[pixel * p.beta_stride + o]);
       const float bias = load(static_cast<const T*>(p.bias)[o]);
-      const int64_t at = (sample * p.colors + o) * p.shape.pixels + pixel % p.shape.pixels;
+      const int64_t at = (int64_t{sample} * p.colors + o) * pixels + pixel % pixels;
       store(static_cast<T*>(p.y)[at],
             bias_act_element(sum[o] + beta, bias, p.negative_slope, p.gain));
     }
@@ -93,7 +98,8 @@ template <class T>
 bool suits(const ModulatedRgbParams& p) {
   return p.shape.channels_last && p.shape.channels % kPack<T> == 0 &&
          lanes_for(p.shape.channels / kPack<T>).packs <= kMostPacks && p.colors <= kMostColors &&
-         p.gamma_stride % kPack<T> == 0 && aligned_to_pack(p.x, p.gamma, p.weight);
+         p.shape.batch * p.shape.pixels <= INT32_MAX / 2 && p.gamma_stride % kPack<T> == 0 &&
+         aligned_to_pack(p.x, p.gamma, p.weight);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ way where that norm is "LayerNorm".
 from stylemap.ops.passes.common import Result
 from stylemap.ops.passes.convolutions import conv_act, conv_rows_, modulate_conv, transposed_conv
 from stylemap.ops.passes.elementwise import apply_modulation, blur_act, modulated_rgb, skip_add
+from stylemap.ops.passes.ring import ring, ring_rows
 
 __all__ = [
     "Result",
@@ -21,6 +22,8 @@ __all__ = [
     "conv_rows_",
     "modulate_conv",
     "modulated_rgb",
+    "ring",
+    "ring_rows",
     "skip_add",
     "transposed_conv",
 ]

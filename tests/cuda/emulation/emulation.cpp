@@ -92,6 +92,7 @@ Barrier block;
 std::vector<Warp> warps;
 SharedVariable shared_variables[kSharedVariables];
 Memory dynamic_variable;
+size_t shared_left;           // of the block's limit
 std::vector<Memory> retired;  // freed after the launch: freeing would order the blocks
 void (*thread_body)(void*);
 void* thread_context;
@@ -265,6 +266,8 @@ LaunchResult run(const Launch& launch, void (*body)(void*), void* context) {
     for (unsigned y = 0; y < gridDim.y; ++y)
       for (unsigned x = 0; x < gridDim.x; ++x) {
         blockIdx = {x, y, z};
+        shared_left =
+            (allowed == allowed_shared.end() ? limit : kLargestSharedBytes) - launch.dynamic_shared;
         dynamic_variable = launch.dynamic_shared ? poisoned(launch.dynamic_shared) : nullptr;
         run_block();
         retire_shared_memory();
@@ -283,6 +286,8 @@ bool allow_dynamic_shared(const void* kernel, size_t bytes) {
 void* shared(const void* key, size_t bytes) {
   for (auto& variable : shared_variables) {
     if (variable.key == nullptr) {
+      if (bytes > shared_left) fail("static and dynamic shared memory exceed the limit together");
+      shared_left -= bytes;
       variable = {key, poisoned(bytes)};
       release(&shared_variables);
     }
