@@ -7,8 +7,14 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from stylemap import edit, images
 from stylemap.cli import common
+from stylemap.data.faces import FacesDataset
+from stylemap.metrics.directions import ATTRIBUTES, fit_directions
+
+_BATCH = 16
 
 _YES = {"1", "1.0", "true", "yes"}
 _NO = {"0", "0.0", "-1", "-1.0", "false", "no"}
@@ -31,6 +37,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     labels.add_argument(
         "--images", metavar="DIR", help="where the files are (default: beside the label file)"
     )
+    faces = parser.add_argument_group("several directions from generated faces, for a model trained on them")
+    faces.add_argument(
+        "--faces",
+        metavar="NAMES",
+        help=f"'all', or some of: {', '.join(ATTRIBUTES)}; all go into one .safetensors",
+    )
+    faces.add_argument("--count", type=int, default=4000, help="faces to fit on (default: 4000)")
     parser.add_argument(
         "--held-out", type=float, default=0.2, help="share kept for the accuracy (default: 0.2)"
     )
@@ -42,6 +55,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.faces is not None:
+        return _from_faces(args)
     if Path(args.output).suffix not in (".npz", ".safetensors"):
         raise ValueError(f"--output must end in .npz or .safetensors, got {args.output!r}")
     positive, negative = _examples(args)
@@ -62,6 +77,27 @@ def run(args: argparse.Namespace) -> None:
     held_out = direction.facts["held_out"]
     told = f"{direction.accuracy:.1%} of {held_out} held-out ones told apart" if held_out else "none held out"
     print(f"wrote {args.output}: {len(positive)} images with, {len(negative)} without; {told}")
+
+
+def _from_faces(args: argparse.Namespace) -> None:
+    if args.positive or args.negative or args.labels:
+        raise ValueError("--faces draws its own examples: leave out --positive, --negative and --labels")
+    edit.direction.require_svm()
+    names = tuple(ATTRIBUTES) if args.faces == "all" else tuple(n.strip() for n in args.faces.split(","))
+    model = common.load_model(args)
+    faces = FacesDataset(model.config.size, args.count)
+    starts = range(0, args.count, _BATCH)
+    parts = (range(start, min(start + _BATCH, args.count)) for start in starts)
+    with torch.no_grad():
+        encoded = [
+            model.encode(common.to_model(model, faces.batch(list(part)))).float().cpu()
+            for part in common.progress(parts, "encode", len(starts))
+        ]
+    found = fit_directions(torch.cat(encoded), faces.labels(range(args.count)), names, args.cost)
+    edit.save_directions(found, args.output)
+    for name, one in found.items():
+        print(f"{name}: {one.accuracy:.1%} of the held-out faces told apart, one step is {one.step:.3g}")
+    print(f"wrote {args.output}")
 
 
 def _examples(args: argparse.Namespace) -> tuple[list[Path], list[Path]]:

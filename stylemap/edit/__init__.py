@@ -3,6 +3,7 @@
 from stylemap.edit import masks
 from stylemap.edit.blend import blend, frame_weights
 from stylemap.edit.direction import Direction, fit_direction, load_direction, save_direction
+from stylemap.edit.direction_set import NamedDirection, load_directions, save_directions
 from stylemap.edit.interpolate import interpolate
 from stylemap.edit.invert import Inversion, invert
 from stylemap.edit.local import local
@@ -17,6 +18,7 @@ __all__ = [
     "Box",
     "Direction",
     "Inversion",
+    "NamedDirection",
     "blend",
     "fit_direction",
     "frame_weights",
@@ -24,6 +26,7 @@ __all__ = [
     "invert",
     "latents",
     "load_direction",
+    "load_directions",
     "local",
     "manipulate",
     "masks",
@@ -31,6 +34,7 @@ __all__ = [
     "reconstruct",
     "sample",
     "save_direction",
+    "save_directions",
     "sequence",
     "transplant",
     "union",

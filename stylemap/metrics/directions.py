@@ -2,12 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from stylemap.edit.direction import fit_direction
+from stylemap.data.faces import LABEL_NAMES
+from stylemap.edit.direction import Direction, fit_direction
+from stylemap.edit.direction_set import NamedDirection, with_step
+
+# Attributes of generated faces: the label of those that have it, that of those that lack it ("": all others).
+ATTRIBUTES = {
+    "smile": ("smiling", "frowning"),
+    "open mouth": ("mouth_open", ""),
+    "glasses": ("glasses", ""),
+    "beard": ("beard", ""),
+    "hat": ("hat", ""),
+    "blond hair": ("blond_hair", "black_hair"),
+    "long hair": ("long_hair", ""),
+    "lipstick": ("lipstick", ""),
+}
+
+
+def attribute_labels(labels: Tensor, name: str) -> Tensor:
+    """1 for faces with the attribute, 0 for those without, -1 for those in between.
+
+    labels: N x len(LABEL_NAMES), as `FacesDataset.labels` gives them. name: one of `ATTRIBUTES`.
+    """
+    positive, negative = ATTRIBUTES[name]
+    has = labels[:, LABEL_NAMES.index(positive)] > 0.5
+    lacks = labels[:, LABEL_NAMES.index(negative)] > 0.5 if negative else ~has
+    return torch.where(has, 1, torch.where(lacks, 0, -1))
+
+
+def fit_directions(
+    stylemaps: Tensor, labels: Tensor, names: Sequence[str] = tuple(ATTRIBUTES), cost: float = 1.0
+) -> dict[str, NamedDirection]:
+    """Directions of attributes from encoded generated faces.
+
+    stylemaps: N x K x L x L. labels: N x len(LABEL_NAMES). cost: the SVM's C.
+    Raises ImportError without scikit-learn, ValueError for an unknown attribute or too few examples of one.
+    """
+    found = {}
+    for name in names:
+        if name not in ATTRIBUTES:
+            raise ValueError(f"faces have no attribute {name!r}, but {', '.join(ATTRIBUTES)}")
+        has = attribute_labels(labels, name)
+        positive, negative = stylemaps[has == 1], stylemaps[has == 0]
+        direction: Direction = fit_direction(positive, negative, cost=cost)
+        found[name] = with_step(direction, positive, negative)
+    return found
 
 
 class Separation(NamedTuple):

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylemap.data.faces import LABEL_NAMES, FacesDataset, Part
+from stylemap.data.faces import FacesDataset, Part
 from stylemap.data.protocol import ImageDataset
 from stylemap.edit.sample import latents
-from stylemap.metrics.directions import separation
+from stylemap.metrics.directions import attribute_labels, separation
 from stylemap.metrics.fid import Extractor, frechet_distance, gaussian, load_inception
 from stylemap.metrics.local_editing import local_editing
 from stylemap.metrics.lpips import load_lpips
@@ -21,13 +21,8 @@ from stylemap.metrics.reconstruction import reconstruction
 from stylemap.model import StyleMapGAN
 from stylemap.perceptual import FeatureDistance
 
+SCORED = ("smile", "glasses", "blond hair")
 PARTS = {"mouth": (Part.MOUTH,), "eyes": (Part.EYES, Part.BROWS), "hair": (Part.HAIR,)}
-# Attribute, label that has it, label that lacks it ("" for all faces without the first).
-ATTRIBUTES = (
-    ("smile", "smiling", "frowning"),
-    ("glasses", "glasses", ""),
-    ("blond hair", "blond_hair", "black_hair"),
-)
 
 
 @dataclass(frozen=True)
@@ -186,10 +181,10 @@ class Evaluation:
             return
         held_out = self._stylemaps(self.dataset, self.count, "held-out stylemaps")
         train = self._stylemaps(self.train, min(self.options.fit, len(self.train)), "stylemaps to fit on")
-        for name, positive, negative in ATTRIBUTES:
+        for name in SCORED:
             label = f"direction {name}"
             sides = [
-                attribute_labels(data.labels(range(len(maps))), positive, negative)
+                attribute_labels(data.labels(range(len(maps))), name)
                 for data, maps in ((self.train, train), (self.dataset, held_out))
             ]
             try:
@@ -215,13 +210,6 @@ class Evaluation:
         }
 
 
-def attribute_labels(labels: Tensor, positive: str, negative: str) -> Tensor:
-    """1 where the label ``positive`` is true, 0 where ``negative`` is (or, without it, the rest), else -1."""
-    has = labels[:, LABEL_NAMES.index(positive)] > 0.5
-    lacks = labels[:, LABEL_NAMES.index(negative)] > 0.5 if negative else ~has
-    return torch.where(has, 1, torch.where(lacks, 0, -1))
-
-
 def masks_from_folder(folder: str | Path, names: Sequence[str], size: int) -> Tensor:
     """bool N x size x size from the images ``folder/NAME.png``, on where brighter than half.
 
@@ -241,4 +229,4 @@ def _ranges(count: int, step: int) -> list[range]:
     return [range(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-__all__ = ["ATTRIBUTES", "PARTS", "Evaluation", "Extractor", "Options", "Report", "masks_from_folder"]
+__all__ = ["PARTS", "SCORED", "Evaluation", "Extractor", "Options", "Report", "masks_from_folder"]

@@ -160,6 +160,7 @@ def test_direction_examples(fails, photos: Path, tmp_path: Path) -> None:
     assert "line 3: 'maybe' is neither yes nor no" in fails(*base, "--attribute", "smile")
     assert "no column 'hat', but smile" in fails(*base, "--attribute", "hat")
     assert "--labels goes with --attribute" in fails(*base)
+    assert "faces have no attribute" in fails("direction", "--faces", "wings", "--count", 8, *output)
     assert "--positive and --negative" in fails("direction", *output)
     assert "must end in .npz" in fails(
         "direction", "--positive", photos, "--negative", photos, "--output", "a.txt"

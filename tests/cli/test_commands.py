@@ -260,3 +260,11 @@ def test_as_a_module_from_anywhere(tmp_path: Path) -> None:
     lines = [line for line in done.stderr.splitlines() if "compiling" not in line]
     assert lines == ["stylemap reconstruct: error: no such file or folder: nothing.png"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_directions_from_generated_faces(run, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    output = tmp_path / "directions.safetensors"
+    told = run("direction", "--faces", "smile,glasses", "--count", 60, "--output", output)
+    assert "one step is" in told
+    assert list(edit.load_directions(output, tiny.CONFIG.stylemap_shape)) == ["smile", "glasses"]
