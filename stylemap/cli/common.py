@@ -14,14 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 import stylemap
-from stylemap import images
+from stylemap import assets, images
 
 if TYPE_CHECKING:
     from stylemap.model import StyleMapGAN
 
 T = TypeVar("T")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-ASSETS = Path(stylemap.__file__).parent / "assets"
 MAX_ROWS = 24
 
 
@@ -53,14 +52,9 @@ def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
 
 
-def bundled_model() -> Path | None:
-    """The model that ships with the package, where there is one."""
-    return next(iter(sorted(ASSETS.glob("demo*.safetensors"))), None)
-
-
 def load_model(args: argparse.Namespace) -> StyleMapGAN:
     """The model, device and precision that the arguments name, in evaluation mode without gradients."""
-    path = Path(args.model) if args.model else bundled_model()
+    path = Path(args.model) if args.model else assets.demo_model()
     if path is None:
         raise ValueError("no model: this copy of stylemap bundles none; name a checkpoint with --model FILE")
     torch.manual_seed(args.seed)

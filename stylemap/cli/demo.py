@@ -1,7 +1,8 @@
-"""The demonstration behind ``make demo``: two photos, one local edit, one picture of it.
+"""The demonstration behind ``make demo``: local edits, and one picture of them.
 
-Without a model of its own it makes a full-size 256 x 256 checkpoint in the published layout, with
-weights from a fixed recipe: untrained, so that the pictures show the network at work and no face.
+With the demo model it edits generated faces (`demo_faces`), or the photos that are named. Without, it
+makes a full-size 256 x 256 checkpoint in the published layout, with weights from a fixed recipe:
+untrained, so that the pictures show the network at work and no face.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from PIL import Image
 from torch import Tensor
 
 import stylemap
-from stylemap import checkpoint, edit, images
-from stylemap.cli import app, common
+from stylemap import assets, checkpoint, edit, images
+from stylemap.cli import app, common, demo_faces
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
 from stylemap.sheets import Tile, contact_sheet, overlay
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> None:
-    bundled = common.bundled_model()
+    bundled = assets.demo_model()
     trained = args.model or bundled
     path = Path(args.model or bundled or _recipe_checkpoint(args.folder))
     device = common.pick_device(args.device)
@@ -75,9 +76,17 @@ def run(args: argparse.Namespace) -> None:
         f"loaded {path} in {time.perf_counter() - begin:.1f} s: {size} x {size}, stylemap {cells} x {cells}"
     )
 
-    names, photos = _photos(args.images, size)
+    directions = None if args.model or _named(args.images) else assets.demo_directions()
+    faces = demo_faces.DemoFaces(size) if directions else None
+    if faces:
+        photos = torch.cat(
+            [faces.photo(index) for index in (demo_faces.FACE, demo_faces.REFERENCES["mouth"])]
+        )
+        mask = faces.mask("mouth")
+    else:
+        names, photos = _photos(args.images, size)
+        mask = edit.masks.ellipse(size, *_ELLIPSE)
     batch = photos.to(device)
-    mask = edit.masks.ellipse(size, *_ELLIPSE)
     w, encode_ms = _timed(lambda: model.encode(batch), device)
     result, edit_ms = _timed(lambda: edit.local(model, w[:1], w[1:], mask), device)
     print(f"encode: {encode_ms / 2:.0f} ms per photo; edit: {edit_ms:.0f} ms ({device}, float32)")
@@ -87,7 +96,11 @@ def run(args: argparse.Namespace) -> None:
     sheet = args.folder / "demo.png"
     speed = f"encoded in {encode_ms / 2:.0f} ms per photo, edited in {edit_ms:.0f} ms"
     note = f"{size} x {size}, float32, {speed} on {_machine(device)}. " + ("" if trained else _UNTRAINED)
-    images.save(_sheet(model, photos, names, mask, w, result, note), sheet)
+    if faces and directions:
+        moves = edit.load_directions(directions, model.config.stylemap_shape)
+        images.save(demo_faces.sheet(model, faces, moves, note), sheet)
+    else:
+        images.save(_sheet(model, photos, names, mask, w, result, note), sheet)
     if not trained:
         print(_UNTRAINED)
     print(f"the picture is {sheet.resolve()}")
@@ -146,7 +159,7 @@ def _recipe_checkpoint(folder: Path) -> Path:
 
 def _photos(named: Sequence[str] | None, size: int) -> tuple[list[str], Tensor]:
     """Names and 2 x 3 x S x S: of the photos named, those in $IMAGES, a folder's, or generated faces."""
-    chosen = [Path(path) for path in named or shlex.split(os.environ.get("IMAGES", ""))]
+    chosen = _named(named)
     if chosen and len(chosen) != 2:
         raise ValueError(f"IMAGES must name two photos, original and reference; it names {len(chosen)}")
     chosen = chosen or _found_photos()
@@ -156,6 +169,10 @@ def _photos(named: Sequence[str] | None, size: int) -> tuple[list[str], Tensor]:
 
     faces = FacesDataset(size, 2, seed=7, held_out=True)
     return ["generated face", "generated face"], faces.raw([0, 1]).float() / 127.5 - 1
+
+
+def _named(arguments: Sequence[str] | None) -> list[Path]:
+    return [Path(path) for path in arguments or shlex.split(os.environ.get("IMAGES", ""))]
 
 
 def _found_photos() -> list[Path]:

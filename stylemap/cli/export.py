@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import stylemap
-from stylemap import images
+from stylemap import assets, images
 from stylemap.cli import common
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _run_tensorrt(args: argparse.Namespace) -> None:
 
 
 def _load(args: argparse.Namespace) -> StyleMapGAN:
-    path = args.checkpoint or common.bundled_model()
+    path = args.checkpoint or assets.demo_model()
     if path is None:
         raise ValueError("no model: this copy of stylemap bundles none; name a CHECKPOINT")
     return stylemap.load(path, device="cpu", dtype=torch.float32)

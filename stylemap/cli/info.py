@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import stylemap
+from stylemap import assets
 from stylemap.cli import common
 from stylemap.export import ports
 from stylemap.model import StyleMapGAN
@@ -32,7 +33,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     sections = [("versions", _versions()), ("operators", _operators()), ("devices", _devices())]
-    path = args.model or common.bundled_model()
+    path = args.model or assets.demo_model()
     if path is None:
         sections.append(("model", iter([("bundled", "none in this copy: name one with --model FILE")])))
     else:

@@ -130,7 +130,7 @@ def test_models(fails, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "missing.pt" in fails(*arguments, model=str(tmp_path / "missing.pt"))
     assert "device 'cuda:99' is not available" in fails(*arguments, "--device", "cuda:99")
     assert "device 'toaster' is not available" in fails(*arguments, "--device", "toaster")
-    monkeypatch.setattr("stylemap.cli.common.ASSETS", tmp_path)
+    monkeypatch.setattr("stylemap.assets.FOLDER", tmp_path)
     assert "name a checkpoint with --model FILE" in fails(*arguments, model=None)
 
 

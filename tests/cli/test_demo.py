@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import stylemap
-from stylemap.cli import demo
+from stylemap import checkpoint, edit
+from stylemap.cli import demo, demo_faces
 from tests.helpers import tiny
 
 
@@ -29,7 +31,7 @@ def test_untrained_checkpoint_is_made_once_and_named_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stylemap, "Config", lambda: tiny.CONFIG)
-    monkeypatch.setattr("stylemap.cli.common.ASSETS", tmp_path)
+    monkeypatch.setattr("stylemap.assets.FOLDER", tmp_path)
     monkeypatch.setattr(demo, "_PHOTO_FOLDERS", ())
     monkeypatch.delenv("IMAGES", raising=False)
     folder = tmp_path / "demo"
@@ -40,6 +42,31 @@ def test_untrained_checkpoint_is_made_once_and_named_as_such(
     assert sorted(path.name for path in folder.iterdir()) == ["demo.png", "untrained_256_8x8.pt"]
     assert demo.main(["--folder", str(folder)]) == 0
     assert "writing a full-size checkpoint" not in capsys.readouterr().out
+
+
+def test_generated_faces_with_the_demo_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assets = tmp_path / "assets"
+    assets.mkdir()
+    checkpoint.save_safetensors(tiny.model(), assets / "demo.safetensors")
+    shape = tiny.CONFIG.stylemap_shape
+    names = {name for name, _, _ in demo_faces.MOVES}
+    directions = {name: edit.NamedDirection(torch.ones(shape), 1.0) for name in names}
+    edit.save_directions(directions, assets / "demo_directions.safetensors")
+    monkeypatch.setattr("stylemap.assets.FOLDER", assets)
+    monkeypatch.delenv("IMAGES", raising=False)
+    assert demo.main(["--folder", str(tmp_path)]) == 0
+    assert "untrained" not in capsys.readouterr().out
+    assert Image.open(tmp_path / "demo.png").height > 4 * 256
+
+
+def test_a_part_mask_holds_the_part_of_both_faces() -> None:
+    faces = demo_faces.DemoFaces(128)
+    mask = faces.mask("mouth")
+    assert mask.shape == (128, 128)
+    assert 0.005 < mask.float().mean() < 0.1
+    assert mask[80:110, 50:78].any()
 
 
 def test_photos_from_the_environment(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from stylemap.export.quantized import LEAST_PSNR, export_quantized  # noqa: E402
 from stylemap.export.tensorrt import build_engine  # noqa: E402
 
 import stylemap  # noqa: E402
-from stylemap.cli.common import bundled_model  # noqa: E402
+from stylemap.assets import demo_model  # noqa: E402
 from stylemap.config import Config  # noqa: E402
 from stylemap.model import StyleMapGAN  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
@@ -57,7 +57,7 @@ def test_256_full(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def demo() -> StyleMapGAN:
-    path = bundled_model()
+    path = demo_model()
     if path is None:
         pytest.skip("no model is bundled")
     return stylemap.load(path)

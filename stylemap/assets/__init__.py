@@ -1,0 +1,22 @@
+"""The demo model that ships with the package, and the directions that go with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def demo_model() -> Path | None:
+    """The checkpoint of the demo model, where this copy of the package has one."""
+    return _existing("demo.safetensors")
+
+
+def demo_directions() -> Path | None:
+    """Its directions, for `stylemap.edit.load_directions`."""
+    return _existing("demo_directions.safetensors")
+
+
+def _existing(name: str) -> Path | None:
+    path = FOLDER / name
+    return path if path.is_file() else None
