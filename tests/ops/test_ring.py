@@ -65,3 +65,11 @@ def test_rows_are_indices_into_the_batch() -> None:
 def test_shapes(shape: tuple[int, ...]) -> None:
     n = shape[0] if len(shape) == 4 else 1
     assert passes.ring(torch.ones(shape, dtype=torch.bool)).shape == (n, 1, 3, 5)
+
+
+@pytest.mark.parametrize("count", [0, 3, 40])
+def test_rows_that_are_all_padding(count: int) -> None:
+    x, weight = tensor(1, 8, 6, 5), tensor(16, 8, 3, 3)
+    y = tensor(1, 16, 6, 5).contiguous(memory_format=torch.channels_last)
+    before = y.clone()
+    assert torch.equal(passes.conv_rows_(y, x, weight, None, torch.full((count,), -1).int()), before)

@@ -27,11 +27,16 @@ from stylemap.ops.passes.elementwise import apply_modulation, skip_add
 T = TypeVar("T")
 
 
+def _suits_tensor_cores(x: Tensor, weight: Tensor) -> bool:
+    half = x.dtype in (torch.float16, torch.bfloat16)
+    return half and x.shape[1] % 8 == 0 and weight.shape[0] % 8 == 0
+
+
 def _by_tile(x: Tensor, weight: Tensor, function: Callable[[int], T]) -> dict[str, Callable[[], T]]:
     """Our kernel in both its tiles; where it has none, the NotImplementedError that `autotune` skips."""
 
     def checked(tile: int) -> T:
-        if x.dtype not in (torch.float16, torch.bfloat16) or x.shape[1] % 8 or weight.shape[0] % 8:
+        if not _suits_tensor_cores(x, weight):
             raise NotImplementedError(
                 "the tensor-core convolutions take float16 or bfloat16 and channels in multiples of 8, "
                 f"got {x.dtype}, {x.shape[1]} and {weight.shape[0]}"
@@ -177,12 +182,28 @@ def conv_rows_(y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, rows: 
             fixed length for a CUDA graph.
     """
     check(x, y=y, weight=weight, bias=bias)
-    if native(x):
+    if native(x) and _suits_tensor_cores(x, weight):
         torch.ops.stylemap.conv_rows_(y, x, weight, bias, rows)
         return y
-    full = F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
-    index = rows[rows >= 0].long()
+    # A padded row does again what another one does, or where there is none, writes what is there.
+    last = rows.max() if rows.numel() else rows
+    index = torch.where(rows >= 0, rows, last).clamp_min(0).long()
     width, pixels = y.shape[3], y.shape[2] * y.shape[3]
     n, i, j = index // pixels, index % pixels // width, index % width
-    y[n, :, i, j] = full[n, :, i, j].to(y.dtype)
+    target = y.permute(0, 2, 3, 1)
+    values = _conv_at(x, weight, bias, n, i, j).to(y.dtype)
+    target[n, i, j] = torch.where(last >= 0, values, target[n, i, j]) if rows.numel() else values
     return y
+
+
+def _conv_at(x: Tensor, weight: Tensor, bias: Tensor | None, n: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """The convolution at pixels (i, j) of samples n: len(n) x out, without waiting for a GPU."""
+    size = weight.shape[2]
+    if 2 * len(n) > x.shape[0] * x.shape[2] * x.shape[3]:
+        return F.conv2d(x, weight, bias, padding=size // 2).permute(0, 2, 3, 1)[n, i, j]
+    padded = F.pad(x, (size // 2,) * 4).permute(0, 2, 3, 1)
+    tap = torch.arange(size, device=x.device)
+    lines, columns = i[:, None, None] + tap[:, None], j[:, None, None] + tap
+    patches = padded[n[:, None, None], lines, columns].flatten(1)
+    values = patches @ weight.permute(2, 3, 1, 0).flatten(0, 2)
+    return values if bias is None else values + bias
