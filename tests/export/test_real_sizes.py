@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from stylemap.export.quantized import LEAST_PSNR, export_quantized  # noqa: E402
 from stylemap.export.tensorrt import build_engine  # noqa: E402
 
 import stylemap  # noqa: E402
-from stylemap.assets import demo_model  # noqa: E402
+from stylemap.assets import FOLDER, demo_model  # noqa: E402
 from stylemap.config import Config  # noqa: E402
 from stylemap.model import StyleMapGAN  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
+from stylemap.train.config import TrainConfig  # noqa: E402
 from tests.helpers.goldens import relative_error  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -29,8 +31,11 @@ has_rtx = importlib.util.find_spec("tensorrt_rtx") is not None
 
 
 @pytest.fixture(autouse=True)
-def _two_threads() -> None:
+def _two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def build_all(folder: Path) -> None:
@@ -57,10 +62,13 @@ def test_256_full(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def demo() -> StyleMapGAN:
+    """The bundled model; where none is bundled, one of the same sizes with weights of a recipe."""
     path = demo_model()
-    if path is None:
-        pytest.skip("no model is bundled")
-    return stylemap.load(path)
+    return recipe_model(_demo_config()) if path is None else stylemap.load(path)
+
+
+def _demo_config() -> Config:
+    return TrainConfig.load(FOLDER / "demo.yaml").model
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +88,7 @@ def test_demo_model(precision: str, demo: StyleMapGAN, faces: Tensor, tmp_path: 
     build_all(tmp_path)
 
 
+@pytest.mark.skipif(demo_model() is None, reason="no trained model is bundled")
 def test_demo_model_in_int8(demo: StyleMapGAN, faces: Tensor, tmp_path: Path) -> None:
     for file in export_quantized(demo, tmp_path, faces, ["encoder", "decoder", "editor"]):
         assert file.psnr >= LEAST_PSNR
