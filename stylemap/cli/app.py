@@ -32,6 +32,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "export",
+    "edit-server",
 )
 
 # What bad input, missing packages, full disks and devices out of memory raise. Anything else is a

@@ -1,0 +1,87 @@
+"""stylemap edit-server: the web editor, served to this machine's browser."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import socket
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from stylemap import assets
+from stylemap.cli import common
+from stylemap.config import Config
+
+if TYPE_CHECKING:
+    from stylemap.model import StyleMapGAN
+
+# Shaped as the demo model: what is shown where a copy of the package bundles none.
+_UNTRAINED = Config(
+    size=128,
+    latent_channel_size=64,
+    latent_spatial_size=8,
+    small_generator=True,
+    channel_table={128: 16, 64: 32, 32: 64, 16: 128, 8: 128, 4: 128},
+)
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "edit-server", help="the web editor", description=__doc__
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8123, help="0 takes a free one (default: 8123)")
+    parser.add_argument(
+        "--token", help="what every request must carry; made up where others than this machine reach the host"
+    )
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another name the server has"
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="photos to offer, beside generated faces"
+    )
+    parser.add_argument("--directions", metavar="FILE", help="directions of the sliders (.safetensors, .npz)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of the CPU, for the model")
+    parser.add_argument("--open", action="store_true", help="open the browser")
+    common.add_model_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    if not 0 <= args.port < 65536:
+        raise ValueError(f"--port must be between 0 and 65535, got {args.port}")
+    if args.threads is not None and args.threads < 1:
+        raise ValueError(f"--threads must be at least 1, got {args.threads}")
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    try:
+        from stylemap.editor import security, server
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "websockets"):
+            raise
+        raise ImportError("the editor needs more packages: pip install 'stylemap[editor]'") from error
+    listener = server.listen(args.host, args.port)
+    model, name = _model(args)
+    studio = server.open_studio(
+        model, name, folder=args.images, directions=args.directions, precision=args.precision
+    )
+    token = args.token or (None if security.is_loopback(args.host) else secrets.token_urlsafe(18))
+    hosts = {args.host, socket.gethostname(), *args.allow_host, *security.LOOPBACK}
+    address = server.address(listener, args.host, token)
+    print(f"stylemap editor: {address}\nmodel: {name}; stop with Ctrl+C", flush=True)
+    if args.open:
+        webbrowser.open(address)
+    server.make_server(studio, hosts, token).run(sockets=[listener])
+
+
+def _model(args: argparse.Namespace) -> tuple[StyleMapGAN, str]:
+    """The model and what the page calls it: the one named, the bundled one, or an untrained one."""
+    path = Path(args.model) if args.model else assets.demo_model()
+    if path is not None:
+        return common.load_model(args), path.name
+    from stylemap.model.recipe import recipe_model
+
+    return recipe_model(_UNTRAINED).to(common.pick_device(args.device)), "untrained weights"

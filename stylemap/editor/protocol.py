@@ -1,0 +1,228 @@
+"""What browser and server say to each other over the WebSocket; static/protocol.js is the other end.
+
+Everything is little endian. The browser sends its scene as JSON text, whole, whenever it changes:
+
+    {"type": "scene", "seq": 7, "final": true, "scene": {…}}        see `scene.Scene`
+
+and masks as binary messages with a header of eight bytes:
+
+    kind u8 · flags u8 · mask u16 · seq u32
+
+    STROKE 1   radius f32 · hardness f32 · points (x f32 · y f32)…   a polyline over the mask's pixels,
+                                                                     painted or (flag ERASE) erased: `brush`
+    MASK 2     (count u16 · value u8)…                               the whole mask in runs, row by row;
+                                                                     none: empty
+    ACK 3      nothing; seq is the number of the frame that was shown
+
+``seq`` numbers the browser's changes. FINAL marks the last of a gesture: what follows is the exact frame
+instead of previews. The server answers with JSON text (``hello`` once, ``notice`` where something could not
+be done) and binary frames:
+
+    FRAME 1    kind u8 · flags u8 · zero u16 · number u32 · seq u32 · render f32 · image
+
+``seq`` is the last change that the frame shows, ``render`` its milliseconds of work, and the image a JPEG, or
+a PNG with the flag EXACT. Changes are never queued: a frame shows the newest state when its turn comes. A
+message that breaks these rules closes the connection with code 1008 and the reason; others do not notice.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylemap.editor.limits import Limits
+
+STROKE, MASK, ACK = 1, 2, 3
+FRAME = 1
+ERASE, FINAL = 1, 2
+EXACT = 1
+
+_HEADER = struct.Struct("<BBHI")
+_BRUSH = struct.Struct("<ff")
+_FRAME = struct.Struct("<BBHIIf")
+_RUN = np.dtype([("count", "<u2"), ("value", "u1")])
+
+
+class ProtocolError(ValueError):
+    """A message that breaks the rules; its text goes to the client as the reason."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """points: float32 P×2, (x, y) in pixels of the mask; radius in pixels; hardness in [0, 1]."""
+
+    mask: int
+    seq: int
+    final: bool
+    erase: bool
+    radius: float
+    hardness: float
+    points: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MaskUpdate:
+    """pixels: uint8 S×S, 0 to 255."""
+
+    mask: int
+    seq: int
+    final: bool
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Ack:
+    frame: int
+
+
+@dataclass(frozen=True)
+class SceneUpdate:
+    """scene: as it came, to be read by `scene.Scene.parse`."""
+
+    seq: int
+    final: bool
+    scene: dict[str, Any]
+
+
+def parse_binary(data: bytes, size: int, limits: Limits) -> Stroke | MaskUpdate | Ack:
+    """A binary message to masks of side ``size``.
+
+    Raises:
+        ProtocolError: it is not one.
+    """
+    if len(data) < _HEADER.size:
+        raise ProtocolError("a message has a header of 8 bytes")
+    kind, flags, mask, seq = _HEADER.unpack_from(data)
+    body = memoryview(data)[_HEADER.size :]
+    if flags & ~(ERASE | FINAL):
+        raise ProtocolError("unknown flags")
+    if kind == STROKE:
+        return _stroke(body, mask, seq, flags, size, limits)
+    if kind == MASK:
+        return MaskUpdate(mask, seq, bool(flags & FINAL), decode_runs(body, size))
+    if kind == ACK and not body:
+        return Ack(seq)
+    raise ProtocolError("unknown kind of message")
+
+
+def _stroke(body: memoryview, mask: int, seq: int, flags: int, size: int, limits: Limits) -> Stroke:
+    count, rest = divmod(len(body) - _BRUSH.size, 8)
+    if rest or not 1 <= count <= limits.points:
+        raise ProtocolError(f"a stroke has 1 to {limits.points} points")
+    radius, hardness = _BRUSH.unpack_from(body)
+    if not (math.isfinite(radius) and 0 < radius <= size and 0 <= hardness <= 1):
+        raise ProtocolError("a brush has a radius within the image and a hardness from 0 to 1")
+    points = np.frombuffer(body[_BRUSH.size :], "<f4").reshape(count, 2)
+    # Strokes may leave the image, but not by so much that the line between two points means nothing.
+    if not (np.isfinite(points).all() and (abs(points) <= 8 * size).all()):
+        raise ProtocolError("a stroke leaves the image too far")
+    return Stroke(mask, seq, bool(flags & FINAL), bool(flags & ERASE), radius, hardness, points)
+
+
+def decode_runs(body: bytes | memoryview, size: int) -> NDArray[np.uint8]:
+    """Runs to uint8 size×size; no runs at all are an empty mask.
+
+    Raises:
+        ProtocolError: they are not of one mask of this size.
+    """
+    if len(body) == 0:
+        return np.zeros((size, size), np.uint8)
+    if len(body) % _RUN.itemsize or len(body) > _RUN.itemsize * size * size:
+        raise ProtocolError("a mask is made of runs of 3 bytes")
+    runs = np.frombuffer(body, _RUN)
+    if int(runs["count"].sum(dtype=np.int64)) != size * size:
+        raise ProtocolError(f"the runs of a mask cover {size}×{size} pixels")
+    return np.repeat(runs["value"], runs["count"]).reshape(size, size)
+
+
+def encode_runs(pixels: NDArray[np.uint8]) -> bytes:
+    """uint8 S×S to runs; an empty mask to none."""
+    flat = pixels.ravel()
+    if not flat.any():
+        return b""
+    starts = np.flatnonzero(np.diff(flat, prepend=flat[0] ^ 1))
+    runs: list[tuple[int, int]] = []
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), flat.size]):
+        full, rest = divmod(end - start, 0xFFFF)
+        runs += [(0xFFFF, int(flat[start]))] * full
+        if rest:
+            runs.append((rest, int(flat[start])))
+    return np.array(runs, _RUN).tobytes()
+
+
+def parse_text(text: str, limits: Limits) -> SceneUpdate:
+    """A JSON message.
+
+    Raises:
+        ProtocolError: it is too long, not JSON, or not a scene message.
+    """
+    message = parse_json(text, limits)
+    if not isinstance(message, dict) or message.get("type") != "scene":
+        raise ProtocolError("the only text message is a scene")
+    if set(message) - {"type", "seq", "final", "scene"}:
+        raise ProtocolError("a scene message has type, seq, final and scene")
+    seq, final, scene = message.get("seq"), message.get("final", True), message.get("scene")
+    if type(seq) is not int or not 0 <= seq < 2**32:
+        raise ProtocolError("seq is a whole number below 2^32")
+    if type(final) is not bool or not isinstance(scene, dict):
+        raise ProtocolError("final is true or false, scene an object")
+    return SceneUpdate(seq, final, scene)
+
+
+def parse_json(text: str | bytes, limits: Limits) -> Any:
+    """Any JSON value of a limited length.
+
+    Raises:
+        ProtocolError: it is not one.
+    """
+    if len(text) > limits.text_bytes:
+        raise ProtocolError(f"the text is longer than {limits.text_bytes} bytes")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("the text is not JSON") from error
+
+
+def frame(number: int, seq: int, render_ms: float, image: bytes, exact: bool) -> bytes:
+    """A FRAME message."""
+    return _FRAME.pack(FRAME, EXACT if exact else 0, 0, number % 2**32, seq, render_ms) + image
+
+
+def parse_frame(data: bytes) -> tuple[int, int, float, bytes, bool]:
+    """Inverse of ``frame``, for clients in Python: number, seq, render_ms, image, exact."""
+    kind, flags, _, number, seq, render_ms = _FRAME.unpack_from(data)
+    if kind != FRAME:
+        raise ProtocolError("not a frame")
+    return number, seq, render_ms, data[_FRAME.size :], bool(flags & EXACT)
+
+
+def stroke(
+    mask: int,
+    seq: int,
+    points: NDArray[np.float32] | list[tuple[float, float]],
+    radius: float,
+    hardness: float = 1.0,
+    *,
+    erase: bool = False,
+    final: bool = False,
+) -> bytes:
+    """A STROKE message, for clients in Python."""
+    flags = (ERASE if erase else 0) | (FINAL if final else 0)
+    body = np.asarray(points, "<f4").tobytes()
+    return _HEADER.pack(STROKE, flags, mask, seq) + _BRUSH.pack(radius, hardness) + body
+
+
+def mask_update(mask: int, seq: int, pixels: NDArray[np.uint8], final: bool = True) -> bytes:
+    """A MASK message, for clients in Python."""
+    return _HEADER.pack(MASK, FINAL if final else 0, mask, seq) + encode_runs(pixels)
+
+
+def ack(number: int) -> bytes:
+    """An ACK message, for clients in Python."""
+    return _HEADER.pack(ACK, 0, 0, number % 2**32)

@@ -1,0 +1,92 @@
+"""Running the application: a studio for a model, a socket to listen at, uvicorn."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import uvicorn
+
+from stylemap.editor.app import create_app
+from stylemap.editor.directions import load_steps
+from stylemap.editor.engine import open_engine
+from stylemap.editor.gallery import Gallery
+from stylemap.editor.limits import Limits
+from stylemap.editor.studio import Studio
+
+if TYPE_CHECKING:
+    from stylemap.export.runtime import Runtime
+    from stylemap.model import StyleMapGAN
+
+
+def open_studio(
+    model: StyleMapGAN | Runtime,
+    name: str,
+    *,
+    folder: Path | None = None,
+    directions: str | os.PathLike[str] | None = None,
+    precision: str = "fp32",
+    limits: Limits | None = None,
+) -> Studio:
+    """Everything an editor of this model works with.
+
+    Args:
+        name: what the page calls the model.
+        folder: of photos to offer.
+        directions: file of the sliders; None takes the bundled ones where they fit.
+        precision: of a checkpoint's edits, see `EditSession`.
+
+    Raises:
+        ValueError, OSError: a folder or file that cannot be used.
+    """
+    gallery = Gallery(model.config.size, folder)
+    engine = open_engine(model, precision)
+    steps = load_steps(directions, model.config, engine.usual_step)
+    return Studio(engine, gallery, steps, limits or Limits(), name)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be used; the message names it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
+    return listener
+
+
+def address(listener: socket.socket, host: str, token: str | None) -> str:
+    """What to open in a browser."""
+    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    name = f"[{name}]" if ":" in name else name
+    return f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={quote(token)}" if token else "")
+
+
+def make_server(studio: Studio, hosts: Collection[str], token: str | None = None) -> uvicorn.Server:
+    """The HTTP server, to be run with ``run(sockets=[…])``."""
+    config = uvicorn.Config(
+        create_app(studio, hosts, token),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        # The longest message is a mask in runs of a pixel each.
+        ws_max_size=max(studio.limits.text_bytes, 3 * studio.config.size**2) + 64,
+        ws_per_message_deflate=False,
+        limit_concurrency=256,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config)

@@ -1,0 +1,226 @@
+"""The editor without its network side: model, photos, directions, sessions, and what they render."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from stylemap import images
+from stylemap.edit.blend import frame_weights
+from stylemap.edit.masks import pool_max
+from stylemap.editor import photos, protocol
+from stylemap.editor.client import Client, OwnImage, Snapshot, Unavailable
+from stylemap.editor.clients import Clients
+from stylemap.editor.engine import Engine, Part, Recipe
+from stylemap.editor.gallery import Gallery
+from stylemap.editor.limits import Limits
+from stylemap.editor.renderer import Renderer
+from stylemap.editor.scene import Scene
+from stylemap.engine.reference import ImageHandle
+
+Steps = Generator[None, None, Any]
+
+
+class Studio:
+    """What sessions work with. Methods that end in ``_steps`` are jobs: they run in the renderer's thread.
+
+    Args:
+        engine: the model.
+        gallery: photos for everybody.
+        directions: what sliders at 1 add to a stylemap, K×L×L by name.
+        limits: of everything.
+    """
+
+    def __init__(
+        self, engine: Engine, gallery: Gallery, directions: dict[str, Tensor], limits: Limits, name: str
+    ) -> None:
+        self.engine, self.gallery, self.directions, self.limits = engine, gallery, directions, limits
+        self.name = name
+        self.config = engine.config
+        self.renderer = Renderer(self._send_frame)
+        self.clients = Clients(self.config.size, limits, self._closed)
+        self._shared: dict[str, ImageHandle] = {}
+
+    def about(self) -> dict[str, Any]:
+        """What clients need to know about the model and the limits."""
+        return {
+            "name": self.name,
+            "size": self.config.size,
+            "stylemap": list(self.config.stylemap_shape),
+            "codes": [height for _, height, _ in self.config.stylecode_shapes],
+            "directions": list(self.directions),
+            "limits": {
+                name: getattr(self.limits, name)
+                for name in ("references", "uploads", "upload_bytes", "upload_pixels", "frames", "points")
+            },
+        }
+
+    def open_client(self) -> Client:
+        """A new session."""
+        client = self.clients.create()
+        self.renderer.add(client)
+        return client
+
+    def parse_scene(self, client: Client, value: Any) -> Scene:
+        """A scene of this model that names images there are.
+
+        Raises:
+            ProtocolError: it is malformed.
+            Unavailable: an image is gone.
+        """
+        scene = Scene.parse(value, self.directions, len(self.config.stylecode_shapes), self.limits)
+        for image in scene.images:
+            if image not in client.images and image not in self.gallery:
+                raise Unavailable(f"image {image} is not here any more")
+        return scene
+
+    def picture(self, id: str) -> Image.Image:
+        """The square photo behind an id, of the gallery or of any session that told it.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for client in self.clients:
+            if id in client.images:
+                return client.images[id].picture
+        return self.gallery.image(id)
+
+    def add_upload_steps(self, client: Client, picture: Image.Image, name: str) -> Steps:
+        """Encode a decoded upload; returns its id."""
+        handle = self.engine.add(images.to_tensor(picture))
+        return self._keep(client, OwnImage(name, "upload", picture, handle, {}))
+        yield
+
+    def add_random_steps(self, client: Client, seed: int, truncation: float) -> Steps:
+        """A random image; returns its id."""
+        handle = self.engine.add_stylemap(self.engine.random(seed, truncation))
+        picture = images.to_image(self.engine.render(Recipe(handle)))
+        facts = {"seed": seed, "truncation": truncation}
+        return self._keep(client, OwnImage(f"Random {seed}", "random", picture, handle, facts))
+        yield
+
+    def remove_image_steps(self, client: Client, id: str) -> Steps:
+        """Forget one of a session's images."""
+        self.engine.remove(client.images.pop(id).handle)
+        return None
+        yield
+
+    def result_steps(self, client: Client) -> Steps:
+        """The exact image as PNG."""
+        return photos.png(self._image(client, self._full(client)))
+        yield
+
+    def frames_steps(self, client: Client, count: int, kind: str, milliseconds: int) -> Steps:
+        """The edit fading in over ``count`` frames, one per step: kind "gif" there and back, "strip" a PNG
+        of all of them side by side."""
+        snapshot, frames = self._full(client), []
+        for weight in frame_weights(count):
+            frames.append(self._image(client, snapshot, weight * snapshot.scene.weight))
+            yield
+        return _gif(frames, milliseconds) if kind == "gif" else _strip(frames)
+
+    def _send_frame(self, client: Client) -> None:
+        connection = client.connection
+        snapshot = client.snapshot()
+        if connection is None or snapshot.scene.original is None:
+            return
+        begin = time.perf_counter()
+        try:
+            image = self._image(client, snapshot)
+        except (ValueError, OSError, KeyError) as error:
+            connection.send_notice(f"this cannot be rendered: {error}")
+            return
+        data = photos.png(image) if snapshot.final else photos.jpeg(image)
+        spent = 1000 * (time.perf_counter() - begin)
+        connection.send_frame(protocol.frame(client.next_frame(), snapshot.seq, spent, data, snapshot.final))
+
+    def _full(self, client: Client) -> Snapshot:
+        """The state for a job, which leaves the next frame due."""
+        snapshot = Snapshot(client.scene, {m: client.mask(m) for m in client.scene.masks}, 0, True)
+        if snapshot.scene.original is None:
+            raise Unavailable("choose an original first")
+        return snapshot
+
+    def _image(self, client: Client, snapshot: Snapshot, weight: float | None = None) -> Image.Image:
+        return images.to_image(self.engine.render(self._recipe(client, snapshot, weight), client.id))
+
+    def _recipe(self, client: Client, snapshot: Snapshot, weight: float | None) -> Recipe:
+        scene, parts = snapshot.scene, []
+        assert scene.original is not None
+        for reference in scene.references:
+            mask = snapshot.masks.get(reference.mask)
+            if reference.on and mask is not None and mask.any():
+                pixels = torch.from_numpy(mask).float() / 255
+                parts.append(Part(self._handle(client, reference.image), pixels, reference.shift))
+        mix = scene.mix and (self._handle(client, scene.mix.image), scene.mix.codes)
+        weight = scene.weight if weight is None else weight
+        offset = self._offset(scene, snapshot.masks)
+        return Recipe(self._handle(client, scene.original), parts, weight, offset, mix or None)
+
+    def _offset(self, scene: Scene, masks: dict[int, NDArray[np.uint8]]) -> Tensor | None:
+        """What all sliders together add to a stylemap; None where nothing."""
+        total = torch.zeros(self.config.stylemap_shape)
+        for name, slider in scene.sliders.items():
+            step = slider.strength * self.directions[name]
+            if slider.mask is not None:
+                pixels = masks.get(slider.mask)
+                if pixels is None:
+                    continue
+                cells = pool_max(torch.from_numpy(pixels)[None, None].float() / 255, total.shape[-1])
+                step = step * cells[0]
+            total += step
+        return total if bool(total.any()) else None
+
+    def _handle(self, client: Client, id: str) -> ImageHandle:
+        """An image's handle; the gallery's are encoded when they are first used."""
+        if id in client.images:
+            return client.images[id].handle
+        if id not in self._shared:
+            self._shared[id] = self.engine.add(images.to_tensor(self.gallery.image(id)))
+        return self._shared[id]
+
+    def _keep(self, client: Client, image: OwnImage) -> str:
+        if self.clients.get(client.id) is not client:  # it went while this was made
+            self.engine.remove(image.handle)
+            raise Unavailable("the session has ended")
+        return client.add_image(image)
+
+    def _closed(self, client: Client) -> None:
+        def clean() -> None:
+            self.engine.forget_temporary(client.id)
+            for image in client.images.values():
+                self.engine.remove(image.handle)
+            client.images.clear()
+
+        self.renderer.remove(client, clean)
+
+
+def _strip(frames: list[Image.Image]) -> bytes:
+    side = frames[0].width
+    strip = Image.new("RGB", (side * len(frames), side))
+    for index, frame in enumerate(frames):
+        strip.paste(frame, (index * side, 0))
+    return photos.png(strip)
+
+
+def _gif(frames: list[Image.Image], milliseconds: int) -> bytes:
+    """There and back again, for ever; the two ends are held a little longer."""
+    there_and_back = [*frames, *frames[-2:0:-1]]
+    lengths = [milliseconds] * len(there_and_back)
+    lengths[0] = lengths[len(frames) - 1] = max(milliseconds, 400)
+    # One palette for all frames, made from all of them: palettes of their own make an animation flicker.
+    sheet = Image.open(io.BytesIO(_strip(frames))).quantize(256, dither=Image.Dither.NONE)
+    shown = [frame.quantize(palette=sheet, dither=Image.Dither.FLOYDSTEINBERG) for frame in there_and_back]
+    buffer = io.BytesIO()
+    shown[0].save(
+        buffer, "GIF", save_all=True, append_images=shown[1:], duration=lengths, loop=0, optimize=False
+    )
+    return buffer.getvalue()
