@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
 
 from stylemap.engine import layers
 from stylemap.engine.convolution import Convolution
+from stylemap.engine.gpu_plan import GpuPlan
 from stylemap.engine.plan import CpuPlan
 from stylemap.model import StyleMapGAN
 from stylemap.model.decoder import StyledResBlock
 
 _lock = threading.RLock()
-_plans: weakref.WeakKeyDictionary[StyleMapGAN, dict[str, tuple[object, CpuPlan]]] = (
-    weakref.WeakKeyDictionary()
-)
+P = TypeVar("P", CpuPlan, GpuPlan)
+_plans: weakref.WeakKeyDictionary[StyleMapGAN, dict[str, tuple[object, Any]]] = weakref.WeakKeyDictionary()
 _rings: weakref.WeakKeyDictionary[CpuPlan, list[Convolution]] = weakref.WeakKeyDictionary()
 
 # F(2 × 2): a ring is two cells wide, so small tiles waste least, and few tiles take longer to read weights
@@ -30,14 +33,28 @@ def shared_plan(model: StyleMapGAN, precision: str) -> CpuPlan:
 
     It lives as long as the model or a session that uses it.
     """
+
+    def make() -> CpuPlan:
+        plan = CpuPlan(model, precision)
+        ring_convolutions(model, plan)
+        return plan
+
+    return _shared(model, f"cpu {precision}", make)
+
+
+def shared_gpu_plan(model: StyleMapGAN, device: torch.device, precision: str) -> GpuPlan:
+    """The same on a GPU."""
+    return _shared(model, f"{device} {precision}", lambda: GpuPlan(model, device, precision))
+
+
+def _shared(model: StyleMapGAN, key: str, make: Callable[[], P]) -> P:
     with _lock:
-        plans = _plans.setdefault(model, {})
-        state = _state(model)
-        known = plans.get(precision)
+        plans, state = _plans.setdefault(model, {}), _state(model)
+        known = plans.get(key)
         if known is None or known[0] != state:
-            known = plans[precision] = state, CpuPlan(model, precision)
-            ring_convolutions(model, known[1])
-        return known[1]
+            known = plans[key] = state, make()
+        plan: P = known[1]
+        return plan
 
 
 def ring_convolutions(model: StyleMapGAN, plan: CpuPlan) -> list[Convolution]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 from collections.abc import Iterable, Sequence
 
@@ -15,17 +14,13 @@ from stylemap.edit.checks import per_sample
 from stylemap.edit.mix import code_indices
 from stylemap.edit.transplant import Box
 from stylemap.engine.cache import Image
-from stylemap.engine.cpu_renderer import CpuRenderer
-from stylemap.engine.plain_renderer import PlainRenderer
+from stylemap.engine.gpu_plan import GpuPlan
 from stylemap.engine.plan import CpuPlan
-from stylemap.engine.plans import ring_convolutions, shared_plan
 from stylemap.engine.reference import EditReference, ImageHandle, edit_reference
+from stylemap.engine.renderers import DTYPES, renderer
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import check_images, check_stylemap
-from stylemap.ops import _native
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_log = logging.getLogger(__name__)
 _numbers = itertools.count()
 
 
@@ -36,11 +31,11 @@ class EditSession:
         original, other = session.add(photo), session.add(reference_photo)
         image = session.edit(original, [session.reference(other, mask, shift=(8, 0))])
 
-    On a CPU the stylecodes of every image and the γ, β they make (its maps) are cached. An edit copies
-    maps inside and outside the masks, convolves those of a ring around their borders, and runs the main
-    path from the first layer whose maps differ from the last image's. That is exact up to rounding, and
-    depends on nothing but the arguments: the same edit gives the same bits, whatever came before.
-    Devices without a plan run the model itself through `stylemap.edit`; which of the two is logged.
+    The stylecodes of every image and the γ, β they make (its maps) are cached. An edit copies maps inside
+    and outside the masks, convolves those of a ring around their borders, and runs the main path: on a CPU
+    from the first layer whose maps differ from the last image's, on a GPU as one CUDA graph. That is exact
+    up to rounding, and depends on nothing but the arguments: the same edit gives the same bits, whatever
+    came before. Where there is no plan, the model itself runs through `stylemap.edit`; a log line says why.
 
     Images are RGB in [-1, 1]; those returned are float32, nominally in [-1, 1] as the decoder's are, on
     the device of the session. Any thread may call at any time; calls to one session wait for each other.
@@ -53,8 +48,8 @@ class EditSession:
             is done, even where they are more; stylemaps are always kept.
         cache_precision: of what is cached: by default "fp32" for fp32, else "fp16", which takes half
             the memory and adds an error of about 6e-4.
-        plan: a `CpuPlan` of this model, to use instead of the one that all its sessions of a precision
-            share.
+        plan: a `CpuPlan` or `GpuPlan` of this model, to use instead of the one that all its sessions of a
+            device and precision share.
 
     Raises:
         ValueError: an unknown device or precision, fp16 on a CPU, a plan that does not fit.
@@ -68,19 +63,19 @@ class EditSession:
         *,
         cache_bytes: int = 2 << 30,
         cache_precision: str | None = None,
-        plan: CpuPlan | None = None,
+        plan: CpuPlan | GpuPlan | None = None,
     ) -> None:
         if cache_precision is None:
             cache_precision = "fp32" if precision == "fp32" else "fp16"
         for name, value in (("precision", precision), ("cache_precision", cache_precision)):
-            if value not in _DTYPES:
-                raise ValueError(f"{name} must be one of {', '.join(_DTYPES)}, got {value!r}")
+            if value not in DTYPES:
+                raise ValueError(f"{name} must be one of {', '.join(DTYPES)}, got {value!r}")
         if cache_bytes < 0:
             raise ValueError(f"cache_bytes must not be negative, got {cache_bytes}")
         self.config = model.config
         self.precision = precision
-        self._renderer = _renderer(
-            model, torch.device(device), precision, cache_bytes, _DTYPES[cache_precision], plan
+        self._renderer = renderer(
+            model, torch.device(device), precision, cache_bytes, DTYPES[cache_precision], plan
         )
         self._images: dict[int, Image] = {}
         self._lock = threading.RLock()
@@ -206,29 +201,3 @@ class EditSession:
     def _decode(self, ws: Tensor) -> Tensor:
         """One at a time: batches gain little and take memory for each image."""
         return torch.cat([self._renderer.decode(w[None]) for w in ws])
-
-
-def _renderer(
-    model: StyleMapGAN,
-    device: torch.device,
-    precision: str,
-    cache_bytes: int,
-    cache_dtype: torch.dtype,
-    plan: CpuPlan | None,
-) -> CpuRenderer | PlainRenderer:
-    if device.type == "cpu" and precision == "fp16":
-        raise ValueError("fp16 is for GPUs: on a CPU use precision 'fp32' or 'bf16'")
-    if plan is not None:
-        if device.type != "cpu" or plan.precision != precision or plan.config != model.config:
-            raise ValueError(
-                f"the plan is for the CPU, {plan.precision} and its model's configuration; "
-                f"the session is for {device}, {precision}"
-            )
-        return CpuRenderer(plan, ring_convolutions(model, plan), cache_bytes, cache_dtype)
-    why = _native.why_missing("cpu") if device.type == "cpu" else "there is no plan for this device"
-    if why is None:
-        _log.info("edits on the CPU run on the inference plan, %s", precision)
-        plan = shared_plan(model, precision)
-        return CpuRenderer(plan, ring_convolutions(model, plan), cache_bytes, cache_dtype)
-    _log.warning("edits on %s run the model itself, without a cache: %s", device, why.splitlines()[0])
-    return PlainRenderer(model, device, _DTYPES[precision])

@@ -1,0 +1,75 @@
+"""What a session runs on: the plan for its device, or the model itself where there is none."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from stylemap.engine.cpu_renderer import CpuRenderer
+from stylemap.engine.gpu_layers import why_not
+from stylemap.engine.gpu_plan import GpuPlan
+from stylemap.engine.gpu_renderer import GpuRenderer
+from stylemap.engine.plain_renderer import PlainRenderer
+from stylemap.engine.plan import CpuPlan
+from stylemap.engine.plans import ring_convolutions, shared_gpu_plan, shared_plan
+from stylemap.model import StyleMapGAN
+from stylemap.ops import _native
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Renderer = CpuRenderer | GpuRenderer | PlainRenderer
+_log = logging.getLogger(__name__)
+
+
+def renderer(
+    model: StyleMapGAN,
+    device: torch.device,
+    precision: str,
+    cache_bytes: int,
+    cache_dtype: torch.dtype,
+    plan: CpuPlan | GpuPlan | None = None,
+) -> Renderer:
+    """The fastest there is, with a log line that says which.
+
+    Raises:
+        ValueError: fp16 on a CPU, a plan that does not fit.
+    """
+    if plan is None and device.type == "cpu" and precision == "fp16":
+        raise ValueError("fp16 is for GPUs: on a CPU use precision 'fp32' or 'bf16'")
+    why = None
+    if plan is not None:
+        _check(plan, model, device, precision)
+    else:
+        device = torch.empty(0, device=device).device
+        why = _why_plain(model, device, DTYPES[precision])
+    if why is not None:
+        _log.warning("edits on %s run the model itself, without a cache: %s", device, why.splitlines()[0])
+        return PlainRenderer(model, device, DTYPES[precision])
+    if plan is None:
+        _log.info("edits on %s run on the inference plan, %s", device, precision)
+        gpu = device.type == "cuda"
+        plan = shared_gpu_plan(model, device, precision) if gpu else shared_plan(model, precision)
+    if isinstance(plan, GpuPlan):
+        return GpuRenderer(plan, cache_bytes, cache_dtype)
+    return CpuRenderer(plan, ring_convolutions(model, plan), cache_bytes, cache_dtype)
+
+
+def _why_plain(model: StyleMapGAN, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why there is no plan for this device and model; None where there is one."""
+    if device.type not in ("cpu", "cuda"):
+        return "there is no plan for this device"
+    missing = _native.why_missing(device.type)
+    if missing is not None or device.type == "cpu":
+        return missing
+    return why_not(model, dtype)
+
+
+def _check(plan: CpuPlan | GpuPlan, model: StyleMapGAN, device: torch.device, precision: str) -> None:
+    where = plan.device if isinstance(plan, GpuPlan) else torch.device("cpu")
+    same = where.type == device.type and device.index in (None, where.index)
+    if not same or plan.precision != precision or plan.config != model.config:
+        name = "the CPU" if where.type == "cpu" else str(where)
+        raise ValueError(
+            f"the plan is for {name}, {plan.precision} and its model's configuration; "
+            f"the session is for {device}, {precision}"
+        )
