@@ -6,7 +6,7 @@ import hmac
 import ipaddress
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse
@@ -146,7 +146,7 @@ def _cookie(headers: Headers) -> str:
         morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
         return ""
-    return morsel.value if morsel else ""
+    return unquote(morsel.value) if morsel else ""
 
 
 def _asked(scope: Scope) -> str:

@@ -1,0 +1,114 @@
+"""What the editor renders is what the edits say, by whichever way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylemap import edit
+from stylemap.editor.engine import Engine, Part, Recipe, RuntimeEngine, SessionEngine
+from tests.helpers import tiny
+
+
+class Exported:
+    """A model with the methods of an exported one, and none that only checkpoints have."""
+
+    def __init__(self) -> None:
+        model = tiny.model()
+        self.config = model.config
+        self.parameters, self.encode, self.decode = model.parameters, model.encode, model.decode
+        self.stylecodes, self.synthesize, self.map = model.stylecodes, model.synthesize, model.map
+        self._model = model
+        self.edits = 0
+
+    def edit(self, *arguments: Any) -> Tensor:
+        self.edits += 1
+        return edit.blend(self._model, *arguments)
+
+
+ENGINES = {
+    "plain": lambda: Engine(tiny.model()),
+    "session": lambda: SessionEngine(tiny.model()),
+    "exported": lambda: RuntimeEngine(Exported()),
+}
+
+
+def _direction() -> Tensor:
+    shape = tiny.CONFIG.stylemap_shape
+    return torch.randn(shape, generator=torch.Generator().manual_seed(5)) * 0.3
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.4, 0.0])
+@pytest.mark.parametrize("parts", [0, 2])
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("name", ENGINES)
+@torch.no_grad()
+def test_every_way_is_the_edits(name: str, mixed: bool, moved: bool, parts: int, weight: float) -> None:
+    engine, model, size = ENGINES[name](), tiny.model(), tiny.SIZE
+    a, b, c = (engine.add(photo) for photo in tiny.photos(3))
+    masks = [edit.masks.box(size, 0, 0, 0.5, 0.7), edit.masks.ellipse(size, 0.6, 0.5, 0.3, 0.3)]
+    shifts = [(4.0, -2.0), (0.0, 0.0)]
+    references = [Part(image, mask, shift) for image, mask, shift in zip((b, c), masks, shifts)][:parts]
+    offset = _direction() if moved else None
+    recipe = Recipe(a, references, weight, offset, (c, (0, 1, 3)) if mixed else None)
+
+    w = tiny.stylemaps(3)
+    base = w[:1] + weight * offset if offset is not None else w[:1]
+    if mixed:
+        codes, other = model.stylecodes(base), model.stylecodes(w[2:])
+        for index in (0, 1, 3):
+            codes[index] = codes[index] + weight * (other[index] - codes[index])
+
+        class Mixed:
+            config, synthesize = model.config, staticmethod(model.synthesize)
+
+            @staticmethod
+            def stylecodes(wanted: Tensor) -> list[Tensor]:
+                return codes if wanted is base else model.stylecodes(wanted)
+
+        wanted = edit.blend(Mixed, base, [w[1:2], w[2:]][:parts], masks[:parts], shifts[:parts], weight)
+    else:
+        wanted = edit.blend(model, base, [w[1:2], w[2:]][:parts], masks[:parts], shifts[:parts], weight)
+    for _ in range(2):  # the second time from what is cached
+        torch.testing.assert_close(engine.render(recipe, "owner"), wanted[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_random_images(name: str) -> None:
+    engine = ENGINES[name]()
+    one = engine.add_stylemap(engine.random(3, 0.7))
+    again = engine.add_stylemap(engine.random(3, 0.7))
+    other = engine.add_stylemap(engine.random(4, 0.7))
+    images = [engine.render(Recipe(handle)) for handle in (one, again, other)]
+    assert torch.equal(images[0], images[1])
+    assert not torch.allclose(images[0], images[2], atol=0.01)
+    mean = engine.add_stylemap(engine.random(3, 0.0))
+    torch.testing.assert_close(
+        engine.stylemap(mean), engine.stylemap(engine.add_stylemap(engine.random(4, 0.0)))
+    )
+    assert engine.usual_step() > 0
+
+
+def test_an_exported_model_edits_in_its_own_graph() -> None:
+    model = Exported()
+    engine = RuntimeEngine(model)
+    a, b = (engine.add(photo) for photo in tiny.photos(2))
+    engine.render(Recipe(a, [Part(b, edit.masks.box(tiny.SIZE, 0, 0, 1, 1), (0, 0))]))
+    assert model.edits == 1
+
+
+def test_moved_originals_are_kept_once_per_owner() -> None:
+    engine = SessionEngine(tiny.model())
+    a, b = (engine.add(photo) for photo in tiny.photos(2))
+    part = Part(b, edit.masks.box(tiny.SIZE, 0, 0, 0.5, 0.5), (0, 0))
+    for step in range(5):
+        engine.render(Recipe(a, [part], offset=_direction() * step + 0.1), "one")
+        engine.render(Recipe(a, [part], offset=_direction() * step + 0.2), "other")
+    assert engine.stats()["images"] == 4
+    for owner in ("one", "other"):
+        engine.forget_temporary(owner)
+    assert engine.stats()["images"] == 2

@@ -1,0 +1,183 @@
+"""The renderer: newest state, turns, jobs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pytest
+
+from stylemap.editor.client import Client, Unavailable
+from stylemap.editor.limits import Limits
+from stylemap.editor.protocol import Ack
+from stylemap.editor.renderer import Renderer
+from stylemap.editor.scene import Scene
+
+
+class Sink:
+    """A connection that goes nowhere."""
+
+    def send_frame(self, data: bytes) -> None: ...
+
+    def send_notice(self, text: str) -> None: ...
+
+    def close(self, reason: str) -> None: ...
+
+
+class Bench:
+    """A renderer whose frames take a while and are written down."""
+
+    def __init__(self, seconds: float = 0.005) -> None:
+        self.log: list[tuple[str, int]] = []
+        self.seconds = seconds
+        self.gate = threading.Event()
+        self.gate.set()
+        self.renderer = Renderer(self._frame)
+        self.renderer.start()
+
+    def client(self, limits: Limits = Limits()) -> Client:  # noqa: B008
+        client = Client(8, limits)
+        self.renderer.add(client)
+        client.connect(Sink())
+        client.set_scene(Scene(original="g0"), 0, True)
+        return client
+
+    def _frame(self, client: Client) -> None:
+        self.gate.wait()
+        snapshot = client.snapshot()
+        time.sleep(self.seconds)
+        number = client.next_frame()
+        self.log.append((client.id, snapshot.seq))
+        client.apply(Ack(number))
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.gate.set()
+    bench.renderer.close()
+
+
+def _until(condition: Any) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_outdated_states_are_never_rendered(bench: Bench) -> None:
+    client = bench.client()
+    bench.gate.clear()
+    bench.renderer.wake()
+    for seq in range(1, 501):
+        client.set_scene(Scene(original="g0"), seq, True)
+        bench.renderer.wake()
+    bench.gate.set()
+    _until(lambda: bench.log and bench.log[-1][1] == 500)
+    assert len(bench.log) <= 2
+    time.sleep(0.05)
+    assert len(bench.log) <= 2  # and nothing follows
+
+
+def test_no_more_frames_than_the_browser_answers(bench: Bench) -> None:
+    client = bench.client(Limits(frames_ahead=2))
+    client.apply = lambda message: None  # type: ignore[method-assign]
+    for seq in range(1, 20):
+        client.set_scene(Scene(original="g0"), seq, True)
+        bench.renderer.wake()
+        time.sleep(0.01)
+    assert len(bench.log) == 2
+
+
+def test_sessions_take_turns(bench: Bench) -> None:
+    busy, calm = bench.client(), bench.client()
+
+    def strip() -> Generator[None, None, int]:
+        for _ in range(40):
+            time.sleep(0.005)
+            bench.log.append((busy.id, -1))
+            yield
+        return 7
+
+    job = bench.renderer.submit(busy, strip())
+    _until(lambda: (busy.id, -1) in bench.log)
+    calm.set_scene(Scene(original="g0"), 3, True)
+    before = len(bench.log)
+    bench.renderer.wake()
+    _until(lambda: (calm.id, 3) in bench.log)
+    assert bench.log.index((calm.id, 3)) - before <= 3
+    assert job.result(10) == 7
+
+
+def test_the_brush_keeps_moving_during_an_animation(bench: Bench) -> None:
+    client = bench.client()
+
+    def strip() -> Generator[None, None, None]:
+        for step in range(20):
+            client.set_scene(Scene(original="g0"), step, True)
+            time.sleep(0.002)
+            yield
+
+    bench.renderer.submit(client, strip()).result(10)
+    assert len(bench.log) >= 10
+
+
+def test_jobs_are_limited_and_their_errors_come_back(bench: Bench) -> None:
+    client = bench.client(Limits(jobs=2))
+
+    def failing() -> Generator[None, None, None]:
+        raise ValueError("no")
+        yield
+
+    bench.gate.clear()
+    client.set_scene(Scene(original="g0"), 1, True)
+    bench.renderer.wake()
+    jobs = [bench.renderer.submit(client, failing()) for _ in range(2)]
+    with pytest.raises(Unavailable, match="too many"):
+        bench.renderer.submit(client, failing())
+    bench.gate.set()
+    for job in jobs:
+        with pytest.raises(ValueError, match="no"):
+            job.result(10)
+
+
+def test_a_removed_session_leaves_nothing_behind(bench: Bench) -> None:
+    client, cleaned = bench.client(), threading.Event()
+    bench.gate.clear()
+    client.set_scene(Scene(original="g0"), 1, True)
+    bench.renderer.wake()
+
+    def endless() -> Generator[None, None, None]:
+        while True:
+            yield
+
+    job = bench.renderer.submit(client, endless())
+    bench.renderer.remove(client, cleaned.set)
+    bench.gate.set()
+    assert cleaned.wait(10)
+    assert job.cancelled()
+    with pytest.raises(Unavailable):
+        bench.renderer.submit(client, endless())
+
+
+def test_the_thread_outlives_an_error() -> None:
+    calls: list[int] = []
+
+    def frame(client: Client) -> None:
+        client.snapshot()
+        calls.append(1)
+        raise RuntimeError("one frame failed")
+
+    renderer = Renderer(frame)
+    renderer.start()
+    client = Client(8, Limits())
+    renderer.add(client)
+    client.connect(Sink())
+    for seq in (1, 2):
+        client.set_scene(Scene(original="g0"), seq, True)
+        renderer.wake()
+        _until(lambda seq=seq: len(calls) >= seq)
+    renderer.close()
