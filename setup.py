@@ -55,12 +55,19 @@ class NativeDistribution(Distribution):
 
 packages = find_packages(include=["stylemap", "stylemap.*"])
 packages += ["stylemap.export", *(f"stylemap.export.{name}" for name in find_packages("export"))]
+packages += ["stylemap.benchmarks"]
 
 setup(
     packages=[*packages, "stylemap._csrc"],
-    package_dir={"stylemap": "stylemap", "stylemap.export": "export", "stylemap._csrc": "csrc"},
+    package_dir={
+        "stylemap": "stylemap",
+        "stylemap.export": "export",
+        "stylemap.benchmarks": "benchmarks",
+        "stylemap._csrc": "csrc",
+    },
     package_data={
         "stylemap": ["py.typed", "assets/*", "lib/*.so", "lib/*.json", "editor/static/**/*"],
+        "stylemap.benchmarks": ["*.json", "*.css"],
         "stylemap._csrc": ["**/*.h", "**/*.cuh", "**/*.cpp", "**/*.cu"],
     },
     distclass=NativeDistribution,

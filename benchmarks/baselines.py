@@ -50,11 +50,18 @@ class Published:
         return leaky(self.conv(x, p["final_conv.0.weight"]), p["final_conv.1.bias"])
 
     def decode(self, w: Tensor) -> Tensor:
-        p, codes, code = self.decoder, [], w
+        return self.synthesize(self.stylecodes(w))
+
+    def stylecodes(self, w: Tensor) -> list[Tensor]:
+        codes, code = [], w
         for i in range(2 * self.blocks + 2):
             code = self.up_layer(code, i) if i >= 2 and i % 2 == 0 else self.code_layer(code, i)
             codes.append(code)
-        x = self.styled(p["input.input"].repeat(w.shape[0], 1, 1, 1), codes[0], "conv1.")
+        return codes
+
+    def synthesize(self, codes: list[Tensor]) -> Tensor:
+        p = self.decoder
+        x = self.styled(p["input.input"].repeat(codes[0].shape[0], 1, 1, 1), codes[0], "conv1.")
         for i in range(self.blocks):
             h = self.styled(x, codes[2 * i + 1], f"convs.{i}.conv1.", up=True)
             h = self.styled(h, codes[2 * i + 2], f"convs.{i}.conv2.")
@@ -157,6 +164,9 @@ class Plain(nn.Module):
         return leaky(F.conv2d(x, get("final_conv.0.weight"), padding=1), get("final_conv.1.bias"))
 
     def decode(self, w: Tensor) -> Tensor:
+        return self.synthesize(self.stylecodes(w))
+
+    def stylecodes(self, w: Tensor) -> list[Tensor]:
         codes, code = [], w.contiguous(memory_format=torch.channels_last)
         for i in range(2 * self.blocks + 2):
             weight = self._get("decoder", f"convs_latent.{i}.0.weight")
@@ -166,7 +176,10 @@ class Plain(nn.Module):
                 bias = self._get("decoder", f"convs_latent.{i}.1.bias")
                 code = leaky(F.conv2d(code, weight, padding=1), bias)
             codes.append(code)
-        x = self._get("decoder", "input.input").expand(w.shape[0], -1, -1, -1)
+        return codes
+
+    def synthesize(self, codes: list[Tensor]) -> Tensor:
+        x = self._get("decoder", "input.input").expand(codes[0].shape[0], -1, -1, -1)
         x = self.styled(x.contiguous(memory_format=torch.channels_last), codes[0], "conv1.")
         for i in range(self.blocks):
             h = self.styled(x, codes[2 * i + 1], f"convs.{i}.conv1.", up=True)

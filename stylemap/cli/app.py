@@ -33,6 +33,7 @@ COMMANDS = (
     "evaluate",
     "export",
     "edit-server",
+    "bench",
 )
 
 # What bad input, missing packages, full disks and devices out of memory raise. Anything else is a

@@ -1,0 +1,86 @@
+"""From nothing to the first edit, in a process of its own; and the memory that process takes.
+
+    python -m stylemap.benchmarks.cold MODEL PRECISION BACKEND DEVICE THREADS
+
+What other runs left on the disk stays: torch.compile finds kernels it has compiled before.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+_LIMIT = 400
+_BEGIN = time.time()
+
+
+class ColdError(RuntimeError):
+    """The process failed; the message is its last line."""
+
+
+def measure(model: str, precision: str, backend: str, device: str, threads: int) -> dict[str, Any]:
+    """A row of the part "cold"."""
+    command = [sys.executable, "-m", __name__, model, precision, backend, device, str(threads)]
+    begin = time.time()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        raise ColdError(f"{backend} {precision}: no first edit within {_LIMIT} s") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise ColdError(f"{backend} {precision}: {lines[-1]}")
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    # The process counts from its first line; the interpreter started before.
+    for name in ("import_s", "model_s", "ready_s"):
+        row[name] = round(row[name] + row["begin"] - begin, 3)
+    del row["begin"]
+    return {"model": model, "precision": precision, "backend": backend, **row}
+
+
+def main(arguments: Sequence[str]) -> None:
+    model_name, precision, backend_name, device_name, threads = arguments
+    import torch
+    from stylemap.benchmarks import machine, models
+    from stylemap.benchmarks.backends import Photos, to_bytes
+    from stylemap.benchmarks.rivals import Makers
+    from stylemap.benchmarks.strokes import script
+
+    torch.set_num_threads(int(threads))
+    device = torch.device(device_name)
+    base, imported = machine.resident(), time.time()
+    with torch.no_grad():
+        model = models.load(model_name)
+        loaded = time.time()
+        makers = Makers(model, Photos(model.config.size), device, int(threads))
+        backend = makers(backend_name, precision)
+        ready = time.time()
+        backend.open(script("open")[0])
+        opened = time.time()
+        to_bytes(backend.edit(script("paint_64")[0]))
+        edited = time.time()
+        for step in script("paint_64")[1:4]:
+            to_bytes(backend.edit(step))
+        makers.close()
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        peak = machine.peak_resident() / 1024
+    row = {
+        "begin": _BEGIN,
+        "import_s": imported - _BEGIN,
+        "model_s": loaded - _BEGIN,
+        "ready_s": ready - _BEGIN,
+        "open_s": round(opened - ready, 4),
+        "edit_s": round(edited - opened, 4),
+        "base_mib": round(base / 1024, 1),
+        "peak_mib": round(peak, 1),
+    }
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,187 @@
+"""``stylemap bench edit``: what a person waits for while editing, in every backend, in turns."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from stylemap.benchmarks import models, summary
+from stylemap.benchmarks.backends import Backend, Photos, to_bytes
+from stylemap.benchmarks.harness import Budget, Clock, Run, Samples, interleave
+from stylemap.benchmarks.rivals import LABELS, NAMES, Makers, Missing, offered
+from stylemap.benchmarks.stages import stage_times
+from stylemap.benchmarks.strokes import SCENARIOS, script
+from stylemap.benchmarks.truth import (
+    RIVAL_TOLERANCE,
+    STEP,
+    TOLERANCE,
+    Truth,
+    proof_of,
+    relative_error,
+)
+
+#: Whatever is edited, a frame costs a rival the same: it is timed in these, the engine in all.
+RIVAL_SCENARIOS = ("open", "encode", "decode", "paint_64", "paint_128_many", "batch_8")
+#: The published formulation takes seconds for a frame. Its request is what a user of its demo waits for.
+PUBLISHED_SCENARIOS = ("encode", "decode", "paint_64", "request")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to time. seconds: for each scenario of each model and precision, all backends together."""
+
+    models: tuple[str, ...] = ("demo", "full", "small", "1024")
+    precisions: tuple[str, ...] = ("fp32", "bf16")
+    backends: tuple[str, ...] = NAMES
+    scenarios: tuple[str, ...] = tuple(SCENARIOS)
+    seconds: float = 8.0
+    least: int = 3
+    most: int = 300
+    threads: int = 2
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+@dataclass
+class Result:
+    """Rows as schema.json describes them."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def skip(self, why: str) -> None:
+        if why not in self.skipped:
+            self.skipped.append(why)
+            say(f"left out: {why}")
+
+
+def run(settings: Settings) -> Result:
+    """All models, one after the other; all backends and precisions of one in turns."""
+    result, clock = Result(), Clock(settings.device)
+    with torch.no_grad():
+        for name in settings.models:
+            say(f"{models.TITLES[name]}:")
+            model = models.load(name)
+            photos = Photos(model.config.size)
+            makers = Makers(model, photos, settings.device, settings.threads)
+            try:
+                backends = ready(settings, makers, result)
+                truth = Truth(model, photos.tensors)
+                _play_all(name, backends, truth, settings, clock, result)
+            finally:
+                makers.close()
+            del backends, truth, makers
+            torch._dynamo.reset()
+            gc.collect()
+    return result
+
+
+def ready(settings: Settings, makers: Makers, result: Result) -> list[tuple[str, Backend]]:
+    """The backends that this machine has, in every precision they have."""
+    found = []
+    for name in settings.backends:
+        for precision in settings.precisions:
+            if not offered(name, precision, settings.device):
+                continue
+            start = time.perf_counter()
+            try:
+                found.append((name, makers(name, precision)))
+            except Missing as missing:
+                result.skip(str(missing))
+                break
+            say(f"  {LABELS[name]} {precision}: ready in {time.perf_counter() - start:.1f} s")
+    return found
+
+
+def _play_all(
+    model: str,
+    backends: Sequence[tuple[str, Backend]],
+    truth: Truth,
+    settings: Settings,
+    clock: Clock,
+    result: Result,
+) -> None:
+    errors: dict[tuple[str, str, str], float] = {}
+    for scenario in settings.scenarios:
+        rows: dict[str, dict[str, Any]] = {}
+        runs: dict[str, Run] = {}
+        for name, backend in backends:
+            if not takes_part(name, scenario):
+                continue
+            key = name, backend.precision, proof_of(scenario)
+            if key not in errors:
+                errors[key] = check(backend, key[2], truth)
+            row = {"model": model, "precision": backend.precision, "scenario": scenario, "backend": name}
+            row |= {"error": float(f"{errors[key]:.2g}"), "tolerance": tolerance(backend), "status": "wrong"}
+            label = f"{name} {backend.precision}"
+            rows[label] = row
+            if errors[key] <= tolerance(backend):
+                runs[label] = player(backend, scenario)
+        if runs:
+            least = 1 if scenario == "request" else settings.least
+            timed = interleave(runs, Budget(settings.seconds, least, settings.most), clock)
+            for label, samples in timed.items():
+                rows[label] |= timed_row(samples, SCENARIOS[scenario].images)
+        for row in rows.values():
+            say(line(row))
+        result.rows += rows.values()
+    for name, backend in backends:
+        result.stages += stage_times(model, name, backend, settings)
+
+
+def takes_part(backend: str, scenario: str) -> bool:
+    if backend == "engine":
+        return True
+    return scenario in (PUBLISHED_SCENARIOS if backend == "published" else RIVAL_SCENARIOS)
+
+
+def check(backend: Backend, scenario: str, truth: Truth) -> float:
+    """Relative error of the step that is compared."""
+    step = script(scenario)[STEP.get(scenario, 0)]
+    return relative_error(backend.play(SCENARIOS[scenario].kind, [step]).float(), truth(scenario))
+
+
+def tolerance(backend: Backend) -> float:
+    return (TOLERANCE if backend.ours else RIVAL_TOLERANCE)[backend.precision]
+
+
+def player(backend: Backend, scenario: str) -> Run:
+    """Plays step i to the bytes of its images; to a stylemap where there are none."""
+    steps = script(scenario)
+    kind, count = SCENARIOS[scenario].kind, SCENARIOS[scenario].images if "batch" in scenario else 1
+
+    def play(number: int) -> object:
+        chosen = [steps[(number * count + i) % len(steps)] for i in range(count)]
+        result = backend.play(kind, chosen)
+        return result if kind in ("open", "encode") else to_bytes(result)
+
+    return play
+
+
+def timed_row(samples: Samples, images: int) -> dict[str, Any]:
+    """The part of a row that is measured; percentiles are missing where the spread is too large."""
+    found: dict[str, Any] = summary.latency(samples.milliseconds, images)
+    status = "ok" if found["p50"] is not None else "unsteady"
+    values = [float(f"{value:.4g}") for value in samples.milliseconds]
+    return {"status": status, **found, "stride": samples.stride, "milliseconds": values}
+
+
+def line(row: dict[str, Any]) -> str:
+    head = f"  {row['model']:>5} {row['precision']} {row['scenario']:15} {row['backend']:12}"
+    if row["status"] == "wrong":
+        return f"{head} wrong: error {row['error']:.1e}, {row['tolerance']:.0e} allowed"
+    if row["status"] == "unsteady":
+        return f"{head} too unsteady to tell: spread {row['spread']:.0%} of the median"
+    return (
+        f"{head} {row['p50']:9.2f} ms, {row['fps']:8.2f} images/s, "
+        f"{len(row['milliseconds'])} runs, spread {row['spread']:.0%}"
+    )
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

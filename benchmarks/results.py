@@ -1,0 +1,73 @@
+"""One run as a JSON document; schema.json says what is in it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from stylemap.benchmarks import machine
+
+from stylemap.files import write_whole
+
+SCHEMA = Path(__file__).parent / "schema.json"
+VERSION = 1
+#: Parts that a document may hold, in the order of reports; each is a list of rows.
+PARTS = ("ratios", "edit", "stages", "cold", "ops", "training", "scaling")
+
+
+def document(
+    parts: Mapping[str, Any], *, command: str, settings: Mapping[str, Any], device: torch.device, start: float
+) -> dict[str, Any]:
+    """``parts``: some of PARTS, ``skipped``, ``peaks``. ``start``: time.monotonic() when the run began."""
+    return {
+        "schema": VERSION,
+        "command": command,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(time.monotonic() - start, 1),
+        "machine": machine.describe(device),
+        "settings": dict(settings),
+        "skipped": [],
+        **parts,
+    }
+
+
+def write(content: Mapping[str, Any], path: Path) -> Path:
+    """Whole or not at all; a row a line, so that changes can be read."""
+    with write_whole(path) as file:
+        file.write(_text(content).encode())
+    return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A document that `write` wrote.
+
+    Raises:
+        ValueError: something else; the message names the file.
+    """
+    try:
+        content = json.loads(path.read_text())
+        version = content["schema"]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no result of stylemap bench") from error
+    if version != VERSION:
+        raise ValueError(f"{path} has schema {version}; this version of stylemap reads {VERSION}")
+    return content
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    entries = []
+    for key, value in content.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = ",\n".join(f"  {_compact(row)}" for row in value)
+            entries.append(f' "{key}": [\n{rows}\n ]')
+        else:
+            entries.append(f' "{key}": {_compact(value)}')
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,118 @@
+"""Where the time of a frame goes: mask, blend and ring, γ and β, main path, image bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import torch
+from stylemap.benchmarks.backends import Backend, Codes, Engine, to_bytes
+from stylemap.benchmarks.strokes import script
+
+from stylemap.engine import main_path, patches, ring
+
+if TYPE_CHECKING:
+    from stylemap.benchmarks.edit import Settings
+
+STAGES = ("mask", "blend", "modulation", "main path", "network", "bytes", "rest")
+TITLES = {
+    "mask": "mask",
+    "blend": "blend, paste",
+    "modulation": "γ, β",
+    "main path": "main path",
+    "network": "γ, β and main path",
+    "bytes": "to bytes",
+    "rest": "rest",
+}
+
+
+class Stopwatch:
+    """Milliseconds by stage. Stages may lie in each other: time counts for the innermost."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self._device = device
+        self._open: list[str] = []
+        self._since = 0.0
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._turn()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._turn()
+            self._open.pop()
+
+    def wrapped(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self.stage(name):
+                return function(*args, **kwargs)
+
+        return call
+
+    def _turn(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        if self._open:
+            self.spent[self._open[-1]] += 1e3 * (now - self._since)
+        self._since = now
+
+
+@contextlib.contextmanager
+def watched(backend: Backend, watch: Stopwatch) -> Iterator[None]:
+    """The stages inside a backend, measured while this lasts."""
+    with contextlib.ExitStack() as stack:
+        if isinstance(backend, Engine):
+            # The engine has no hooks of its own: these are the functions between its stages.
+            session = backend.session
+            for owner, attribute, stage in (
+                (session, "reference", "mask"),
+                (ring, "layout", "mask"),
+                (patches.CodeEdit, "apply", "blend"),
+                (patches.Undo, "__call__", "blend"),
+                (patches, "convolve_tiles", "modulation"),
+                (main_path.MainPath, "__call__", "main path"),
+            ):
+                stack.enter_context(_patched(watch, owner, attribute, stage))
+        elif isinstance(backend, Codes):
+            stack.enter_context(_patched(watch, backend, "blend", "blend"))
+            stack.enter_context(_patched(watch, backend, "_synthesize", "network"))
+        yield
+
+
+def stage_times(model: str, name: str, backend: Backend, settings: Settings) -> list[dict[str, Any]]:
+    """A row for every scenario that is split: medians over the first steps of its script."""
+    found = []
+    for scenario in ("paint_64", "paint_128_many"):
+        if scenario not in settings.scenarios:
+            continue
+        steps = script(scenario)
+        count = max(3, min(30, settings.most // 4)) if name == "engine" else 3
+        taken: dict[str, list[float]] = defaultdict(list)
+        for step in steps[: count + 1]:
+            watch = Stopwatch(settings.device)
+            with watched(backend, watch), watch.stage("rest"):
+                images = backend.edit(step)
+                with watch.stage("bytes"):
+                    to_bytes(images)
+            for stage in STAGES:
+                taken[stage].append(watch.spent.get(stage, 0.0))
+        # The first one warms up.
+        medians = {stage: statistics.median(values[1:]) for stage, values in taken.items()}
+        row = {"model": model, "precision": backend.precision, "backend": name, "scenario": scenario}
+        found.append(
+            {**row, "stages": {stage: float(f"{ms:.4g}") for stage, ms in medians.items() if ms > 0}}
+        )
+    return found
+
+
+def _patched(watch: Stopwatch, owner: Any, attribute: str, stage: str) -> Any:
+    return mock.patch.object(owner, attribute, watch.wrapped(stage, getattr(owner, attribute)))

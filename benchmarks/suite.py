@@ -1,0 +1,160 @@
+"""The whole suite: its parts one after the other, into one JSON, one HTML report and one Markdown table."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from stylemap.benchmarks import cold, edit, models, ratios, results, strokes
+from stylemap.benchmarks.edit import Settings, say
+from stylemap.benchmarks.rivals import NAMES, offered
+
+PARTS = ("edit", "cold", "ops", "training", "scaling")
+#: A minute and a half on two cores. torch.compile takes longer than that to compile.
+QUICK_DEMO = Settings(
+    models=("demo",),
+    backends=("engine", "published", "plain", "onnxruntime", "openvino"),
+    seconds=0.8,
+    least=3,
+    most=40,
+)
+QUICK_256 = Settings(
+    models=("small",),
+    backends=("engine", "published", "plain"),
+    scenarios=("encode", "decode", "paint_64", "request"),
+    seconds=1.5,
+    least=2,
+    most=20,
+)
+FULL = Settings(models=("demo", "full", "small"))
+#: At this size a rival takes seconds for a frame.
+FULL_1024 = Settings(
+    models=("1024",),
+    backends=("engine", "published", "plain"),
+    scenarios=("open", "encode", "decode", "paint_64", "paint_128_many", "drag", "slider", "mix"),
+    least=2,
+)
+_COLD = ("engine", "plain", "compile")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the command line asks for. ``settings``: instead of the suite's own, of the part "edit"."""
+
+    command: str
+    device: torch.device
+    threads: int
+    quick: bool = False
+    parts: tuple[str, ...] = PARTS
+    settings: Settings | None = None
+
+
+def run(asked: Run) -> dict[str, Any]:
+    """The document of a run; what goes wrong in one part is recorded, and the others still run."""
+    start = time.monotonic()
+    torch.set_num_threads(asked.threads)
+    content: dict[str, Any] = {"skipped": []}
+    if "edit" in asked.parts:
+        _run_edit(asked, content)
+    if "cold" in asked.parts:
+        content["cold"] = _cold(asked, content["skipped"])
+    for part in ("ops", "training", "scaling"):
+        if part in asked.parts:
+            say(f"{part}:")
+            _run_part(part, asked, content)
+    settings = {
+        "quick": asked.quick,
+        "parts": list(asked.parts),
+        "seed": strokes.SEED,
+        "script_digest": strokes.digest(list(strokes.SCENARIOS)),
+    }
+    return results.document(
+        content, command=asked.command, settings=settings, device=asked.device, start=start
+    )
+
+
+def edit_settings(asked: Run) -> list[Settings]:
+    if asked.settings is not None:
+        chosen = [asked.settings]
+    elif asked.quick:
+        chosen = [QUICK_DEMO, QUICK_256]
+    else:
+        chosen = [FULL, FULL_1024]
+    if asked.device.type == "cuda":
+        chosen = [replace(each, precisions=("fp32", "bf16", "fp16")) for each in chosen]
+    return [replace(each, device=asked.device, threads=asked.threads) for each in chosen]
+
+
+def chosen(given: Mapping[str, Any], quick: bool) -> Settings:
+    """The settings of `bench edit` with some of them named.
+
+    Raises:
+        ValueError: a name that there is not.
+    """
+    known = {
+        "models": tuple(models.CONFIGS),
+        "precisions": ("fp32", "bf16", "fp16"),
+        "backends": NAMES,
+        "scenarios": tuple(strokes.SCENARIOS),
+    }
+    for field, names in known.items():
+        for name in given.get(field, ()):
+            if name not in names:
+                raise ValueError(f"--{field}: {name!r} is none of {', '.join(names)}")
+    base = replace(QUICK_DEMO, scenarios=tuple(strokes.SCENARIOS)) if quick else Settings()
+    return replace(base, **given)
+
+
+def _run_edit(asked: Run, content: dict[str, Any]) -> None:
+    rows, stages = [], []
+    for settings in edit_settings(asked):
+        found = edit.run(settings)
+        rows += found.rows
+        stages += found.stages
+        content["skipped"] += [line for line in found.skipped if line not in content["skipped"]]
+    content |= {"ratios": ratios.ratio_rows(rows), "edit": rows, "stages": stages}
+
+
+def _run_part(part: str, asked: Run, content: dict[str, Any]) -> None:
+    module = importlib.import_module(f"stylemap.benchmarks.part_{part}")
+    try:
+        content |= module.run(asked.device, asked.threads, asked.quick)
+    except (RuntimeError, OSError, ImportError) as error:
+        content["skipped"].append(f"{part}: {' '.join(str(error).split())[:200]}")
+        say(content["skipped"][-1])
+
+
+def _cold(asked: Run, skipped: list[str]) -> list[dict[str, Any]]:
+    """A process for each model, backend and precision."""
+    say("cold starts:")
+    rows = []
+    for settings in edit_settings(asked):
+        for model in settings.models:
+            for backend in settings.backends:
+                for precision in settings.precisions:
+                    if backend not in _COLD or not offered(backend, precision, asked.device):
+                        continue
+                    try:
+                        row = cold.measure(model, precision, backend, str(asked.device), asked.threads)
+                    except cold.ColdError as error:
+                        skipped.append(f"cold start: {error}")
+                        say(skipped[-1])
+                        continue
+                    rows.append(row)
+                    say(
+                        f"  {model:>5} {precision} {backend:12} ready after {row['ready_s']:.1f} s,"
+                        f" at most {row['peak_mib']:.0f} MiB"
+                    )
+    return rows
+
+
+def write(content: dict[str, Any], folder: Path) -> Sequence[Path]:
+    """bench.json, bench.html, bench.md in a folder; what was written."""
+    from stylemap.benchmarks import report
+
+    return [results.write(content, folder / "bench.json"), *report.write(content, folder)]

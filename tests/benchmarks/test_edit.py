@@ -1,0 +1,204 @@
+"""The editing benchmark on a tiny model: what it writes, that it is checked, that scripts are recorded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import torch
+from stylemap.benchmarks import edit, models, ratios, results, rivals, stages, strokes
+from stylemap.benchmarks.backends import Backend, Engine, Photos, to_bytes
+from stylemap.benchmarks.truth import Truth, relative_error
+from torch import Tensor
+
+from stylemap.cli import main
+from stylemap.config import Config
+
+SCHEMA = json.loads(results.SCHEMA.read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny() -> tuple[Photos, Truth, rivals.Makers]:
+    model = models.load("tiny")
+    photos = Photos(model.config.size)
+    return photos, Truth(model, photos.tensors), rivals.Makers(model, photos, torch.device("cpu"), 1)
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    folder = tmp_path_factory.mktemp("bench")
+    options = ["--models", "tiny", "--backends", "engine,published,plain", "--seconds", "0.05"]
+    arguments = ["bench", "edit", *options, "--quick", "--device", "cpu", "--threads", "1"]
+    threads = torch.get_num_threads()
+    try:
+        assert main([*arguments, "--output", str(folder)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    return json.loads((folder / "bench.json").read_text())
+
+
+def test_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_document_is_what_the_schema_says(document: dict) -> None:
+    jsonschema.validate(document, SCHEMA)
+    assert document["settings"]["script_digest"] == strokes.digest(list(strokes.SCENARIOS))
+    assert document["machine"]["threads"] == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "wrong"},
+        {"status": "fine"},
+        {"p50": "fast"},
+        {"milliseconds": []},
+        {"milliseconds": None},
+        {"surprise": 1},
+    ],
+)
+def test_schema_refuses(document: dict, change: dict) -> None:
+    row = next(row for row in document["edit"] if row["status"] == "ok") | change
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "edit": [row]}, SCHEMA)
+
+
+def test_the_engine_plays_everything(document: dict) -> None:
+    rows = [row for row in document["edit"] if row["backend"] == "engine"]
+    played = {(row["scenario"], row["precision"]) for row in rows}
+    assert played == {(scenario, p) for scenario in strokes.SCENARIOS for p in ("fp32", "bf16")}
+    assert all(row["error"] <= row["tolerance"] for row in document["edit"])
+    stages_of_paint = next(row for row in document["stages"] if row["backend"] == "engine")["stages"]
+    assert {"mask", "blend", "modulation", "main path", "bytes"} <= stages_of_paint.keys()
+
+
+def test_every_backend_computes_the_network(tiny: tuple[Photos, Truth, rivals.Makers]) -> None:
+    _, truth, makers = tiny
+    for name in ("engine", "published", "plain"):
+        backend = makers(name, "fp32")
+        for scenario in ("encode", "decode", "paint_64", "paint_64_many", "slider", "mix"):
+            assert edit.check(backend, scenario, truth) <= 1e-5, (name, scenario)
+
+
+def test_requests_batches_and_frames_are_the_same_images(tiny: tuple[Photos, Truth, rivals.Makers]) -> None:
+    _, _, makers = tiny
+    engine, published = makers("engine", "fp32"), makers("published", "fp32")
+    step = strokes.script("request")[3]
+    assert relative_error(engine.play("request", [step]), published.play("request", [step])) < 1e-5
+    steps = strokes.script("batch_8")[:3]
+    assert relative_error(engine.play("batch", steps), published.play("batch", steps)) < 1e-5
+    assert engine.play("request", [step]).shape == (16, 3, 32, 32)
+
+
+def test_a_wrong_backend_is_reported_and_not_timed(
+    tiny: tuple[Photos, Truth, rivals.Makers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, truth, makers = tiny
+    decode = Engine.decode
+    monkeypatch.setattr(Engine, "decode", lambda self, step: decode(self, step) * 1.001)
+    backends: list[tuple[str, Backend]] = [("engine", makers("engine", "fp32"))]
+    settings = edit.Settings(scenarios=("encode", "decode"), seconds=0.02, most=3)
+    found = edit.Result()
+    edit._play_all("tiny", backends, truth, settings, edit.Clock(torch.device("cpu")), found)
+    assert [row["status"] for row in found.rows][1] == "wrong"
+    assert "milliseconds" in found.rows[0]
+    assert "milliseconds" not in found.rows[1]
+    assert "wrong" in edit.line(found.rows[1])
+
+
+def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals.importlib.util, "find_spec", lambda name: None)
+    model = models.load("tiny")
+    makers = rivals.Makers(model, Photos(32), torch.device("cpu"), 1)
+    result = edit.Result()
+    settings = edit.Settings(backends=("openvino", "ncnn"))
+    assert edit.ready(settings, makers, result) == []
+    assert len(result.skipped) == 2
+    assert result.skipped[0].startswith("OpenVINO: not installed (pip install")
+
+
+def test_scripts_follow_from_the_seed_alone() -> None:
+    # A change of the script makes results incomparable: this digest then has to change with it.
+    assert strokes.digest(list(strokes.SCENARIOS)) == strokes.digest(list(strokes.SCENARIOS))
+    code = "from stylemap.benchmarks import strokes as s; print(s.digest(list(s.SCENARIOS)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == strokes.digest(list(strokes.SCENARIOS))
+    assert strokes.digest(["paint_64"], seed=8) != strokes.digest(["paint_64"])
+
+
+def test_brushes_have_their_size_and_stay_inside() -> None:
+    for scenario, brush in (("paint_64", 64), ("paint_128", 128)):
+        for step in strokes.script(scenario):
+            assert [int(part.mask(256).sum()) for part in step.parts] == [brush * brush]
+    assert {len(step.parts) for step in strokes.script("paint_128_many")} == {2, 3}
+    assert strokes.Part(1, ((0, 0, 64),), (8, -4)).pixels(1024) == (32, -16)
+    assert strokes.Part(1, ((64, 0, 64),)).mask(128)[0].nonzero().flatten().tolist() == [*range(32, 64)]
+
+
+def test_stages_add_up_to_the_frame(tiny: tuple[Photos, Truth, rivals.Makers]) -> None:
+    watch = stages.Stopwatch(torch.device("cpu"))
+    engine = tiny[2]("engine", "fp32")
+    before = engine.edit(strokes.script("paint_64")[0])
+    with stages.watched(engine, watch), watch.stage("rest"):
+        image = engine.edit(strokes.script("paint_64")[0])
+    assert torch.equal(image, before)
+    assert set(watch.spent) == {"rest", "mask", "blend", "modulation", "main path"}
+    watch.spent.clear()
+    engine.edit(strokes.script("paint_64")[1])
+    assert not watch.spent
+
+
+def test_bytes_are_rounded_and_clamped() -> None:
+    image = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]).expand(1, 3, 1, 5)
+    assert to_bytes(image)[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def _side_rows(slow: list[float], fast: list[float]) -> list[dict]:
+    common = {"model": "full", "scenario": "decode", "stride": 1}
+    return [
+        {**common, "backend": "published", "precision": "fp32", "milliseconds": slow},
+        {**common, "backend": "engine", "precision": "fp32", "milliseconds": fast},
+    ]
+
+
+def test_goals_are_judged() -> None:
+    met = ratios.ratio_rows(_side_rows([70.0] * 5, [10.0] * 5))
+    assert met[0]["name"] == "decode fp32"
+    assert (met[0]["value"], met[0]["met"], met[0]["paired"]) == (7.0, True, True)
+    missed = ratios.ratio_rows(_side_rows([50.0] * 5, [10.0] * 5))
+    assert missed[0]["met"] is False
+    unsure = ratios.ratio_rows(_side_rows([10.0, 90.0, 20.0, 80.0], [10.0] * 4))
+    assert unsure[0]["status"] == "unsure"
+    assert "value" not in unsure[0]
+    assert "met" not in unsure[0]
+
+
+def test_demo_model_is_the_one_that_is_trained() -> None:
+    yaml = pytest.importorskip("yaml")
+    from stylemap.assets import FOLDER
+
+    recipe = yaml.safe_load((FOLDER / "demo.yaml").read_text())["model"]
+    assert Config(**recipe) == models.CONFIGS["demo"]
+
+
+def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["bench", "edit", "--backends", "engine,nothing", "--output", str(tmp_path)]) == 1
+    assert "--backends: 'nothing' is none of engine" in capsys.readouterr().err
+
+
+def test_opened_photos_are_the_photos() -> None:
+    photos: Tensor = models.photos(64)
+    opened = models.opened(models.jpeg(photos[0]), 64)
+    assert opened.shape == (1, 3, 64, 64)
+    assert (opened[0] - photos[0]).abs().mean() < 0.1
