@@ -96,7 +96,8 @@ def why_not(model: StyleMapGAN, dtype: torch.dtype) -> str | None:
     if last > most:
         return f"its last pass takes up to {most} channels of {dtype}, and this model has {last}"
     for name, buffer in model.named_buffers():
-        if name.endswith(".kernel") and not torch.equal(buffer.cpu() / buffer.sum().cpu(), blur(1.0)):
+        values = buffer.cpu().double()
+        if name.endswith(".kernel") and not torch.equal(values / values.sum(), blur(1.0).double()):
             return f"its kernels blur with [1, 3, 3, 1], and this model has another filter in {name}"
     return None
 

@@ -94,6 +94,9 @@ class GpuPlan:
 
     def synthesize_from_modulations(self, maps: Sequence[Tensor]) -> Tensor:
         """Images N×3×S×S from the maps of every stylecode."""
+        count = len(self.config.stylecode_shapes)
+        if len(maps) != count:
+            raise ValueError(f"maps: expected {count}, got {len(maps)}")
         for i, tensor in enumerate(maps):
             if tuple(tensor.shape) != self.maps_shape(i, maps[0].shape[0]):
                 expected = self.maps_shape(i, maps[0].shape[0])
