@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from stylemap.export.fold import EPS, Folded
-from stylemap.export.network import Layers
+from stylemap.export.network import Layers, modulate
 from torch import Tensor
 
 from stylemap.edit.masks import pool_average, shift_in_cells
@@ -77,6 +77,9 @@ class Eager:
         grouped = reference.group_view(x.to(torch.promote_types(x.dtype, torch.float32)), mode)
         mean, var = reference.moments(x.to(grouped.dtype), mode)
         return ((grouped - mean) * torch.rsqrt(var + EPS)).reshape(x.shape).to(x.dtype)
+
+    def modulate(self, x: Tensor, code: Tensor, both: Folded, mode: str | None, name: str) -> Tensor:
+        return modulate(self, x, code, both, mode, name)
 
     def blend(self, code: Tensor, laid: Tensor, layers: Layers[Tensor], side: int, name: str) -> Tensor:
         samples = []

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stylemap.export.package import Package, gpu, load
+from stylemap.export.plugins import define
 
 # The compute capability that has a precision first.
 _FIRST = {"fp32": 0.0, "fp16": 5.3, "bf16": 8.0, "fp8": 8.9}
+_PLUGIN_PRECISIONS = ("fp16", "bf16")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class EngineOptions:
     timing_cache: file that keeps measured tactics between builds; made where it is missing.
     version_compatible: runs on later versions of TensorRT too.
     weight_stripped: without the weights; loading takes them from the ONNX file beside the engine.
+    plugins: some of `plugins.NAMES`, our kernels in place of TensorRT's; fp16 and bf16 only.
     """
 
     package: str = "auto"
@@ -33,6 +36,7 @@ class EngineOptions:
     timing_cache: Path | None = None
     version_compatible: bool = False
     weight_stripped: bool = False
+    plugins: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ def plan(options: EngineOptions) -> Plan:
 
     Raises:
         ImportError: the package is missing.
-        ValueError: batches that make no profile, a compute capability the package does not have.
+        ValueError: batches that make no profile, a compute capability the package does not have, an
+            unknown plugin.
         RuntimeError: something that takes a GPU, and there is none.
     """
     if not 1 <= options.best_batch <= options.max_batch:
@@ -63,6 +68,8 @@ def plan(options: EngineOptions) -> Plan:
     if options.max_references < 1:
         raise ValueError(f"an editor needs at least 1 reference, got {options.max_references}")
     package, here = load(options.package), gpu()
+    if options.plugins:
+        _check_plugins(package, options)
     if not package.ahead_of_time:
         _check_full(options, here)
         assert here is not None
@@ -76,6 +83,12 @@ def plan(options: EngineOptions) -> Plan:
     if here[1] not in package.compute_capabilities():
         raise RuntimeError(_no_capability(package, here[1]))
     return Plan(package, (here[1],), here[0], options)
+
+
+def _check_plugins(package: Package, options: EngineOptions) -> None:
+    define.check(package, options.plugins)
+    if options.weight_stripped:
+        raise ValueError("an engine with plugins keeps its weights: they cannot be put into plugins later")
 
 
 def _check_full(options: EngineOptions, here: tuple[str, str] | None) -> None:
@@ -117,6 +130,8 @@ def for_precision(checked: Plan, precision: str) -> Plan:
     """
     if precision not in _FIRST:
         raise ValueError(f"precision must be one of {', '.join(_FIRST)} for TensorRT, got {precision!r}")
+    if checked.options.plugins and precision not in _PLUGIN_PRECISIONS:
+        raise ValueError(f"plugins compute in {' or '.join(_PLUGIN_PRECISIONS)}, not in {precision}")
     able = tuple(gpu for gpu in checked.gpus if float(gpu) >= _FIRST[precision])
     if able != checked.gpus and (checked.options.gpus or not able or not checked.ahead_of_time):
         (missing, *_) = (gpu for gpu in checked.gpus if gpu not in able)

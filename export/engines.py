@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import onnx
+from stylemap.export.description import Description
 from stylemap.export.engine_options import EngineOptions, Plan, for_precision, plan
-from stylemap.export.files import all_or_nothing
+from stylemap.export.files import all_or_nothing, save, set_metadata
+from stylemap.export.graphs import build
 from stylemap.export.onnx import check, export_onnx
 from stylemap.export.quantize import KINDS
 from stylemap.export.quantized import LEAST_PSNR, QuantizationError, export_quantized, held_out, psnr
 from stylemap.export.sessions.base import ENGINE_SUFFIX
-from stylemap.export.sidecar import Sidecar, sidecar_path
+from stylemap.export.sidecar import Sidecar, digest, sidecar_path
 from stylemap.export.tensorrt import build_engine
 from stylemap.export.verify import BATCHES, TOLERANCE, Samples, verify
 from torch import Tensor
@@ -67,7 +71,10 @@ def export_tensorrt(
             export_onnx(model, temporary, chosen, precision=precision, photos=photos, progress=progress)
         for name in chosen:
             source, target = temporary / f"{name}.onnx", temporary / f"{name}{ENGINE_SUFFIX}"
-            sidecar = build_engine(source, target, checked, progress)
+            if checked.options.plugins:
+                sidecar = _build_with_plugins(model, source, target, checked, progress)
+            else:
+                sidecar = build_engine(source, target, checked, progress)
             sidecar_path(target).write_text(sidecar.to_json(), encoding="utf-8")
             if not checked.ahead_of_time:
                 progress(f"{name}: verifying the engine")
@@ -76,6 +83,32 @@ def export_tensorrt(
                 sidecar_path(target).write_text(sidecar.to_json(), encoding="utf-8")
             built.append(Built(folder / target.name, sidecar))
     return built
+
+
+def _build_with_plugins(
+    model: StyleMapGAN, source: Path, target: Path, checked: Plan, progress: Callable[[str], None]
+) -> Sidecar:
+    """An engine of the graph in ``source``, with plugins in place of some of its nodes."""
+    from stylemap.export.plugins.builder import PluginBuilder
+
+    plain, names = onnx.load(source), checked.options.plugins
+    metadata = {item.key: item.value for item in plain.metadata_props}
+    description = Description.from_metadata(metadata, source.name)
+    opset = plain.opset_import[0].version
+    proto = build(
+        model,
+        description.graph,
+        description.precision,
+        opset,
+        lambda precision: PluginBuilder(precision, names),
+    )
+    set_metadata(proto, metadata)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / source.name
+        save(proto, path)
+        sidecar = build_engine(path, target, checked, progress)
+    used = tuple(name for name in names if any(node.op_type == name for node in proto.graph.node))
+    return dataclasses.replace(sidecar, onnx=digest(source), plugins=used)
 
 
 def _verify(
@@ -110,6 +143,8 @@ def describe_built(built: Built) -> str:
     elif psnr is not None:
         checked = f"{psnr:.1f} dB"
     gpus, precision = ", ".join(sidecar.gpus), sidecar.description.precision
+    if sidecar.plugins:
+        precision += f" with plugins {' and '.join(sidecar.plugins)}"
     return (
         f"{built.path.name}: {size:.1f} MB, {precision}, compute capability {gpus}, "
         f"{nodes} nodes in {layers} layers, {checked}"

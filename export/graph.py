@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto
 from stylemap.export.blend import Blend
 from stylemap.export.fold import EPS, Folded
-from stylemap.export.network import Layers
+from stylemap.export.network import Layers, modulate
 from stylemap.export.nodes import Nodes, Value
 from torch import Tensor
 
@@ -179,6 +179,9 @@ class GraphBuilder(Nodes):
         if self.element_type == TensorProto.FLOAT:
             return x
         return self.node("Cast", [x], f"{name}/narrow", to=self.element_type)
+
+    def modulate(self, x: Value, code: Value, both: Folded, mode: str | None, name: str) -> Value:
+        return modulate(self, x, code, both, mode, name)
 
     def blend(self, code: Value, laid: Value, layers: Layers[Value], side: int, name: str) -> Value:
         if side not in self._blends:

@@ -79,10 +79,12 @@ def _model(nodes: GraphBuilder, graph: str, opset: int) -> onnx.ModelProto:
     weights = list(nodes.initializers.values())
     proto = helper.make_graph(nodes.nodes, graph, nodes.inputs, nodes.outputs, weights, GRAPHS[graph])
     opsets = [helper.make_opsetid("", opset)]
+    # Standard operators only, but where an engine is built with plugins.
+    opsets += [helper.make_opsetid(domain, 1) for domain in sorted({n.domain for n in nodes.nodes} - {""})]
     model = helper.make_model(
         proto,
         opset_imports=opsets,
-        ir_version=helper.find_min_ir_version_for(opsets),
+        ir_version=helper.find_min_ir_version_for(opsets, ignore_unknown=True),
         producer_name="stylemap",
     )
     model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)

@@ -79,6 +79,9 @@ class Operators(Protocol[V]):
     def normalize(self, x: V, mode: str, name: str) -> V:
         """LayerNorm, GroupNorm or InstanceNorm2d without parameters; statistics in float32 or better."""
 
+    def modulate(self, x: V, code: V, both: Folded, mode: str | None, name: str) -> V:
+        """norm(x)·γ + β with γ and β by one 3×3 convolution of the code; no norm where mode is None."""
+
     def blend(self, code: V, laid: V, layers: Layers[V], side: int, name: str) -> V:
         """One stylecode N×C×r×r of the interactive blend (spec section 8) with references N×R×C×r×r."""
 
@@ -164,10 +167,16 @@ def _styled_block(op: Operators[V], block: StyledResBlock, x: V, code: V, fine_c
 
 def _modulate(op: Operators[V], layer: ModulatedConv2d, x: V, code: V, name: str) -> V:
     """norm(x)·γ + β."""
-    both = fold.modulation(layer)
-    gamma, beta = _gamma_beta(op, code, both, layer.weight.shape[2], name)
-    scaled = op.multiply(_normalize(op, layer, x, name), gamma, f"{name}/scale")
-    return op.add(scaled, beta, f"{name}/shift")
+    # The statistics of BatchNorm2d are constants, folded into γ and β.
+    mode = None if layer.norm is not None else layer.normalize_mode
+    return op.modulate(x, code, fold.modulation(layer), mode, name)
+
+
+def modulate(op: Operators[V], x: V, code: V, both: Folded, mode: str | None, name: str) -> V:
+    """`Operators.modulate` from the others."""
+    gamma, beta = _gamma_beta(op, code, both, len(both.bias) // 2, name)
+    normal = x if mode is None else op.normalize(x, mode, f"{name}/norm")
+    return op.add(op.multiply(normal, gamma, f"{name}/scale"), beta, f"{name}/shift")
 
 
 def _modulated_constant(op: Operators[V], net: Decoder, code: V, name: str) -> V:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 NAMES = ("tensorrt", "tensorrt-rtx")
-_MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def load(name: str = "auto") -> Package:
     reasons = []
     for candidate in order if name == "auto" else (name,):
         try:
-            trt = importlib.import_module(_MODULES[candidate])
+            trt = importlib.import_module(MODULES[candidate])
             return Package(candidate, trt, trt.__version__)
         except (ImportError, OSError, AttributeError) as error:
             reasons.append(f"{candidate}: {error}")

@@ -26,6 +26,7 @@ class Sidecar:
     batches: smallest, best and largest batch. max_references: of the editor, else 0.
     verified: how the engine itself was compared, with its error; or why it was not.
     layers: layers of the engine, each with the nodes of the ONNX graph that it holds.
+    plugins: those that stand in it for nodes of that graph.
     """
 
     description: Description
@@ -41,6 +42,7 @@ class Sidecar:
     weight_stripped: bool
     verified: Mapping[str, Any]
     layers: Mapping[str, list[str]]
+    plugins: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "description"}
@@ -59,7 +61,7 @@ class Sidecar:
             if values.pop("format") != FORMAT:
                 raise ValueError("it is of another version of stylemap")
             values["description"] = Description.from_metadata(values["description"], name)
-            for key in ("gpus", "batches"):
+            for key in ("gpus", "batches", "plugins"):
                 values[key] = tuple(values[key])
             return cls(**values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -11,6 +11,7 @@ from stylemap.export import ports
 from stylemap.export.description import PREFIX, Description
 from stylemap.export.engine_options import EngineOptions, Plan
 from stylemap.export.package import Log, make_logger
+from stylemap.export.plugins.define import define
 from stylemap.export.sessions.base import one_line
 from stylemap.export.sidecar import Sidecar, digest
 
@@ -28,7 +29,10 @@ def build_engine(path: Path, target: Path, plan: Plan, progress: Progress = lamb
     description = _describe(path)
     trt, log = plan.package.trt, Log()
     builder = trt.Builder(make_logger(plan.package, log))
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    if plan.options.plugins:
+        flags |= define(plan.package)
+    network = builder.create_network(flags)
     parser = trt.OnnxParser(network, builder.logger)
     if not parser.parse_from_file(str(path)):
         reasons = [parser.get_error(index).desc() for index in range(parser.num_errors)]

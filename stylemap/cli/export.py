@@ -141,6 +141,13 @@ def _add_tensorrt(formats: Any) -> None:
     parser.add_argument(
         "--weight-stripped", action="store_true", help="engines without weights, taken from the ONNX files"
     )
+    parser.add_argument(
+        "--plugins",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAME[,NAME]",
+        help="modulation, blend: our kernels inside the engines, compiled ahead of time (fp16 and bf16)",
+    )
 
 
 def _run_tensorrt(args: argparse.Namespace) -> None:
@@ -157,6 +164,7 @@ def _run_tensorrt(args: argparse.Namespace) -> None:
         timing_cache=args.timing_cache,
         version_compatible=args.version_compatible,
         weight_stripped=args.weight_stripped,
+        plugins=args.plugins,
     )
     plan(options)  # before a large checkpoint is read
     model = _load(args)
