@@ -77,11 +77,13 @@ class Frames:
 
         Where no masks overlap, every weight's maps are a lerp of the original's and the full edit's.
         """
-        known = self._recall(references)
-        blended = weight != 1 and not known.overlap
-        full = 1.0 if blended else weight
-        if full not in known.rows:
-            known.rows = {full: EditRows(self._codes, self._maps, references, full)}
+        # Masks are on the CPU: what has to be copied is known without waiting for the device.
+        with torch.device("cpu"):
+            known = self._recall(references)
+            blended = weight != 1 and not known.overlap
+            full = 1.0 if blended else weight
+            if full not in known.rows:
+                known.rows = {full: EditRows(self._codes, self._maps, references, full)}
         rows = known.rows[full]
         program = self._program(rows.level, blended)
         self._fill(program, rows, entries)

@@ -104,7 +104,7 @@ def why_not(model: StyleMapGAN, dtype: torch.dtype) -> str | None:
 
 def blur(gain: float) -> Tensor:
     """The 4 × 4 filter, of sum ``gain``."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu")
     return torch.outer(taps, taps) * (gain / 64)
 
 

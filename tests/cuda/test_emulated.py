@@ -17,7 +17,8 @@ TESTS = Path(__file__).resolve().parent.parent
 OPS = sorted(path.stem.removesuffix("_cuda") for path in (_build.source_root() / "torch").glob("*_cuda.cpp"))
 # The operators' own tests, and those of what only the CUDA kernels have.
 FILES = [path for op in OPS if (path := TESTS / "ops" / f"test_{op}.py").exists()]
-FILES += sorted(path for path in (TESTS / "cuda" / "device").glob("test_*.py") if path.stem != "test_gpu")
+DEVICE = sorted((TESTS / "cuda" / "device").glob("test_*.py"))
+FILES += [path for path in DEVICE if not path.stem.startswith("test_gpu")]
 
 
 def run(sanitizer: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
