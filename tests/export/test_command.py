@@ -33,6 +33,13 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
+def published_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("model") / "tiny.pt"
+    checkpoint.save_published(tiny.model(), path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for index, photo in enumerate(tiny.photos(2)):
@@ -49,6 +56,17 @@ def test_onnx(model_file: str, photos: Path, tmp_path: Path, capsys: pytest.Capt
     assert "decoder.onnx: 0.0 MB, fp32, relative error at most " in out
     assert f"wrote {len(ports.GRAPHS)} files in {tmp_path}" in out
     assert "editor: verifying" in err
+
+
+def test_the_published_layout(
+    published_file: str, model_file: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same file from the same weights, whichever layout they come in."""
+    for name, file in (("published", published_file), ("ours", model_file)):
+        arguments = ["--output", str(tmp_path / name), "--images", str(photos), "--graphs", "decoder"]
+        assert main(["export", "onnx", file, *arguments]) == 0
+    published, ours = ((tmp_path / name / "decoder.onnx").read_bytes() for name in ("published", "ours"))
+    assert published == ours
 
 
 @rtx

@@ -14,7 +14,10 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from stylemap.export import Runtime, export_onnx, ports  # noqa: E402
+from stylemap.export.description import describe  # noqa: E402
 from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
+from stylemap.export.files import save, set_metadata  # noqa: E402
+from stylemap.export.graphs import build  # noqa: E402
 from stylemap.export.quantized import LEAST_PSNR, export_quantized  # noqa: E402
 from stylemap.export.tensorrt import build_engine  # noqa: E402
 
@@ -57,6 +60,18 @@ def test_256_full(tmp_path: Path) -> None:
     written = export_onnx(model, tmp_path, graphs, external_weights=True, batches=(2,))
     assert [file.description.graph for file in written] == list(graphs)
     assert max(file.error for file in written) < 1e-5
+    build_all(tmp_path)
+
+
+def test_1024(tmp_path: Path) -> None:
+    """The largest published size: all graphs are valid; the encoder, which takes the least time, is run."""
+    model = recipe_model(Config(size=1024, latent_spatial_size=16, small_generator=True))
+    (encoder,) = export_onnx(model, tmp_path, ["encoder"], batches=(1,))
+    assert encoder.error < 1e-5
+    for graph in ("stylecodes", "editor"):
+        proto = build(model, graph, "fp16")
+        set_metadata(proto, describe(model, graph, "fp16", {}).to_metadata())
+        save(proto, tmp_path / f"{graph}.onnx")
     build_all(tmp_path)
 
 
