@@ -178,6 +178,11 @@ class Graphs:
     def bytes(self) -> int:
         return sum(program.bytes for program in self._programs.values())
 
+    @property
+    def programs(self) -> dict[Hashable, Program]:
+        """Those that are kept now."""
+        return dict(self._programs)
+
     def program(self, key: Hashable, function: Function, inputs: Callable[[], list[Tensor]]) -> Program:
         """The program of a key, made at its first use. Inside the lane only."""
         program = self._programs.get(key)

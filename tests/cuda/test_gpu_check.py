@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import gpu_check, gpu_ops
+from benchmarks import gpu_check, gpu_ops, gpu_plan
 from benchmarks.gpu_cases import Case
 
 
@@ -32,6 +32,41 @@ def test_benchmark_out_of_time_says_so(tmp_path: Path) -> None:
     content = json.loads(output.read_text())
     assert content["rows"] == []
     assert content["skipped"] > 10
+
+
+def test_plan_benchmark_runs_and_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "plan.json"
+    options = ["--device", "cpu", "--tiny", "--precision", "fp32", "--output", str(output)]
+    assert gpu_plan.main(options) == 0
+    model = json.loads(output.read_text())["models"]["tiny"]
+    assert "failure" not in model, model
+    assert set(model["rows"]) == set(model["layers"]) == {"decode", "edit", "encode"}
+    for name, row in model["rows"].items():
+        assert row["replay"] > 0
+        assert row["speedup"] > 0
+        assert model["layers"][name]
+    assert model["rows"]["edit"]["stroke"] > 0
+    assert model["rows"]["decode"]["rival_difference"] < 1e-5
+    passes = [row["pass"].split()[0] for row in model["layers"]["decode"]]
+    assert passes.count("modulate_conv") == 3
+    assert "| tiny | edit |" in capsys.readouterr().out
+
+
+def test_wrong_plans_are_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gpu_plan.TOLERANCE, "fp32", 0.0)
+    output = tmp_path / "plan.json"
+    gpu_plan.main(["--device", "cpu", "--tiny", "--precision", "fp32", "--output", str(output)])
+    step = {"status": "passed", **json.loads(output.read_text())}
+    assert "rows" not in step["models"]["tiny"]
+    assert gpu_check.problems({"steps": {"plan": step}}) == ["plan, tiny: wrong: decode, edit, encode"]
+
+
+def test_a_plan_out_of_time_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    late: dict[str, Any] = {"status": "not finished in 90 s", "models": {"a": {"rows": {}}}}
+    monkeypatch.setattr(gpu_check, "benchmark", lambda *_: dict(late))
+    assert gpu_check.plan("90a", 90)["status"] == "passed"
+    late["models"] = {}
+    assert gpu_check.plan("90a", 90)["status"] == "not finished in 90 s"
 
 
 def test_wrong_results_are_not_timed() -> None:

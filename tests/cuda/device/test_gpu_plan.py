@@ -128,7 +128,7 @@ def test_nothing_waits_for_the_device() -> None:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_threads() -> None:
+def test_concurrent_callers() -> None:
     runs = list(edits(*opened()).values())
     expected, wrong = [run() for run in runs], []
 
