@@ -43,7 +43,7 @@ class Gallery:
         self._faces = FacesDataset(size, faces, seed=_SEED, held_out=True)
         files = images.find([folder])[:MAX_FILES] if folder is not None else []
         self._files = {f"f{index}": path for index, path in enumerate(files)}
-        generated = [Entry(f"g{index}", f"Generated face {index + 1}") for index in range(faces)]
+        generated = [Entry(f"g{index}", f"Face {index + 1}") for index in range(faces)]
         self.entries = [*(Entry(id, path.name) for id, path in self._files.items()), *generated]
         self._ids = {entry.id: entry for entry in self.entries}
         self._images: OrderedDict[str, Image.Image] = OrderedDict()

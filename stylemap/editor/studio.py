@@ -123,7 +123,7 @@ class Studio:
         of all of them side by side."""
         snapshot, frames = self._full(client), []
         for weight in frame_weights(count):
-            frames.append(self._image(client, snapshot, weight * snapshot.scene.weight))
+            frames.append(self._image(client, snapshot, weight))
             yield
         return _gif(frames, milliseconds) if kind == "gif" else _strip(frames)
 

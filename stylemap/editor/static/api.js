@@ -1,0 +1,42 @@
+// The HTTP interface, as far as the page uses it.
+
+async function ask(path, options) {
+  const answer = await fetch(path, options);
+  if (answer.ok) return answer;
+  let reason = `the server answered ${answer.status}`;
+  try {
+    reason = (await answer.json()).error ?? reason;
+  } catch {
+    // Not JSON: the status has to do.
+  }
+  throw new Error(reason);
+}
+
+const json = (method, value) => ({
+  method,
+  body: JSON.stringify(value),
+  headers: { "content-type": "application/json" },
+});
+
+export const gallery = async () => (await ask("/api/gallery")).json();
+
+export const imageUrl = (id, thumb = false) => `/api/images/${encodeURIComponent(id)}${thumb ? "?thumb=1" : ""}`;
+
+export const imageBlob = async (id) => (await ask(imageUrl(id))).blob();
+
+/** crop: {cx, cy, side, angle} as photos.Crop, or null for the middle. */
+export async function upload(session, file, name, crop = null) {
+  const query = new URLSearchParams({ name, ...(crop ?? {}) });
+  return (await ask(`/api/sessions/${session}/images?${query}`, { method: "POST", body: file })).json();
+}
+
+export const random = async (session, seed, truncation = 0.7) =>
+  (await ask(`/api/sessions/${session}/random`, json("POST", { seed, truncation }))).json();
+
+export const removeImage = (session, id) =>
+  ask(`/api/sessions/${session}/images/${encodeURIComponent(id)}`, { method: "DELETE" });
+
+export const result = async (session) => (await ask(`/api/sessions/${session}/result`)).blob();
+
+export const frames = async (session, count, format, duration = 80) =>
+  (await ask(`/api/sessions/${session}/frames?count=${count}&format=${format}&duration=${duration}`)).blob();

@@ -1,0 +1,234 @@
+// The state of the page: a scene, its masks, the tools; every change goes through here and to the server.
+
+import { Masks } from "./masks.js";
+
+export const COLOURS = ["#4f7df3", "#e8743b", "#2fa58a", "#b45fd6", "#d9a514", "#e0527a", "#3aa6d0", "#7a9a3a"];
+const LOCAL = 100; // sliders' masks are numbered from here, references' from 1
+const REMEMBERED = 80;
+const PIECE = 100; // coordinates of a stroke that are sent together
+
+export const emptyScene = () => ({ original: null, references: [], weight: 1, sliders: {}, mix: null });
+
+/** Events: "change" after anything but pixels, "mask" after painting, "frame" with a new picture. */
+export class Editor extends EventTarget {
+  constructor(link, model) {
+    super();
+    this.link = link;
+    this.model = model;
+    this.size = model.size;
+    this.masks = new Masks(model.size);
+    this.scene = emptyScene();
+    this.active = null; // number of the mask that is painted
+    this.tool = "brush";
+    this.brush = { radius: model.size / 10, hardness: 0.9 };
+    this.compare = false;
+    this.showMasks = true;
+    this.past = [];
+    this.future = [];
+    this.before = null;
+  }
+
+  // Gestures: what happens between begin() and commit() is undone together.
+
+  begin() {
+    this.before ??= this.#snapshot();
+  }
+
+  commit() {
+    const before = this.before;
+    this.before = null;
+    if (!before || (before.scene === this.scene && sameMasks(before.masks, this.masks.arrays))) return;
+    this.past.push(before);
+    if (this.past.length > REMEMBERED) this.past.shift();
+    this.future = [];
+    this.#emit("change");
+  }
+
+  undo() {
+    this.#travel(this.past, this.future);
+  }
+
+  redo() {
+    this.#travel(this.future, this.past);
+  }
+
+  /** Change the scene; with final, as a gesture of its own or the end of one. */
+  update(patch, final = true) {
+    this.begin();
+    this.scene = { ...this.scene, ...patch };
+    this.link.sendScene(this.scene, final);
+    if (final) this.commit();
+    this.#emit("change");
+  }
+
+  /** Everything at once: a project, or the state after a new session. */
+  load(scene, masks, { forget = false } = {}) {
+    this.begin();
+    this.scene = scene;
+    this.masks.restore(masks);
+    if (!this.maskNumbers().includes(this.active)) this.active = scene.references[0]?.mask ?? null;
+    this.sendAll();
+    if (forget) [this.past, this.future, this.before] = [[], [], null];
+    this.commit();
+    this.#emit("change");
+  }
+
+  /** To a server that knows nothing: after a reconnection, or another scene. */
+  sendAll() {
+    this.link.sendScene(this.scene, true);
+    for (const number of this.maskNumbers()) this.link.sendMask(number, this.masks.get(number));
+  }
+
+  // References
+
+  reference(mask = this.active) {
+    return this.scene.references.find((one) => one.mask === mask) ?? null;
+  }
+
+  colour(mask) {
+    return mask >= LOCAL ? "#ffffff" : COLOURS[(mask - 1) % COLOURS.length];
+  }
+
+  addReference(image) {
+    const { references } = this.scene;
+    if (references.length >= this.model.limits.references) return null;
+    let mask = 1;
+    while (references.some((one) => one.mask === mask)) mask++;
+    this.begin();
+    this.masks.arrays.delete(mask);
+    this.active = mask;
+    this.update({ references: [...references, { mask, image, shift: [0, 0], on: true }] });
+    this.link.sendMask(mask, this.masks.get(mask));
+    return mask;
+  }
+
+  changeReference(mask, patch, final = true) {
+    const references = this.scene.references.map((one) => (one.mask === mask ? { ...one, ...patch } : one));
+    this.update({ references }, final);
+  }
+
+  removeReference(mask) {
+    const references = this.scene.references.filter((one) => one.mask !== mask);
+    if (this.active === mask) this.active = references.at(-1)?.mask ?? null;
+    this.update({ references });
+  }
+
+  moveReference(mask, step) {
+    const references = [...this.scene.references];
+    const from = references.findIndex((one) => one.mask === mask);
+    const to = Math.max(0, Math.min(references.length - 1, from + step));
+    if (from < 0 || from === to) return;
+    references.splice(to, 0, ...references.splice(from, 1));
+    this.update({ references });
+  }
+
+  // Sliders
+
+  localMask(name) {
+    return LOCAL + this.model.directions.indexOf(name);
+  }
+
+  changeSlider(name, patch, final = true) {
+    const slider = { strength: 0, mask: null, ...this.scene.sliders[name], ...patch };
+    const sliders = { ...this.scene.sliders, [name]: slider };
+    if (slider.strength === 0 && slider.mask === null) delete sliders[name];
+    this.update({ sliders }, final);
+  }
+
+  /** A slider acts everywhere, or where it is painted. */
+  setLocal(name, local) {
+    const mask = this.localMask(name);
+    if (!local && this.active === mask) this.active = this.scene.references[0]?.mask ?? null;
+    if (local) this.active = mask;
+    this.changeSlider(name, { mask: local ? mask : null });
+    if (local) this.link.sendMask(mask, this.masks.get(mask));
+  }
+
+  // Painting
+
+  activate(mask) {
+    this.active = mask;
+    this.#emit("change");
+  }
+
+  set(properties) {
+    Object.assign(this, properties);
+    this.#emit("change");
+  }
+
+  setBrush(properties) {
+    this.brush = { ...this.brush, ...properties };
+    this.#emit("change");
+  }
+
+  beginStroke() {
+    this.begin();
+    this.masks.detach(this.active);
+    const { radius, hardness } = this.brush;
+    // As the server will read them, so that both paint the same bits.
+    this.stroke = { radius: Math.fround(radius), hardness: Math.fround(hardness), erase: this.tool === "eraser" };
+    this.lastPoint = null;
+  }
+
+  /** Points x, y, x, y, … in pixels of the mask, following those before. */
+  extendStroke(points) {
+    const rounded = points.map(Math.fround);
+    const joined = this.lastPoint ? [...this.lastPoint, ...rounded] : rounded;
+    if (!joined.length) return;
+    this.lastPoint = joined.slice(-2);
+    this.masks.paint(this.active, joined, this.stroke);
+    for (let start = 0; start < Math.max(1, joined.length - 2); start += PIECE - 2) {
+      this.link.sendStroke(this.active, joined.slice(start, start + PIECE), this.stroke, false);
+    }
+    this.#emit("mask");
+  }
+
+  endStroke() {
+    this.link.sendStroke(this.active, this.lastPoint, this.stroke, true);
+    this.stroke = null;
+    this.commit();
+  }
+
+  clearMask(mask = this.active) {
+    if (mask === null || this.masks.isEmpty(mask)) return;
+    this.begin();
+    this.masks.set(mask, new Uint8Array(this.size * this.size));
+    this.link.sendMask(mask, this.masks.get(mask));
+    this.commit();
+    this.#emit("mask");
+  }
+
+  maskNumbers() {
+    const local = Object.values(this.scene.sliders).map((slider) => slider.mask);
+    return [...this.scene.references.map((one) => one.mask), ...local.filter((mask) => mask !== null)];
+  }
+
+  #snapshot() {
+    return { scene: this.scene, masks: this.masks.snapshot(), active: this.active };
+  }
+
+  #travel(from, to) {
+    const target = from.pop();
+    if (!target) return;
+    to.push(this.#snapshot());
+    const shown = new Map(this.maskNumbers().map((number) => [number, this.masks.get(number)]));
+    this.scene = target.scene;
+    this.active = target.active;
+    this.masks.restore(target.masks);
+    this.link.sendScene(this.scene, true);
+    for (const number of this.maskNumbers()) {
+      const pixels = this.masks.get(number);
+      if (pixels !== shown.get(number)) this.link.sendMask(number, pixels);
+    }
+    this.#emit("change");
+    this.#emit("mask");
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+function sameMasks(a, b) {
+  return [...new Set([...a.keys(), ...b.keys()])].every((number) => a.get(number) === b.get(number));
+}

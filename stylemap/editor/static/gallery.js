@@ -1,0 +1,173 @@
+// The photos: generated faces, the folder, uploads, random faces; and what a click makes of them.
+
+import * as api from "./api.js";
+import { cropDialog } from "./crop.js";
+import { $, $$, h, icon, toast } from "./dom.js";
+
+const TYPES = ["image/png", "image/jpeg", "image/webp"];
+
+export class Gallery {
+  /** images: id → ImageBitmap of what is in use. */
+  constructor(editor, images) {
+    this.editor = editor;
+    this.images = images;
+    this.photos = [];
+    this.use = "original";
+    for (const button of $$("#use button")) button.addEventListener("click", () => this.#setUse(button.value));
+    $("#upload").addEventListener("change", (event) => {
+      this.upload([...event.target.files]);
+      event.target.value = "";
+    });
+    $("#upload-button").addEventListener("click", () => $("#upload").click());
+    $("#random").addEventListener("click", () => this.random());
+    this.#dropTarget();
+    editor.addEventListener("change", () => this.#mark());
+  }
+
+  async load() {
+    const own = this.photos.filter((photo) => photo.kind);
+    this.photos = [...own, ...(await api.gallery())];
+    this.#render();
+  }
+
+  photo(id) {
+    return this.photos.find((photo) => photo.id === id);
+  }
+
+  /** Its pixels, for the stage; they are there when the promise is done. */
+  async ensure(id) {
+    if (!id || this.images.has(id)) return;
+    this.images.set(id, await createImageBitmap(await api.imageBlob(id)));
+  }
+
+  /** What a click does: "original", "reference" or "mix". */
+  async choose(id, use = this.use) {
+    try {
+      await this.ensure(id);
+    } catch (error) {
+      toast(error.message, "error");
+      return;
+    }
+    const { editor } = this;
+    if (use === "original") {
+      editor.update({ original: id });
+      if (!editor.scene.references.length) this.#setUse("reference");
+    } else if (use === "mix") {
+      const codes = editor.scene.mix?.codes ?? editor.model.codes.map((_, i) => i).slice(2);
+      editor.update({ mix: { image: id, codes } });
+    } else if (editor.addReference(id) === null) {
+      toast(`At most ${editor.model.limits.references} references: remove one first.`, "error");
+    }
+  }
+
+  add(photo) {
+    this.photos = [photo, ...this.photos.filter((one) => one.id !== photo.id)];
+    this.#render();
+  }
+
+  async random() {
+    const seed = crypto.getRandomValues(new Uint32Array(1))[0] % 100_000;
+    try {
+      const photo = await api.random(this.editor.link.session, seed);
+      this.add(photo);
+      await this.choose(photo.id);
+    } catch (error) {
+      toast(error.message, "error");
+    }
+  }
+
+  /** One after the other: each is cropped, then sent. */
+  async upload(files) {
+    for (const file of files) {
+      if (!TYPES.includes(file.type)) {
+        toast(`${file.name} is not a JPEG, PNG or WebP photo.`, "error");
+        continue;
+      }
+      if (file.size > this.editor.model.limits.upload_bytes) {
+        toast(`${file.name} is larger than ${this.editor.model.limits.upload_bytes >> 20} MB.`, "error");
+        continue;
+      }
+      try {
+        const crop = await cropDialog(file);
+        if (!crop) continue;
+        const photo = await api.upload(this.editor.link.session, file, file.name.slice(0, 80), crop);
+        this.add(photo);
+        await this.choose(photo.id);
+      } catch (error) {
+        toast(`${file.name}: ${error.message}`, "error");
+      }
+    }
+  }
+
+  async #remove(photo) {
+    try {
+      await api.removeImage(this.editor.link.session, photo.id);
+      this.photos = this.photos.filter((one) => one !== photo);
+      this.images.delete(photo.id);
+      this.#render();
+    } catch (error) {
+      toast(error.message, "error");
+    }
+  }
+
+  #setUse(use) {
+    this.use = use;
+    for (const button of $$("#use button")) button.setAttribute("aria-pressed", String(button.value === use));
+    this.#mark();
+  }
+
+  #render() {
+    const tiles = this.photos.map((photo) =>
+      h(
+        "li",
+        { class: "tile", dataset: { id: photo.id } },
+        h(
+          "button",
+          { type: "button", title: photo.name, onclick: () => this.choose(photo.id) },
+          h("img", { src: api.imageUrl(photo.id, true), alt: "", loading: "lazy", width: 96, height: 96, draggable: false }),
+          h("span", { class: "marks" }),
+        ),
+        photo.kind &&
+          h("button", { type: "button", class: "tile-remove", "aria-label": `Remove ${photo.name}`, onclick: () => this.#remove(photo) }, icon("close")),
+      ),
+    );
+    $("#photos-list").replaceChildren(...tiles);
+    this.#mark();
+  }
+
+  #mark() {
+    const { scene } = this.editor;
+    const words = { original: "Edit", reference: "Add as reference:", mix: "Mix in" };
+    for (const tile of $$("#photos-list .tile")) {
+      const id = tile.dataset.id;
+      const used = scene.references.filter((one) => one.image === id);
+      tile.classList.toggle("is-original", id === scene.original);
+      tile.classList.toggle("is-mix", id === scene.mix?.image);
+      $(".marks", tile).replaceChildren(
+        ...used.map((one) => h("span", { class: "dot", colour: this.editor.colour(one.mask) })),
+      );
+      const state = id === scene.original ? ", the original" : used.length ? ", a reference" : "";
+      $("button", tile).setAttribute("aria-label", `${words[this.use]} ${this.photo(id)?.name ?? "photo"}${state}`);
+    }
+  }
+
+  #dropTarget() {
+    const body = document.body;
+    const files = (event) => event.dataTransfer?.types.includes("Files");
+    addEventListener("dragover", (event) => {
+      if (!files(event)) return;
+      event.preventDefault();
+      body.classList.add("dropping");
+    });
+    addEventListener("dragleave", (event) => !event.relatedTarget && body.classList.remove("dropping"));
+    addEventListener("drop", (event) => {
+      body.classList.remove("dropping");
+      if (!files(event)) return;
+      event.preventDefault();
+      const dropped = [...event.dataTransfer.files];
+      const project = dropped.find((file) => file.name.endsWith(".stylemap") || file.type === "application/json");
+      if (project) this.editor.dispatchEvent(new CustomEvent("project", { detail: project }));
+      else this.upload(dropped);
+    });
+  }
+}

@@ -1,0 +1,83 @@
+// The references, as a list that is reordered, switched and removed; the last lies on top.
+
+import * as api from "./api.js";
+import { $, $$, h, iconButton } from "./dom.js";
+
+export class Layers {
+  constructor(editor, gallery) {
+    this.editor = editor;
+    this.gallery = gallery;
+    this.shape = null;
+    editor.addEventListener("change", () => this.#update());
+  }
+
+  #update() {
+    const { references } = this.editor.scene;
+    const shape = references.map((one) => `${one.mask}:${one.image}`).join();
+    if (shape !== this.shape) {
+      this.shape = shape;
+      this.#render(references);
+    }
+    references.forEach((one) => this.#state(one));
+    $("#no-references").hidden = references.length > 0;
+    $("#references-count").textContent = references.length ? `${references.length} of ${this.editor.model.limits.references}` : "";
+  }
+
+  #render(references) {
+    const focused = document.activeElement?.closest?.(".layer")?.dataset.mask;
+    $("#layers").replaceChildren(...references.map((one, index) => this.#row(one, index, references.length)));
+    if (focused) $(`.layer[data-mask="${focused}"] .layer-main`)?.focus();
+  }
+
+  #row({ mask, image }, index, count) {
+    const { editor } = this;
+    const name = this.gallery.photo(image)?.name ?? "Image";
+    const row = h(
+      "li",
+      { class: "layer", draggable: true, colour: editor.colour(mask), dataset: { mask } },
+      h(
+        "button",
+        { type: "button", class: "layer-main", onclick: () => editor.activate(mask), "aria-label": `Paint reference ${index + 1}, ${name}` },
+        h("img", { src: api.imageUrl(image, true), alt: "", width: 40, height: 40, draggable: false }),
+        h("span", { class: "layer-text" }, h("span", { class: "layer-name" }, name), h("span", { class: "layer-shift" })),
+      ),
+      iconButton("up", `Move ${name} below`, () => editor.moveReference(mask, -1), { disabled: index === 0 }),
+      iconButton("down", `Move ${name} above`, () => editor.moveReference(mask, 1), { disabled: index === count - 1 }),
+      iconButton("eye", `Show ${name}`, () => editor.changeReference(mask, { on: !editor.reference(mask).on }), { class: "icon-button layer-eye" }),
+      iconButton("trash", `Remove ${name}`, () => editor.removeReference(mask)),
+    );
+    this.#dragging(row, mask);
+    return row;
+  }
+
+  #state(one) {
+    const row = $(`.layer[data-mask="${one.mask}"]`);
+    const active = one.mask === this.editor.active;
+    row.classList.toggle("is-active", active);
+    row.classList.toggle("is-off", !one.on);
+    $(".layer-main", row).setAttribute("aria-pressed", String(active));
+    $(".layer-eye", row).setAttribute("aria-pressed", String(one.on));
+    const [dx, dy] = one.shift.map(Math.round);
+    $(".layer-shift", row).textContent = dx || dy ? `moved ${dx}, ${dy} px` : "in place";
+  }
+
+  #dragging(row, mask) {
+    row.addEventListener("dragstart", (event) => {
+      event.dataTransfer.setData("text/x-reference", String(mask));
+      event.dataTransfer.effectAllowed = "move";
+    });
+    row.addEventListener("dragover", (event) => {
+      if (!event.dataTransfer.types.includes("text/x-reference")) return;
+      event.preventDefault();
+      $$(".layer").forEach((other) => other.classList.toggle("is-target", other === row));
+    });
+    row.addEventListener("dragend", () => $$(".layer").forEach((other) => other.classList.remove("is-target")));
+    row.addEventListener("drop", (event) => {
+      const moved = Number(event.dataTransfer.getData("text/x-reference"));
+      const order = this.editor.scene.references.map((one) => one.mask);
+      if (!order.includes(moved)) return;
+      event.preventDefault();
+      this.editor.moveReference(moved, order.indexOf(mask) - order.indexOf(moved));
+    });
+  }
+}

@@ -1,0 +1,155 @@
+// The connection: changes out, once per display frame; newest frames in; and how long that takes.
+
+import * as protocol from "./protocol.js";
+
+const RETRY_MS = [300, 1000, 2000, 4000];
+const KEPT = 4000;
+
+/** Events: "hello" (detail: the server's), "frame" (detail: {bitmap, exact, …}), "notice" (detail: text),
+ *  "state" (detail: "live" | "waiting" | "ended"). */
+export class Link extends EventTarget {
+  constructor() {
+    super();
+    this.session = null;
+    this.seq = 0;
+    this.latencies = [];
+    this.frameTimes = [];
+    this.renderMs = 0;
+    this.tries = 0;
+    this.pending = new Map();
+    this.outgoing = [];
+    this.scene = null;
+    this.scheduled = false;
+  }
+
+  connect() {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const query = this.session ? `?session=${encodeURIComponent(this.session)}` : "";
+    this.socket = new WebSocket(`${scheme}://${location.host}/socket${query}`);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onmessage = ({ data }) => (typeof data === "string" ? this.#text(JSON.parse(data)) : this.#frame(data));
+    this.socket.onclose = ({ code, reason }) => this.#closed(code, reason);
+  }
+
+  get live() {
+    return this.socket?.readyState === WebSocket.OPEN && this.session !== null;
+  }
+
+  /** The scene as it is now; only the newest is sent. */
+  sendScene(scene, final) {
+    this.scene = { scene, final };
+    this.#schedule();
+  }
+
+  /** Points begin with the last one sent of the same gesture. Pieces within one display frame become one. */
+  sendStroke(mask, points, brush, final) {
+    const last = this.outgoing.at(-1);
+    if (last?.stroke && last.mask === mask && last.brush === brush && last.points.length + points.length <= 200) {
+      last.points.push(...points.slice(2));
+      last.final ||= final;
+    } else {
+      this.outgoing.push({ stroke: true, mask, points: [...points], brush, final });
+    }
+    this.#schedule();
+  }
+
+  /** The mask as a whole, as it is when it is sent. */
+  sendMask(mask, pixels, final = true) {
+    this.outgoing.push({ mask, pixels, final });
+    this.#schedule();
+  }
+
+  /** Changes that no frame shows yet. */
+  get backlog() {
+    return this.pending.size + this.outgoing.length;
+  }
+
+  /** Frames shown within the last second. */
+  get frameRate() {
+    const now = performance.now();
+    this.frameTimes = this.frameTimes.filter((time) => now - time < 1000);
+    return this.frameTimes.length;
+  }
+
+  /** Median of the last changes' times to the screen, in ms. */
+  get latency() {
+    const recent = this.latencies.slice(-40).sort((a, b) => a - b);
+    return recent.length ? recent[recent.length >> 1] : null;
+  }
+
+  #schedule() {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    requestAnimationFrame(() => this.#flush());
+  }
+
+  #flush() {
+    this.scheduled = false;
+    if (!this.live) return;
+    // The scene first: it names the masks that are painted.
+    if (this.scene) {
+      const { scene, final } = this.scene;
+      this.scene = null;
+      this.socket.send(JSON.stringify({ type: "scene", seq: this.#next(), final, scene }));
+    }
+    for (const one of this.outgoing.splice(0)) {
+      const seq = this.#next();
+      this.socket.send(
+        one.stroke
+          ? protocol.stroke(one.mask, seq, one.points, one.brush, one.final)
+          : protocol.mask(one.mask, seq, one.pixels, one.final),
+      );
+    }
+  }
+
+  #next() {
+    this.pending.set(++this.seq, performance.now());
+    return this.seq;
+  }
+
+  #text(message) {
+    if (message.type === "hello") {
+      this.session = message.session;
+      this.tries = 0;
+      this.pending.clear();
+      this.outgoing = [];
+      this.dispatchEvent(new CustomEvent("state", { detail: "live" }));
+      this.dispatchEvent(new CustomEvent("hello", { detail: message }));
+    } else if (message.type === "notice") {
+      this.pending.clear();
+      this.dispatchEvent(new CustomEvent("notice", { detail: message.message }));
+    }
+  }
+
+  async #frame(buffer) {
+    const socket = this.socket;
+    const frame = protocol.parseFrame(buffer);
+    const bitmap = await createImageBitmap(frame.image);
+    requestAnimationFrame(() => {
+      this.dispatchEvent(new CustomEvent("frame", { detail: { ...frame, bitmap } }));
+      const now = performance.now();
+      for (const [seq, sent] of this.pending) {
+        if (seq > frame.seq) break;
+        this.latencies.push(now - sent);
+        this.pending.delete(seq);
+      }
+      if (this.latencies.length > KEPT) this.latencies.splice(0, this.latencies.length - KEPT);
+      this.frameTimes.push(now);
+      this.renderMs = frame.renderMs;
+      // Answered when it is shown: a hidden page or a slow one gets no frames it cannot show.
+      if (socket.readyState === WebSocket.OPEN) socket.send(protocol.ack(frame.number));
+    });
+  }
+
+  #closed(code, reason) {
+    this.pending.clear();
+    const ended = code === 1008 || code === 4000;
+    if (ended && reason) this.dispatchEvent(new CustomEvent("notice", { detail: reason }));
+    if (code === 4000 && /another window/.test(reason)) {
+      this.dispatchEvent(new CustomEvent("state", { detail: "ended" }));
+      return;
+    }
+    this.dispatchEvent(new CustomEvent("state", { detail: "waiting" }));
+    setTimeout(() => this.connect(), RETRY_MS[Math.min(this.tries++, RETRY_MS.length - 1)]);
+  }
+}

@@ -1,0 +1,99 @@
+// The masks of a scene by their numbers. Arrays are shared with the history, so a gesture clones before it paints.
+
+import { paint } from "./brush.js";
+
+export class Masks {
+  constructor(size) {
+    this.size = size;
+    this.arrays = new Map();
+    this.outlines = new WeakMap();
+    this.empty = new Uint8Array(size * size);
+  }
+
+  /** Not to be changed; see detach(). */
+  get(number) {
+    return this.arrays.get(number) ?? this.empty;
+  }
+
+  isEmpty(number) {
+    return !this.get(number).some(Boolean);
+  }
+
+  set(number, pixels) {
+    this.arrays.set(number, pixels);
+  }
+
+  /** From here on the mask may be painted without changing what the history remembers. */
+  detach(number) {
+    const copy = this.get(number).slice();
+    this.arrays.set(number, copy);
+    return copy;
+  }
+
+  paint(number, points, brush) {
+    const pixels = this.get(number);
+    paint(pixels, this.size, points, brush);
+    this.outlines.delete(pixels);
+  }
+
+  /** The border of a mask as a Path2D in its pixels, found by marching squares. */
+  outline(number) {
+    const pixels = this.get(number);
+    let path = this.outlines.get(pixels);
+    if (!path) this.outlines.set(pixels, (path = trace(pixels, this.size)));
+    return path;
+  }
+
+  /** A canvas size×size of one colour with the mask as its alpha. */
+  tint(number, colour) {
+    const canvas = new OffscreenCanvas(this.size, this.size);
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(this.size, this.size);
+    const rgb = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+    this.get(number).forEach((value, i) => image.data.set([...rgb, value], 4 * i));
+    context.putImageData(image, 0, 0);
+    return canvas;
+  }
+
+  snapshot() {
+    return new Map(this.arrays);
+  }
+
+  restore(snapshot) {
+    this.arrays = new Map(snapshot);
+  }
+}
+
+const LEVEL = 127.5;
+
+function trace(pixels, size) {
+  const path = new Path2D();
+  // One ring of emptiness around the image closes every contour at its border.
+  const at = (x, y) => (x < 0 || y < 0 || x >= size || y >= size ? 0 : pixels[y * size + x]);
+  const cut = (a, b) => (LEVEL - a) / (b - a);
+  for (let y = -1; y < size; y++) {
+    for (let x = -1; x < size; x++) {
+      const a = at(x, y), b = at(x + 1, y), c = at(x + 1, y + 1), d = at(x, y + 1);
+      const kind = (a > LEVEL) | ((b > LEVEL) << 1) | ((c > LEVEL) << 2) | ((d > LEVEL) << 3);
+      if (kind === 0 || kind === 15) continue;
+      const ox = x + 0.5, oy = y + 0.5;
+      const edges = [
+        () => [ox + cut(a, b), oy],
+        () => [ox + 1, oy + cut(b, c)],
+        () => [ox + cut(d, c), oy + 1],
+        () => [ox, oy + cut(a, d)],
+      ];
+      for (const [from, to] of SEGMENTS[kind]) {
+        path.moveTo(...edges[from]());
+        path.lineTo(...edges[to]());
+      }
+    }
+  }
+  return path;
+}
+
+// Which edges (top, right, bottom, left) a contour joins, by the corners that are inside.
+const SEGMENTS = [
+  [], [[3, 0]], [[0, 1]], [[3, 1]], [[1, 2]], [[3, 0], [1, 2]], [[0, 2]], [[3, 2]],
+  [[2, 3]], [[2, 0]], [[0, 1], [2, 3]], [[2, 1]], [[1, 3]], [[1, 0]], [[0, 3]], [],
+];

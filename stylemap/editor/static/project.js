@@ -1,0 +1,85 @@
+// Project files: a scene with its masks and images, as JSON. Opening one uploads its images like any others.
+
+import * as api from "./api.js";
+import { decodeRuns, encodeRuns } from "./protocol.js";
+import { emptyScene } from "./editor.js";
+
+const FORMAT = "stylemap-project";
+const MAX_BYTES = 200 << 20;
+
+export async function saveProject(editor, gallery) {
+  const { scene } = editor;
+  const images = {};
+  for (const id of imageIds(scene)) {
+    const photo = gallery.photo(id);
+    images[id] =
+      photo?.kind === "random"
+        ? { kind: "random", name: photo.name, seed: photo.seed, truncation: photo.truncation }
+        : { kind: "photo", name: photo?.name ?? "Photo", png: await base64(await api.imageBlob(id)) };
+  }
+  const masks = {};
+  for (const number of editor.maskNumbers()) masks[number] = await base64(new Blob([encodeRuns(editor.masks.get(number))]));
+  const project = { format: FORMAT, version: 1, size: editor.size, scene, images, masks };
+  return new Blob([JSON.stringify(project)], { type: "application/json" });
+}
+
+/** Rebuild what saveProject wrote. Everything is checked by the server again, as any other upload or scene. */
+export async function openProject(file, editor, gallery) {
+  if (file.size > MAX_BYTES) throw new Error("this is too large for a project");
+  let project;
+  try {
+    project = JSON.parse(await file.text());
+  } catch {
+    throw new Error("this is not a project file");
+  }
+  if (project?.format !== FORMAT || project.version !== 1) throw new Error("this is not a project file of this version");
+  if (project.size !== editor.size) throw new Error(`this project is for images of ${Number(project.size)} px, the model makes ${editor.size} px`);
+  const ids = new Map();
+  for (const [id, image] of Object.entries(project.images ?? {})) {
+    const { session } = editor.link;
+    const photo =
+      image.kind === "random"
+        ? await api.random(session, image.seed, image.truncation)
+        : await api.upload(session, await blob(image.png), String(image.name).slice(0, 80));
+    gallery.add(photo);
+    await gallery.ensure(photo.id);
+    ids.set(id, photo.id);
+  }
+  const masks = new Map();
+  for (const [number, runs] of Object.entries(project.masks ?? {})) {
+    const bytes = new Uint8Array(await (await blob(runs)).arrayBuffer());
+    masks.set(Number(number), decodeRuns(bytes, editor.size ** 2));
+  }
+  editor.load(renamed(project.scene ?? {}, ids, editor.model.directions), masks);
+}
+
+function imageIds(scene) {
+  const ids = [scene.original, scene.mix?.image, ...scene.references.map((one) => one.image)];
+  return new Set(ids.filter(Boolean));
+}
+
+/** The scene with the images' new names; sliders this model lacks are left out. */
+function renamed(scene, ids, directions) {
+  const sliders = Object.entries(scene.sliders ?? {}).filter(([name]) => directions.includes(name));
+  return {
+    ...emptyScene(),
+    original: ids.get(scene.original) ?? null,
+    references: (scene.references ?? []).map(({ mask, image, shift, on }) => ({ mask, image: ids.get(image), shift, on })),
+    weight: Number(scene.weight ?? 1),
+    sliders: Object.fromEntries(sliders),
+    mix: scene.mix ? { image: ids.get(scene.mix.image), codes: scene.mix.codes } : null,
+  };
+}
+
+function base64(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
+
+async function blob(text) {
+  return new Blob([Uint8Array.from(atob(String(text)), (letter) => letter.charCodeAt(0))]);
+}

@@ -1,0 +1,74 @@
+// The messages of protocol.py, from the browser's side. Little endian throughout.
+
+const STROKE = 1, MASK = 2, ACK = 3, FRAME = 1;
+const ERASE = 1, FINAL = 2, EXACT = 1;
+
+function header(bytes, kind, flags, mask, seq) {
+  const view = new DataView(new ArrayBuffer(bytes));
+  view.setUint8(0, kind);
+  view.setUint8(1, flags);
+  view.setUint16(2, mask, true);
+  view.setUint32(4, seq, true);
+  return view;
+}
+
+/** points: x, y, x, y, … in pixels of the mask; numbers are float32 already, as the brush painted them. */
+export function stroke(mask, seq, points, brush, final) {
+  const flags = (brush.erase ? ERASE : 0) | (final ? FINAL : 0);
+  const view = header(16 + 4 * points.length, STROKE, flags, mask, seq);
+  view.setFloat32(8, brush.radius, true);
+  view.setFloat32(12, brush.hardness, true);
+  points.forEach((value, i) => view.setFloat32(16 + 4 * i, value, true));
+  return view.buffer;
+}
+
+/** The whole mask, in runs. */
+export function mask(number, seq, pixels, final) {
+  const runs = encodeRuns(pixels);
+  const view = header(8 + runs.length, MASK, final ? FINAL : 0, number, seq);
+  new Uint8Array(view.buffer, 8).set(runs);
+  return view.buffer;
+}
+
+export function ack(frame) {
+  return header(8, ACK, 0, 0, frame).buffer;
+}
+
+export function parseFrame(buffer) {
+  const view = new DataView(buffer);
+  if (view.getUint8(0) !== FRAME) throw new Error("not a frame");
+  const exact = Boolean(view.getUint8(1) & EXACT);
+  const image = new Blob([new Uint8Array(buffer, 16)], { type: exact ? "image/png" : "image/jpeg" });
+  return {
+    exact,
+    number: view.getUint32(4, true),
+    seq: view.getUint32(8, true),
+    renderMs: view.getFloat32(12, true),
+    image,
+  };
+}
+
+/** (count u16 · value u8)…, row by row; nothing for an empty mask. */
+export function encodeRuns(pixels) {
+  if (!pixels.some(Boolean)) return new Uint8Array(0);
+  const out = [];
+  for (let start = 0; start < pixels.length; ) {
+    let end = start + 1;
+    while (end < pixels.length && end - start < 0xffff && pixels[end] === pixels[start]) end++;
+    out.push((end - start) & 0xff, (end - start) >> 8, pixels[start]);
+    start = end;
+  }
+  return Uint8Array.from(out);
+}
+
+export function decodeRuns(runs, length) {
+  const pixels = new Uint8Array(length);
+  let at = 0;
+  for (let i = 0; i + 2 < runs.length; i += 3) {
+    const count = runs[i] | (runs[i + 1] << 8);
+    pixels.fill(runs[i + 2], at, at + count);
+    at += count;
+  }
+  if (runs.length && at !== length) throw new Error("the mask has another size");
+  return pixels;
+}

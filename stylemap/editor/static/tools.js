@@ -1,0 +1,70 @@
+// The toolbar, and what the header says about the connection.
+
+import { imageUrl } from "./api.js";
+import { $, $$, bindRange } from "./dom.js";
+
+export function bindTools(editor) {
+  for (const button of $$("[data-tool]")) button.addEventListener("click", () => editor.set({ tool: button.dataset.tool }));
+  const size = $("#brush-size"), hardness = $("#brush-hardness");
+  // Sizes are felt as ratios: the slider is logarithmic, from 1 pixel to half the image.
+  const most = Math.log(editor.size / 2);
+  const setSize = bindRange(size, (value) => editor.setBrush({ radius: Math.exp((value / 100) * most) }));
+  const setHardness = bindRange(hardness, (value) => editor.setBrush({ hardness: value / 100 }));
+  $("#undo").addEventListener("click", () => editor.undo());
+  $("#redo").addEventListener("click", () => editor.redo());
+  $("#clear").addEventListener("click", () => editor.clearMask());
+  $("#compare").addEventListener("click", () => editor.set({ compare: !editor.compare }));
+  $("#masks").addEventListener("click", () => editor.set({ showMasks: !editor.showMasks }));
+
+  const update = () => {
+    for (const button of $$("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === editor.tool));
+    setSize(Math.round((100 * Math.log(editor.brush.radius)) / most));
+    setHardness(Math.round(100 * editor.brush.hardness));
+    $("#undo").disabled = editor.past.length === 0;
+    $("#redo").disabled = editor.future.length === 0;
+    $("#clear").disabled = editor.active === null || editor.masks.isEmpty(editor.active);
+    $("#compare").setAttribute("aria-pressed", String(editor.compare));
+    $("#masks").setAttribute("aria-pressed", String(editor.showMasks));
+    document.body.dataset.tool = editor.active === null ? "none" : editor.tool;
+    const active = editor.reference();
+    $("#reference-title").textContent = active || editor.active === null ? "Reference" : "Where the slider acts";
+    const photo = $("#original");
+    photo.hidden = !editor.scene.original;
+    const address = imageUrl(editor.scene.original ?? "");
+    if (editor.scene.original && !photo.src.endsWith(address)) photo.src = address;
+    const colour = editor.active === null ? "transparent" : editor.colour(editor.active);
+    $("#reference-dot").style.setProperty("--colour", colour);
+    $("#brush-dot").style.setProperty("--colour", colour);
+  };
+  editor.addEventListener("change", update);
+  editor.addEventListener("mask", () => ($("#clear").disabled = editor.masks.isEmpty(editor.active)));
+  update();
+}
+
+export function bindStatus(link) {
+  const words = { live: "Live", waiting: "Reconnecting…", ended: "Open in another window" };
+  const state = (name) => {
+    $("#status").dataset.state = name;
+    $("#status-text").textContent = words[name];
+  };
+  link.addEventListener("state", (event) => state(event.detail));
+  state("waiting");
+  setInterval(() => {
+    const latency = link.latency;
+    $("#latency").textContent = latency === null ? "–" : `${Math.round(latency)} ms`;
+    const rate = link.frameRate;
+    $("#rate").textContent = rate ? `${rate} fps` : "idle";
+    $("#render").textContent = link.renderMs ? `${link.renderMs.toFixed(0)} ms` : "–";
+  }, 500);
+}
+
+/** On narrow screens one panel is shown at a time. */
+export function bindTabs() {
+  for (const tab of $$("#tabs button")) {
+    tab.addEventListener("click", () => {
+      document.body.dataset.tab = tab.value;
+      for (const other of $$("#tabs button")) other.setAttribute("aria-pressed", String(other === tab));
+      dispatchEvent(new CustomEvent("tab"));
+    });
+  }
+}
