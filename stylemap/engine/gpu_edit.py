@@ -1,7 +1,7 @@
 """What an edit copies and convolves on a GPU: lists of rows, padded so that few graphs serve all edits.
 
-`ring` says which cells of every resolution are pasted and which are convolved again. Here these become
-indices into the tensors of a `RowSpace`, of lengths that depend on a `Level` alone.
+`gpu_layout` says which cells of every resolution are pasted and which are convolved again. Here these
+become indices into the tensors of a `RowSpace`, of lengths that depend on a `Level` alone.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stylemap.engine.gpu_layout import CellLayout, Indices, Region, layout
 from stylemap.engine.gpu_rows import RowSpace
-from stylemap.engine.patches import Layouts
 from stylemap.engine.reference import CellMask, EditReference
-from stylemap.engine.ring import Layout, Region, coefficients
+from stylemap.engine.ring import coefficients
 
 _AREAS, _BORDERS = 8, 10
-Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Level:
         return min(side * side, self.paste(side) + self.ring(side))
 
     @staticmethod
-    def of(layouts: dict[int, Layout]) -> Level:
+    def of(layouts: dict[int, CellLayout]) -> Level:
         """The smallest with room for the layouts of all sides."""
         area = next(a for a in range(_AREAS + 1) if _fits(layouts, Level(a, _BORDERS)))
         border = next(b for b in range(_BORDERS + 1) if _fits(layouts, Level(_AREAS, b)))
@@ -89,21 +88,25 @@ class EditRows:
     def __init__(
         self, codes: RowSpace, maps: RowSpace, references: Sequence[EditReference], weight: float
     ) -> None:
-        made, opaque = Layouts(references), weight == 1
         sides = sorted(set(maps.sides))
-        layouts = {side: made.get(side, 1, opaque) for side in sides}
-        masks = {side: made.masks(side) for side in sides}
+        masks = {side: [reference.cells[side] for reference in references] for side in sides}
+        layouts = {side: layout(masks[side], weight == 1) for side in sides}
         self.level = Level.of(layouts)
         runs = _runs(maps, {r: each.paste for r, each in layouts.items()}, masks, weight)
         runs += _runs(codes, {r: each.inputs for r, each in layouts.items()}, masks, weight)
         lists = [[rows for run in each for rows in run.to] for each in runs]
-        lists += _changed(maps, layouts) + [[layouts[side].tiles.numpy()] for side in sides]
+        lists += _changed(maps, layouts) + [[layouts[side].ring] for side in sides]
         fillers = [*maps.rows, *codes.rows, *maps.rows] + [-1] * len(sides)
         sizes = part_sizes(codes, maps, self.level)
-        parts = [_padded(*each) for each in zip(lists, sizes, fillers, strict=True)]
         self.graph_indices = sum(sizes)
         self.fills, sources = _fills(runs, self.graph_indices)
-        self.packed: Indices = np.concatenate([*parts, *sources])
+        self.packed: Indices = np.empty(self.graph_indices + sum(map(len, sources)), dtype=np.int64)
+        end = 0
+        for rows, size, filler in zip(lists, sizes, fillers, strict=True):
+            start = _write(self.packed, end, rows)
+            end += size
+            self.packed[start:end] = filler
+        _write(self.packed, end, sources)
 
 
 def part_sizes(codes: RowSpace, maps: RowSpace, level: Level) -> list[int]:
@@ -119,11 +122,11 @@ def _by_width(space: RowSpace, room: Callable[[int], int]) -> list[int]:
     return sizes
 
 
-def _fits(layouts: dict[int, Layout], level: Level) -> bool:
+def _fits(layouts: dict[int, CellLayout], level: Level) -> bool:
     return all(
         _count(each.paste) <= level.paste(side)
         and _count(each.inputs) <= level.inputs(side)
-        and len(each.tiles) <= level.ring(side)
+        and len(each.ring) <= level.ring(side)
         for side, each in layouts.items()
     )
 
@@ -141,7 +144,7 @@ def _runs(
         for region in regions[side]:
             parts = tuple(coefficients(region.pattern, weight).items())
             run = found[kind].setdefault(parts, Run(parts, sources=[[] for _ in parts]))
-            cells = region.cells.numpy() + first
+            cells = region.cells + first
             run.to.append(cells)
             for sources, (image, _) in zip(run.sources, parts, strict=True):
                 dx, dy = masks[side][image - 1].shift if image else (0, 0)
@@ -165,15 +168,16 @@ def _fills(runs: list[list[Run]], at: int) -> tuple[list[Fill], list[Indices]]:
     return fills, numbers
 
 
-def _changed(space: RowSpace, layouts: dict[int, Layout]) -> list[list[Indices]]:
+def _changed(space: RowSpace, layouts: dict[int, CellLayout]) -> list[list[Indices]]:
     found: list[list[Indices]] = [[] for _ in space.widths]
     for kind, side, first in zip(space.kind, space.sides, space.first, strict=True):
-        found[kind].append(layouts[side].changed.numpy() + first)
+        found[kind].append(layouts[side].changed + first)
     return found
 
 
-def _padded(rows: list[Indices], size: int, filler: int) -> Indices:
-    result = np.full(size, filler, dtype=np.int64)
-    joined = np.concatenate(rows) if rows else result[:0]
-    result[: len(joined)] = joined
-    return result
+def _write(packed: Indices, start: int, lists: list[Indices]) -> int:
+    """Put the lists one after the other from ``start`` on; where they end."""
+    for rows in lists:
+        packed[start : start + len(rows)] = rows
+        start += len(rows)
+    return start

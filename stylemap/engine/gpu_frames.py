@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from stylemap.engine import ring
 from stylemap.engine.cache import Entry
 from stylemap.engine.gpu_edit import EditRows, Fill, Level, part_sizes
+from stylemap.engine.gpu_layout import overlap
 from stylemap.engine.gpu_plan import GpuPlan
 from stylemap.engine.gpu_rows import RowSpace
 from stylemap.engine.graphs import Graphs, Program
-from stylemap.engine.patches import Layouts
 from stylemap.engine.reference import EditReference
 from stylemap.ops import passes
 
@@ -78,12 +77,11 @@ class Frames:
         Where no masks overlap, every weight's maps are a lerp of the original's and the full edit's.
         """
         # Masks are on the CPU: what has to be copied is known without waiting for the device.
-        with torch.device("cpu"):
-            known = self._recall(references)
-            blended = weight != 1 and not known.overlap
-            full = 1.0 if blended else weight
-            if full not in known.rows:
-                known.rows = {full: EditRows(self._codes, self._maps, references, full)}
+        known = self._recall(references)
+        blended = weight != 1 and not known.overlap
+        full = 1.0 if blended else weight
+        if full not in known.rows:
+            known.rows = {full: EditRows(self._codes, self._maps, references, full)}
         rows = known.rows[full]
         program = self._program(rows.level, blended)
         self._fill(program, rows, entries)
@@ -104,9 +102,8 @@ class Frames:
     def _recall(self, references: Sequence[EditReference]) -> _Known:
         before = self._known.references
         if len(before) != len(references) or any(a is not b for a, b in zip(before, references)):
-            layouts = Layouts(references)
-            overlap = any(ring.overlap(layouts.masks(side)) for side in self._sides)
-            self._known = _Known(list(references), overlap)
+            found = any(overlap([part.cells[side] for part in references]) for side in self._sides)
+            self._known = _Known(list(references), found)
         return self._known
 
     def _fill(self, program: Program, rows: EditRows, entries: Sequence[Entry]) -> None:
