@@ -32,8 +32,8 @@ class PluginBuilder(GraphBuilder):
             # A step along the depth of the product is the next channel of a tap.
             taps = weight.permute(0, 2, 3, 1).flatten(1, 2)
             inputs += [self.weight(taps, f"{name}/{part}.weight"), self.weight(bias, f"{name}/{part}.bias")]
-        groups, mean, rstd = self._statistics(x, mode, f"{name}/norm")
-        return x._replace(name=self._plugin("modulation", [*inputs, mean, rstd], name, groups=groups))
+        inputs += self._statistics(x, mode, f"{name}/norm")
+        return x._replace(name=self._plugin("modulation", inputs, name))
 
     def blend(self, code: Value, laid: Value, layers: Layers[Value], side: int, name: str) -> Value:
         if "blend" not in self.names:
@@ -42,15 +42,11 @@ class PluginBuilder(GraphBuilder):
         inputs = [code.name, laid.name, coverage, cells, layers.weights.name]
         return code._replace(name=self._plugin("blend", inputs, name))
 
-    def _statistics(self, x: Value, mode: str | None, name: str) -> tuple[int, str, str]:
-        """Statistics per sample, and mean and 1/deviation N×groups, float32; none (0): they are folded."""
+    def _statistics(self, x: Value, mode: str | None, name: str) -> list[str]:
+        """Mean and 1/deviation, float32: N×groups, or 0 and 1 for each channel where they are folded."""
         if mode is None:
-            zeros, ones = torch.zeros(x.channels), torch.ones(x.channels)
-            return (
-                0,
-                self.weight(zeros, f"{name}/zero", torch.float32),
-                self.weight(ones, f"{name}/one", torch.float32),
-            )
+            neutral = torch.zeros(x.channels), torch.ones(x.channels)
+            return [self.weight(value, f"{name}/{value[0]:g}", torch.float32) for value in neutral]
         groups = {"LayerNorm": 1, "GroupNorm": GROUP_NORM_GROUPS, "InstanceNorm2d": x.channels}[mode]
         wide = self.to_float(x.name, name)
         if mode == "GroupNorm":
@@ -60,11 +56,10 @@ class PluginBuilder(GraphBuilder):
         square = self.node("Mul", [centred, centred], f"{name}/square")
         scale = self._rsqrt(self._mean(square, groups == 1, f"{name}/variance"), EPS, name)
         flat = self.integers([0, groups])
-        return (
-            groups,
+        return [
             self.node("Reshape", [mean, flat], f"{name}/means"),
             self.node("Reshape", [scale, flat], f"{name}/scales"),
-        )
+        ]
 
     def _move(self, layers: Layers[Value], side: int) -> tuple[str, str]:
         """How much of every cell the masks cover, N×R×r×r float32; shifts in cells, N×R×2 int32."""
@@ -81,6 +76,7 @@ class PluginBuilder(GraphBuilder):
             self._moves[side] = coverage, self.node("Cast", [cells], f"{name}/shift", to=TensorProto.INT32)
         return self._moves[side]
 
-    def _plugin(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        found = {"domain": NAMESPACE, "plugin_namespace": NAMESPACE, "plugin_version": "1", **attributes}
-        return self.node(kind, inputs, name, **found)
+    def _plugin(self, kind: str, inputs: Sequence[str], name: str) -> str:
+        # TensorRT's parser finds a plugin by its name and these.
+        found: dict[str, Any] = {"plugin_namespace": NAMESPACE, "plugin_version": "1", "aot": 1}
+        return self.node(kind, inputs, name, domain=NAMESPACE, **found)

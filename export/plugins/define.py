@@ -72,7 +72,6 @@ def _register_modulation(plugin: Any, kinds: dict[Any, str]) -> None:
         beta_bias: Any,
         mean: Any,
         rstd: Any,
-        groups: Any,
     ) -> Any:
         return x.like()
 
@@ -101,17 +100,18 @@ def _register_modulation(plugin: Any, kinds: dict[Any, str]) -> None:
         beta_bias: Any,
         mean: Any,
         rstd: Any,
-        groups: Any,
         outputs: Any,
         tactic: Any,
     ) -> Any:
         _, columns, height, width = x.shape
+        # N×groups, or one for each channel that all samples share.
+        groups = mean.shape[1] if len(mean.shape) == 2 else 0
         recipe = recipes.modulation(
-            kinds[x.dtype], style.shape[1], columns, height, width, int(groups), tactic or min(TILES)
+            kinds[x.dtype], style.shape[1], columns, height, width, groups, tactic or min(TILES)
         )
         return _launch(plugin, recipe, x.shape_expr[0], None)
 
-    plugin.register(identity)(_typed(describe, plugin.TensorDesc, groups=int))
+    plugin.register(identity)(_typed(describe, plugin.TensorDesc))
     plugin.autotune(identity)(_untyped(tune))
     plugin.aot_impl(identity)(_returning(compiled, plugin))
 
@@ -155,9 +155,9 @@ def _launch(plugin: Any, recipe: Recipe, samples: Any, references: Any) -> tuple
 # TensorRT reads the kinds of arguments from annotations, whose classes come with the package.
 
 
-def _typed(function: Callable[..., Any], tensor: type, **attributes: type) -> Callable[..., Any]:
+def _typed(function: Callable[..., Any], tensor: type) -> Callable[..., Any]:
     names = inspect.signature(function).parameters
-    function.__annotations__ = {name: attributes.get(name, tensor) for name in names} | {"return": tensor}
+    function.__annotations__ = dict.fromkeys([*names, "return"], tensor)
     return function
 
 

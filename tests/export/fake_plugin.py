@@ -82,17 +82,10 @@ class Registry:
         def keep(function: Callable[..., Any]) -> Callable[..., Any]:
             signature = inspect.signature(function)
             kinds = {name: p.annotation for name, p in signature.parameters.items()}
-            tensors = [name for name, kind in kinds.items() if kind is TensorDesc]
-            attributes = [name for name in kinds if name not in tensors]
-            assert list(kinds) == [*tensors, *attributes]
-            assert all(kinds[name] in (int, float, str, bool, bytes) for name in attributes)
+            assert set(kinds.values()) == {TensorDesc}  # none of them has attributes
             assert signature.return_annotation is TensorDesc
             assert identity not in self.plugins
-            self.plugins[identity] = {
-                "describe": function,
-                "tensors": tensors,
-                "attributes": {name: kinds[name] for name in attributes},
-            }
+            self.plugins[identity] = {"describe": function, "tensors": list(kinds)}
             return function
 
         return keep
@@ -109,8 +102,7 @@ class Registry:
     def aot_impl(self, identity: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def keep(function: Callable[..., Any]) -> Callable[..., Any]:
             known, signature = self.plugins[identity], inspect.signature(function)
-            names = [*known["tensors"], *known["attributes"], "outputs", "tactic"]
-            assert list(signature.parameters) == names
+            assert list(signature.parameters) == [*known["tensors"], "outputs", "tactic"]
             assert typing.get_origin(signature.return_annotation) is tuple
             _, _, launch, extra = typing.get_args(signature.return_annotation)
             assert launch is KernelLaunchParams
@@ -120,15 +112,14 @@ class Registry:
 
         return keep
 
-    def combinations(self, identity: str, descs: Sequence[TensorDesc], **attributes: Any) -> Any:
+    def combinations(self, identity: str, descs: Sequence[TensorDesc]) -> Any:
         known = self.plugins[identity]
-        output = known["describe"](*descs, **attributes)
+        output = known["describe"](*descs)
         return known["tune"](*descs, (output,)), output
 
     def launch(
-        self, identity: str, descs: Sequence[TensorDesc], tactic: int, **attributes: Any
+        self, identity: str, descs: Sequence[TensorDesc], tactic: int
     ) -> tuple[str, Any, KernelLaunchParams, SymIntExprs]:
         known = self.plugins[identity]
-        assert {name: type(value) for name, value in attributes.items()} == known["attributes"]
-        output = known["describe"](*descs, **attributes)
-        return known["compile"](*descs, *attributes.values(), (output,), tactic)
+        output = known["describe"](*descs)
+        return known["compile"](*descs, (output,), tactic)

@@ -46,14 +46,13 @@ class modulation(OpRun):  # the evaluator goes by the name
     op_domain = "stylemap"
 
     def _run(self, x, style, gw, gb, bw, bb, mean, rstd, **attributes: Any) -> tuple[np.ndarray]:  # type: ignore[no-untyped-def]
-        assert attributes["plugin_namespace"] == "stylemap"
-        groups = attributes["groups"]
+        assert attributes == {"plugin_namespace": "stylemap", "plugin_version": "1", "aot": 1}
         x, style, gb, bb, mean, rstd = (torch.tensor(v) for v in (x, style, gb, bb, mean, rstd))
         gw, bw = (torch.tensor(w).unflatten(1, (3, 3)).permute(0, 3, 1, 2) for w in (gw, bw))
         gamma, beta = (F.conv2d(style, w, b, padding=1) for w, b in ((gw, gb), (bw, bb)))
         shape = (1, x.shape[1], 1, 1)
-        if groups:
-            assert mean.shape == rstd.shape == (len(x), groups)
+        if mean.ndim == 2:
+            groups = mean.shape[1]
             shape = (len(x), x.shape[1], 1, 1)
             mean, rstd = (v.repeat_interleave(x.shape[1] // groups, 1) for v in (mean, rstd))
         return (((x - mean.view(shape)) * rstd.view(shape) * gamma + beta).numpy(),)

@@ -1,7 +1,8 @@
-"""The plugins' kernels in Triton's interpreter, launched as TensorRT would: run by `test_plugins`."""
+"""The plugins' kernels launched as TensorRT would, interpreted or on a GPU: run by `test_plugins`."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from tests.export import fake_plugin
 from tests.export.fake_plugin import Registry, TensorDesc
 
 ROUNDING = 1e-3  # relative: of float16
+DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 
 
 def run(
@@ -26,14 +28,15 @@ def run(
     inputs: Sequence[Tensor],
     tactic: int,
     dynamic: Sequence[Sequence[int]],
-    **attributes: int,
 ) -> Tensor:
     """One launch with what the definition says: inputs, its integers, the output."""
     descs = [TensorDesc(value, axes) for value, axes in zip(inputs, dynamic)]
-    kernel, recipe, launch, integers = registry.launch(f"stylemap::{name}", descs, tactic, **attributes)
+    kernel, recipe, launch, integers = registry.launch(f"stylemap::{name}", descs, tactic)
     y = torch.full_like(inputs[0], torch.nan)  # in the same layout
     grid = (launch.grid_x, launch.grid_y)
-    getattr(kernels, kernel)[grid](*inputs, *(int(value) for value in integers), y, **recipe.constants)
+    options = {"num_warps": recipe.warps, "num_stages": recipe.stages}
+    values = [int(value) for value in integers]
+    getattr(kernels, kernel)[grid](*inputs, *values, y, **recipe.constants, **options)
     return y
 
 
@@ -50,7 +53,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).half()
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).half().to(DEVICE)
 
 
 def last(x: Tensor) -> Tensor:
@@ -71,7 +74,7 @@ def test_modulation(shape: tuple[int, ...], mode: str | None, tactic: int, regis
     biases = [random(columns, seed=seed) for seed in (4, 5)]
     groups = {"LayerNorm": 1, "GroupNorm": 8, "InstanceNorm2d": columns, None: 0}[mode]
     if mode is None:
-        mean, rstd = torch.zeros(columns), torch.ones(columns)
+        mean, rstd = torch.zeros(columns, device=DEVICE), torch.ones(columns, device=DEVICE)
         normal = x.float()
     else:
         mean, var = reference.moments(x.float(), mode)
@@ -81,7 +84,7 @@ def test_modulation(shape: tuple[int, ...], mode: str | None, tactic: int, regis
     per_sample = [value.reshape(-1, groups) if groups else value for value in (mean, rstd)]
     inputs = [x, style, taps[0], biases[0], taps[1], biases[1], *(value.contiguous() for value in per_sample)]
     dynamic = [[0], [0], [], [], [], [], *([[0] if groups else []] * 2)]
-    y = run(registry, "modulation", inputs, tactic, dynamic, groups=groups)
+    y = run(registry, "modulation", inputs, tactic, dynamic)
     gamma, beta = (
         F.conv2d(style.float(), weight.float(), bias.float(), padding=1)
         for weight, bias in zip(weights, biases)
@@ -97,9 +100,9 @@ def test_blend(samples: int, references: int, channels: int, side: int, registry
     generator = torch.Generator().manual_seed(3)
     code = random(samples, channels, side, side)
     laid = random(samples, references, channels, side, side, seed=1)
-    coverage = torch.randint(0, 5, (samples, references, side, side), generator=generator) / 4
-    cells = torch.randint(-side - 1, side + 2, (samples, references, 2), generator=generator) // 2
-    weights = torch.linspace(1, 0.4, samples)
+    coverage = torch.randint(0, 5, (samples, references, side, side), generator=generator).to(DEVICE) / 4
+    cells = torch.randint(-side - 1, side + 2, (samples, references, 2), generator=generator).to(DEVICE)
+    weights = torch.linspace(1, 0.4, samples, device=DEVICE)
     dynamic = [[0], [0, 1], [0, 1], [0, 1], [0]]
     y = run(registry, "blend", [code, laid, coverage, cells.int(), weights], 0, dynamic)
     for n in range(samples):
