@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap.config import Config
-from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
+from stylemap.edit.masks import as_mask, shift_in_cells
 from stylemap.ops.reference import shift_cells
 
 
@@ -57,14 +59,33 @@ def edit_reference(
     Raises:
         ValueError: a mask of another size, or more than one.
     """
-    mask = as_mask(mask.detach(), config.size, "cpu").clone()
+    mask = as_mask(mask.detach(), config.size, "cpu")  # a copy: it clamps
     if mask.shape[0] != 1:
         raise ValueError(f"a reference has one mask, got {mask.shape[0]}")
-    cells = {r: _cell_mask(mask, shift, r) for r in config.resolutions}
+    box = _box(mask, config.size // config.resolutions[0])
+    cells = {r: _cell_mask(mask, box, shift, r) for r in config.resolutions}
     return EditReference(image, mask, shift, cells)
 
 
-def _cell_mask(mask: Tensor, shift: tuple[float, float], resolution: int) -> CellMask:
-    dx, dy = shift_in_cells(shift, mask.shape[-1] // resolution)
-    on = shift_cells(pool_average(mask, resolution), dx, dy)[0, 0].contiguous()
+def _box(mask: Tensor, cell: int) -> tuple[slice, slice] | None:
+    """Rows and columns with all that is not 0, in whole cells of ``cell`` pixels; None where all is."""
+    lines = mask[0, 0].amax(1).nonzero().flatten().tolist()
+    columns = mask[0, 0].amax(0).nonzero().flatten().tolist()
+    if not lines:
+        return None
+    rows, across = ((ends[0] // cell * cell, ends[-1] // cell * cell + cell) for ends in (lines, columns))
+    return slice(*rows), slice(*across)
+
+
+def _cell_mask(
+    mask: Tensor, box: tuple[slice, slice] | None, shift: tuple[float, float], resolution: int
+) -> CellMask:
+    """Pooled within the box alone: outside it is off."""
+    factor = mask.shape[-1] // resolution
+    on = torch.zeros(1, 1, resolution, resolution, dtype=torch.bool, device=mask.device)
+    if box is not None:
+        rows, columns = (slice(ends.start // factor, ends.stop // factor) for ends in box)
+        on[..., rows, columns] = F.avg_pool2d(mask[..., box[0], box[1]], factor) > 0.5
+    dx, dy = shift_in_cells(shift, factor)
+    on = shift_cells(on, dx, dy)[0, 0].contiguous()
     return CellMask(on, (dx, dy), bool(on.any()))
