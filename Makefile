@@ -1,6 +1,8 @@
 # make demo   set up, then edit two photos and write the picture
 # make test   set up, then run the tests
+# make bench  set up, then measure everything on this machine (25 minutes on two cores) and write README's tables
 # make gpu-check   on a machine with a GPU: build, test, sanitize and time the CUDA kernels, without network
+# make gpu-bench   on a machine with a GPU: time operators and edits in ten minutes, without network
 # make lint   ruff, mypy, clang-format, layering, CUDA compilation where nvcc exists
 
 PYTHON ?= python3
@@ -9,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test gpu-check lint native format clean
+.PHONY: demo test bench gpu-check gpu-bench lint native format clean
 
 demo: native
 	$(BIN)/python -m stylemap.cli.demo
@@ -17,9 +19,16 @@ demo: native
 test: native
 	$(BIN)/python -m pytest
 
+bench: native
+	$(BIN)/stylemap bench --output benchmarks/results
+	$(BIN)/stylemap bench readme
+
 # With the machine's own python3: the torch there is a CUDA build.
 gpu-check:
 	$(PYTHON) -m benchmarks.gpu_check
+
+gpu-bench:
+	$(PYTHON) -m benchmarks.gpu_bench
 
 lint: native
 	$(BIN)/ruff check .

@@ -87,15 +87,21 @@ def paired(native: Run, definition: Run, *, rounds: int = 12, repeats: int = 3) 
     return Timing(best[0], best[1], spread[0], spread[1])
 
 
-def sides(case: Case) -> tuple[Run, Run, int]:
-    """The native run, the reference run, and the bytes of operands and result."""
+def sides(case: Case, leaves: list[Tensor] | None = None) -> tuple[Run, Run, int]:
+    """The native run, the reference run, and the bytes of operands and result.
+
+    ``leaves``: receives the operands, which then have gradients.
+    """
     n, c, h, w = case.shape
     generator = torch.Generator().manual_seed(0)
 
     def tensor(*shape: int) -> Tensor:
         values = torch.randn(*shape, generator=generator).to(case.dtype)
-        last = case.channels_last and len(shape) == 4
-        return values.contiguous(memory_format=torch.channels_last) if last else values
+        if case.channels_last and len(shape) == 4:
+            values = values.contiguous(memory_format=torch.channels_last)
+        if leaves is not None:
+            leaves.append(values.requires_grad_())
+        return values
 
     x = tensor(*case.shape)
     if case.op == "bias_act":

@@ -141,7 +141,7 @@ def measure(case: Case, device: torch.device, rounds: int) -> dict[str, Any]:
 def peak_memory(backend: str, case: Case, device: torch.device) -> float:
     """MiB, from a process of its own."""
     fields = [backend, str(case.size), str(case.batch), case.precision, str(case.narrow), str(device)]
-    command = [sys.executable, "-m", "benchmarks.bench_training", "--memory-of", *fields]
+    command = [sys.executable, "-m", "stylemap.benchmarks.bench_training", "--memory-of", *fields]
     done = subprocess.run(
         [*command, "--threads", str(torch.get_num_threads())], capture_output=True, text=True, check=True
     )

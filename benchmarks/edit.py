@@ -71,7 +71,7 @@ def run(settings: Settings) -> Result:
             makers = Makers(model, photos, settings.device, settings.threads)
             try:
                 backends = ready(settings, makers, result)
-                truth = Truth(model, photos.tensors)
+                truth = Truth(model, photos.tensors, settings.device)
                 _play_all(name, backends, truth, settings, clock, result)
             finally:
                 makers.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
@@ -83,7 +84,10 @@ class Makers:
         return Engine(self._model, precision, self._photos, self._device)
 
     def _published(self, precision: str) -> Backend:
-        network = Published(self._model.to(self._device))
+        model = self._model
+        if self._device.type != "cpu":
+            model = copy.deepcopy(model).to(self._device)
+        network = Published(model)
         network.kernel = network.kernel.to(self._device)
         return self._codes("published", precision, network, torch.float32, chunk=_CHUNK)
 

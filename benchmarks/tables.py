@@ -144,6 +144,53 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def scaling(content: Mapping[str, Any]) -> str:
+    return markdown(
+        ["axis", "operation", "at: ms", "fit"],
+        (
+            [
+                f"{row['axis']}, {row['model']}",
+                f"{LABELS[row['backend']]} {row['precision']}, {row['operation']}",
+                ", ".join(f"{x:g}: {number(ms)}" for x, ms in zip(row["x"], row["ms"])),
+                fit_of(row),
+            ]
+            for row in content.get("scaling", [])
+        ),
+    )
+
+
+def fit_of(row: Row) -> str:
+    """What the fit says."""
+    if row["fit"] == "power":
+        return f"∝ x^{row['slope']:.2f}"
+    return f"{row['slope']:+.2g} ms per {'%' if row['axis'] == 'area' else 'reference'}"
+
+
+def headlines(content: Mapping[str, Any], model: str) -> list[tuple[str, str]]:
+    """Titles and values of the numbers that matter most."""
+    found = []
+    sides = {
+        (row["backend"], row["precision"], row["scenario"]): row
+        for row in content.get("edit", [])
+        if row["model"] == model and row["status"] == "ok"
+    }
+    for precision in PRECISIONS:
+        row = sides.get(("engine", precision, "paint_64"))
+        if row is not None:
+            found.append((f"an edited frame, {TITLES[model]}, {precision}", f"{number(row['p50'])} ms"))
+    for row in content.get("ratios", []):
+        goal = row.get("target") and row["fast"]["scenario"] in ("paint_64", "decode")
+        if goal and row["model"] == model and row["status"] == "ok":
+            found.append((row["name"], f"{row['value']:.3g}×"))
+    return found[:6]
+
+
+def played(content: Mapping[str, Any], model: str, precision: str) -> bool:
+    """Whether the engine was timed with a model and precision."""
+    side = (model, "engine", precision)
+    return any((r["model"], r["backend"], r["precision"]) == side for r in content.get("edit", []))
+
+
 def models(content: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(row["model"] for row in content.get("edit", [])))
 

@@ -54,9 +54,10 @@ class _Remembering:
 class Truth:
     """Results of one model in float64, each computed once and kept."""
 
-    def __init__(self, model: StyleMapGAN, photos: Tensor) -> None:
-        self._model: Any = _Remembering(copy.deepcopy(model).double())
-        self._photos = photos.double()
+    def __init__(self, model: StyleMapGAN, photos: Tensor, device: torch.device | None = None) -> None:
+        self._device = device or torch.device("cpu")
+        self._model: Any = _Remembering(copy.deepcopy(model).to(self._device, torch.float64))
+        self._photos = photos.to(self._device, torch.float64)
         self._stylemaps: dict[int, Tensor] = {}
         self._known: dict[str, Tensor] = {}
 
@@ -65,7 +66,7 @@ class Truth:
         name = proof_of(scenario)
         if name not in self._known:
             with torch.no_grad(), ops.backend("reference"):
-                self._known[name] = self._compute(name).float()
+                self._known[name] = self._compute(name).float().cpu()
         return self._known[name]
 
     def stylemap(self, photo: int) -> Tensor:
@@ -85,7 +86,7 @@ class Truth:
         if kind == "mix":
             return edit.mix_styles(self._model, w, others[0], "coarse")
         size = self._model.config.size
-        masks = [part.mask(size).double() for part in step.parts]
+        masks = [part.mask(size).to(w) for part in step.parts]
         shifts = [part.pixels(size) for part in step.parts]
         return edit.blend(self._model, w, others, masks, shifts, step.weights)
 
@@ -94,5 +95,5 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     """Relative L2 error; infinite for another shape or NaN."""
     if actual.shape != expected.shape:
         return float("inf")
-    difference = (actual.double().cpu() - expected.double()).norm() / expected.double().norm()
+    difference = (actual.cpu().double() - expected.double()).norm() / expected.double().norm()
     return float(difference) if bool(difference.isfinite()) else float("inf")

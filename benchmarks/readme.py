@@ -1,0 +1,90 @@
+"""README's tables, written from the committed results.
+
+    python -m benchmarks.readme [--check]      (or stylemap bench readme)
+
+What lies between ``<!-- bench:NAME -->`` and ``<!-- /bench -->`` is generated; without committed results it
+is empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stylemap.benchmarks import results, tables
+
+from stylemap.files import write_whole
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "bench.json"
+_BLOCK = re.compile(r"(<!-- bench:(\w+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
+
+
+def _frames(content: Mapping[str, Any]) -> str:
+    """The engine at 256 full, or the largest model there is."""
+    model = "full" if "full" in tables.models(content) else tables.models(content)[-1]
+    return tables.frames(content, model, "fp32")
+
+
+def _backends(content: Mapping[str, Any]) -> str:
+    model = "full" if "full" in tables.models(content) else tables.models(content)[-1]
+    return tables.latencies(content, model)
+
+
+BLOCKS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "machine": lambda content: tables.machine(content) + ".",
+    "goals": tables.goals,
+    "frames": _frames,
+    "backends": _backends,
+}
+
+
+def generated(text: str, content: Mapping[str, Any] | None) -> str:
+    """The text with its blocks as the results say.
+
+    Raises:
+        ValueError: a block of an unknown name.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        opening, name, _, closing = match.groups()
+        if name not in BLOCKS:
+            raise ValueError(f"README has an unknown block bench:{name}; there are {', '.join(BLOCKS)}")
+        body = "" if content is None else f"{BLOCKS[name](content)}\n"
+        return f"{opening}{body}{closing}"
+
+    return _BLOCK.sub(fill, text)
+
+
+def update(*, check: bool = False, readme: Path = ROOT / "README.md", result: Path = RESULT) -> bool:
+    """Write README's blocks; whether they changed.
+
+    Raises:
+        ValueError: with ``check``, where they would change.
+        OSError: there is no README: this is an installed package.
+    """
+    text = readme.read_text()
+    wanted = generated(text, results.read(result) if result.is_file() else None)
+    if wanted == text:
+        return False
+    if check:
+        raise ValueError(f"the tables of {readme.name} are not those of {result.name}: stylemap bench readme")
+    with write_whole(readme) as file:
+        file.write(wanted.encode())
+    print(f"wrote {readme}")
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where they differ")
+    update(check=parser.parse_args().check)
+
+
+if __name__ == "__main__":
+    main()
