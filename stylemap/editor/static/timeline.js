@@ -46,7 +46,7 @@ export class Timeline {
   /** Ask for the frames of the edit as it is; only when someone sees them. */
   async refresh() {
     const { editor } = this;
-    if (!editor.scene.original || editor.stroke || !$("#timeline").checkVisibility()) return;
+    if (!editor.link.live || !editor.scene.original || editor.stroke || !$("#timeline").checkVisibility()) return;
     const asked = (this.asked = {});
     const key = this.#sceneKey();
     try {

@@ -4,7 +4,7 @@ import { imageUrl } from "./api.js";
 import { $, $$, bindRange } from "./dom.js";
 
 export function bindTools(editor) {
-  for (const button of $$("[data-tool]")) button.addEventListener("click", () => editor.set({ tool: button.dataset.tool }));
+  for (const button of $$("button[data-tool]")) button.addEventListener("click", () => editor.set({ tool: button.dataset.tool }));
   const size = $("#brush-size"), hardness = $("#brush-hardness");
   // Sizes are felt as ratios: the slider is logarithmic, from 1 pixel to half the image.
   const most = Math.log(editor.size / 2);
@@ -17,7 +17,7 @@ export function bindTools(editor) {
   $("#masks").addEventListener("click", () => editor.set({ showMasks: !editor.showMasks }));
 
   const update = () => {
-    for (const button of $$("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === editor.tool));
+    for (const button of $$("button[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === editor.tool));
     setSize(Math.round((100 * Math.log(editor.brush.radius)) / most));
     setHardness(Math.round(100 * editor.brush.hardness));
     $("#undo").disabled = editor.past.length === 0;

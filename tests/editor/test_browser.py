@@ -1,0 +1,320 @@
+"""The page in a real browser: what a user does, and what is on the screen then."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylemap.edit.direction_set import NamedDirection, save_directions
+from stylemap.editor.studio import Studio
+from tests.editor import serving
+from tests.editor.browser import EditorPage, chromium
+from tests.editor.serving import photo_file
+from tests.helpers import tiny
+
+CHEEKS = (0.3, 0.6), (0.7, 0.6)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def smiling(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """A studio with directions."""
+    path = tmp_path_factory.mktemp("directions") / "two.safetensors"
+    random = torch.Generator().manual_seed(0)
+    vectors = torch.randn(2, *tiny.CONFIG.stylemap_shape, generator=random)
+    save_directions(
+        {"smile": NamedDirection(vectors[0], 4.0), "hair_length": NamedDirection(vectors[1], 4.0)}, path
+    )
+    return serving.studio(directions=path)
+
+
+@pytest.fixture(scope="module")
+def place(smiling: Studio) -> Iterator[str]:
+    with serving.running(smiling) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Any, place: str) -> Iterator[EditorPage]:
+    with EditorPage(browser, place) as page:
+        yield page
+
+
+def test_painting_changes_what_is_under_the_brush(page: EditorPage, smiling: Studio) -> None:
+    page.photo(2, "original")
+    before = page.image()
+    page.do("stylemap.editor.setBrush({ radius: 6, hardness: 1 })")
+    page.stroke(*CHEEKS)
+    after, mask = page.image(), page.mask()
+    changed = abs(after - before).mean(-1)
+    # LayerNorm's statistics are those of the whole picture, and convolutions reach beyond the border: the
+    # rest of the picture changes a little.
+    inside, outside = mask > 200, mask == 0
+    assert inside.sum() > 100
+    assert changed[inside].mean() > 2 * changed[outside].mean()
+    # Both sides drew the same bits.
+    client = next(c for c in smiling.clients if c.id == page.do("stylemap.link.session"))
+    assert (client.mask(1) == mask).all()
+
+
+def test_undo_redo_clear_and_erase(page: EditorPage) -> None:
+    blank = page.image()
+    page.stroke(*CHEEKS)
+    painted = page.image()
+    assert (blank != painted).any()
+    page.page.keyboard.press("Control+z")
+    page.settle()
+    assert (page.image() == blank).all()
+    page.page.click("#redo")
+    page.page.wait_for_timeout(50)
+    page.settle()
+    assert (page.image() == painted).all()
+    page.page.keyboard.press("e")
+    page.do("stylemap.editor.setBrush({ radius: 16, hardness: 1 })")
+    page.stroke((0.0, 0.6), (1.0, 0.6))
+    assert (page.image() == blank).all()
+    page.page.click("#undo")
+    page.page.click("#clear")
+    page.page.wait_for_timeout(50)
+    page.settle()
+    assert (page.image() == blank).all()
+    assert not page.mask().any()
+
+
+def test_moving_a_part(page: EditorPage) -> None:
+    page.stroke(*CHEEKS, pane="#reference")
+    before = page.image()
+    page.page.click("[data-tool=move]")
+    page.stroke((0.5, 0.5), (0.75, 0.5))
+    size = page.do("stylemap.editor.size")
+    assert page.do("stylemap.editor.reference().shift") == [size // 4, 0]
+    assert (page.image() != before).any()
+    page.page.keyboard.press("ArrowLeft")
+    page.page.keyboard.press("Shift+ArrowDown")
+    page.settle()
+    assert page.do("stylemap.editor.reference().shift") == [size // 4 - 1, 8]
+    for _ in range(3):
+        page.page.keyboard.press("Control+z")
+    page.settle()
+    assert (page.image() == before).all()
+
+
+def test_sliders_weight_and_mixing(page: EditorPage) -> None:
+    start = page.image()
+    page.slide("#slider-100", 1.0)
+    smile = page.image()
+    assert abs(smile - start).mean() > 1
+    page.slide("#weight", 0)
+    assert (page.image() == start).all()
+    page.slide("#weight", 100)
+    # The second one acts where it is painted only.
+    page.page.click(".slider-row:nth-child(2) .icon-button")
+    page.slide("#slider-101", 2.0)
+    assert (page.image() == smile).all()
+    page.do("stylemap.editor.setBrush({ radius: 3, hardness: 1 })")
+    page.stroke((0.2, 0.2), (0.3, 0.2))
+    assert (page.image() != smile).any()
+    page.page.click("#sliders-reset")
+    page.page.wait_for_timeout(50)
+    page.settle()
+    assert (page.image() == start).all()
+    page.photo(5, "mix")
+    mixed = page.image()
+    page.page.click("#mix-presets button:nth-child(1)")
+    page.page.wait_for_timeout(50)
+    page.settle()
+    assert (page.image() != mixed).any()
+
+
+def test_references_are_added_ordered_switched_and_removed(page: EditorPage) -> None:
+    for number in range(3, 11):
+        page.photo(number, "reference")
+    rows = page.page.locator("#layers .layer")
+    assert rows.count() == 8
+    assert "At most 8" in page.page.inner_text("#toasts")
+    masks = page.do("stylemap.editor.scene.references.map((one) => one.mask)")
+    rows.nth(0).get_by_label("above").click()
+    assert page.do("stylemap.editor.scene.references.map((one) => one.mask)") == [2, 1, *masks[2:]]
+    page.page.keyboard.press("1")
+    assert page.do("stylemap.editor.active") == 2
+    blank = page.image()
+    page.stroke(*CHEEKS)
+    painted = page.image()
+    rows.nth(0).locator(".layer-eye").click()
+    page.page.wait_for_timeout(50)
+    page.settle()
+    assert (page.image() == blank).all()
+    rows.nth(0).get_by_label("Remove").click()
+    assert rows.count() == 7
+    page.page.keyboard.press("Control+z")
+    page.page.keyboard.press("Control+z")
+    page.settle()
+    assert (page.image() == painted).all()
+
+
+def test_upload_download_and_open_again(page: EditorPage, tmp_path: Path) -> None:
+    photo = tmp_path / "me.jpg"
+    photo.write_bytes(photo_file(300, 200, "JPEG", seed=3))
+    page.page.click("#use button[value=original]")
+    page.page.set_input_files("#upload", photo)
+    page.page.wait_for_selector("#crop[open]")
+    page.page.click("#crop button[value=add]")
+    page.page.wait_for_selector("#photos-list .tile.is-original button[title='me.jpg']")
+    page.settle()
+    page.stroke(*CHEEKS)
+    shown = page.image()
+
+    png = np.asarray(Image.open(io.BytesIO(page.download("#save-png"))).convert("RGB"))
+    assert (png == shown).all()
+    gif = Image.open(io.BytesIO(page.download("#save-gif")))
+    assert (gif.format, gif.size, gif.n_frames) == ("GIF", (tiny.SIZE, tiny.SIZE), 22)
+    project = page.download("#save-project")
+    content = json.loads(project)
+    assert content["format"] == "stylemap-project"
+
+    file = tmp_path / "project.stylemap"
+    file.write_bytes(project)
+    page.page.reload()
+    page.page.wait_for_selector("body[data-ready]")
+    page.settle()
+    assert (page.image() != shown).any()
+    page.page.set_input_files("#open", file)
+    page.page.wait_for_selector("#photos-list .tile.is-original button[title='me.jpg']")
+    page.page.wait_for_timeout(50)
+    page.settle()
+    assert (page.image() == shown).all()
+
+    file.write_text("{}")
+    page.page.set_input_files("#open", file)
+    page.page.wait_for_selector("#toasts .error")
+
+
+def test_a_random_face_becomes_the_original(page: EditorPage) -> None:
+    page.page.click("#use button[value=original]")
+    page.page.keyboard.press("r")
+    page.page.wait_for_selector("#photos-list .tile.is-original button[title^=Random]")
+    page.settle()
+    original = page.do("stylemap.editor.scene.original")
+    answer = page.page.request.get(f"{page.page.url}api/images/{original}")
+    shown = np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB"))
+    assert (page.image() == shown).all()
+
+
+def test_frames_play(page: EditorPage) -> None:
+    page.stroke(*CHEEKS)
+    page.page.wait_for_selector("#frames li:nth-child(9)")
+    page.page.click("#play")
+    page.page.wait_for_function("() => stylemap.stage.playing?.rect[0] > 0")
+    page.page.click("#play")
+    assert page.do("stylemap.stage.playing") is None
+    page.page.click("#frames li:nth-child(5) button")
+    assert page.do("stylemap.editor.scene.weight") == 0.5
+    assert page.page.get_attribute("#frames li:nth-child(5) button", "aria-pressed") == "true"
+
+
+def test_two_users(browser: Any, page: EditorPage, place: str) -> None:
+    with EditorPage(browser, place) as other:
+        other.photo(4, "original")
+        theirs = other.image()
+        page.stroke(*CHEEKS)
+        other.page.wait_for_timeout(100)
+        assert (other.image() == theirs).all()
+        assert (page.image() != theirs).any()
+
+
+def test_the_page_goes_on_after_the_server_was_away(browser: Any) -> None:
+    studio = serving.studio()
+    with serving.running(studio) as address, EditorPage(browser, address) as page:
+        page.stroke(*CHEEKS)
+        painted = page.image()
+        for client in studio.clients:  # as when a session made room for another
+            loop = client.connection._loop
+            loop.call_soon_threadsafe(studio.clients.remove, client, "the test wants it")
+        page.page.wait_for_function("() => !stylemap.link.live")
+        page.page.wait_for_function("() => stylemap.link.live")
+        page.page.wait_for_timeout(300)
+        page.settle()
+        assert (page.image() == painted).all()
+        page.errors.clear()  # what was asked of the old session
+
+
+def test_touch_on_a_phone(browser: Any, place: str) -> None:
+    options = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
+    with EditorPage(browser, place, **options) as page:
+        assert page.do("document.documentElement.scrollWidth <= innerWidth")
+        before = page.image()
+        box = page.page.locator("#result").bounding_box()
+        touch = page.context.new_cdp_session(page.page)
+        points = [(0.3 + 0.04 * step, 0.5) for step in range(10)]
+        for index, (x, y) in enumerate(points):
+            kind = "touchMove" if index else "touchStart"
+            spot = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [spot]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        page.page.wait_for_timeout(50)
+        page.settle()
+        assert (page.image() != before).any()
+        for tab, shown in (("references", "#layers"), ("adjust", "#sliders"), ("frames", "#timeline")):
+            page.page.click(f"#tabs button[value={tab}]")
+            assert page.page.is_visible(shown)
+            assert not page.page.is_visible("#photos")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 900, 390])
+def test_structure_of_the_page(browser: Any, place: str, width: int, scheme: str) -> None:
+    """Not pixels but what must hold at any width: nothing overlaps or overflows, colours have contrast,
+    everything that can be used has a name."""
+    options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    with EditorPage(browser, place, **options) as page:
+        assert page.do("document.documentElement.scrollWidth <= innerWidth")
+        boxes = {
+            name: page.page.locator(name).bounding_box()
+            for name in ("#top", "#result", "#toolbar", "#photos")
+        }
+        for one, other in (
+            ("#top", "#result"),
+            ("#result", "#toolbar"),
+            ("#photos", "#toolbar"),
+            ("#photos", "#result"),
+        ):
+            assert not _overlap(boxes[one], boxes[other]), (one, other)
+        box = boxes["#result"]
+        assert box["width"] == pytest.approx(box["height"], abs=1)
+        assert box["width"] > 300
+        screen = np.asarray(Image.open(io.BytesIO(page.page.screenshot())).convert("L")).astype(int)
+        ground = screen[int(boxes["#top"]["height"]) - 3, 3]
+        assert ground > 200 if scheme == "light" else ground < 60
+        assert screen[: int(boxes["#top"]["height"])].std() > 5  # something is written there
+        nameless = page.do(
+            """() => [...document.querySelectorAll("button, input, select, [role=slider]")]
+                .filter((one) => one.checkVisibility())
+                .filter((one) => !one.getAttribute("aria-label") && !one.textContent.trim())
+                .filter((one) => !one.labels?.length)
+                .map((one) => one.outerHTML)"""
+        )
+        assert nameless == []
+        order = page.do(
+            "[...document.querySelectorAll('[tabindex]')].filter((one) => one.tabIndex > 0).length"
+        )
+        assert order == 0  # the focus goes as the page is read
+
+
+def _overlap(a: dict[str, float], b: dict[str, float]) -> bool:
+    return (
+        min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"]) > 1
+        and min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"]) > 1
+    )
