@@ -1,4 +1,5 @@
 # make demo   set up, then edit two photos and write the picture
+# make editor   set up, then serve the web editor to this machine's browser
 # make test   set up, then run the tests
 # make bench  set up, then measure everything on this machine (25 minutes on two cores) and write README's tables
 # make gpu-check   on a machine with a GPU: build, test, sanitize and time the CUDA kernels, without network
@@ -11,12 +12,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test bench gpu-check gpu-bench lint native format clean
+.PHONY: demo editor test bench gpu-check gpu-bench lint native format clean
 
 demo: native
 	$(BIN)/python -m stylemap.cli.demo
 
+editor: native
+	$(BIN)/stylemap edit-server --open $(EDITOR_ARGS)
+
 test: native
+	tests/install_chromium.sh
 	$(BIN)/python -m pytest
 
 bench: native

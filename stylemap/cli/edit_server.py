@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import socket
+import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +47,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--directions", metavar="FILE", help="directions of the sliders (.safetensors, .npz)")
     parser.add_argument("--threads", type=int, metavar="N", help="of the CPU, for the model")
-    parser.add_argument("--open", action="store_true", help="open the browser")
+    parser.add_argument("--open", action="store_true", help="open the browser, where there is a screen")
     common.add_model_arguments(parser)
     return parser
 
@@ -72,9 +74,14 @@ def run(args: argparse.Namespace) -> None:
     hosts = {args.host, socket.gethostname(), *args.allow_host, *security.LOOPBACK}
     address = server.address(listener, args.host, token)
     print(f"stylemap editor: {address}\nmodel: {name}; stop with Ctrl+C", flush=True)
-    if args.open:
+    if args.open and _has_screen():
         webbrowser.open(address)
     server.make_server(studio, hosts, token).run(sockets=[listener])
+
+
+def _has_screen() -> bool:
+    """Without one, opening a browser may take over the terminal."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _model(args: argparse.Namespace) -> tuple[StyleMapGAN, str]:
