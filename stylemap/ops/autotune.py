@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -16,11 +17,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 T = TypeVar("T")
 _log = logging.getLogger("stylemap.ops")
 
 WARM_UP, REPEATS = 2, 7
+
+#: Relative difference of two right results at most: sums in another order, rounded to these.
+DIFFERENCE: dict[torch.dtype | None, float] = {torch.float16: 5e-3, torch.bfloat16: 4e-2}
 
 #: "device | operator | shape" -> name of the implementation.
 choices: dict[str, str] = {}
@@ -35,7 +41,9 @@ def run(
 ) -> T:
     """The result of the named candidate, or for "auto" of the fastest.
 
-    A candidate that raises ImportError or NotImplementedError takes no part in the choice.
+    A candidate that raises ImportError or NotImplementedError takes no part in the choice. Nor does one that
+    fails otherwise or whose result is not that of the last candidate, which should be the best proven one:
+    a warning is logged.
 
     Raises ValueError for an unknown name, RuntimeError where a measurement would fall into a graph capture.
     """
@@ -46,7 +54,7 @@ def run(
             )
         return candidates[implementation]()
     name = describe(op, key, device)
-    if name not in choices:
+    if choices.get(name) not in candidates:
         if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
             raise RuntimeError(
                 f"{name}: run this shape once before capturing a graph, so that its kernel can be chosen"
@@ -82,18 +90,42 @@ def load(path: Path) -> None:
 def _fastest(name: str, device: torch.device, candidates: Mapping[str, Callable[[], Any]]) -> str:
     times: dict[str, float] = {}
     refusal: Exception | None = None
-    for candidate, function in candidates.items():
+    proven: Any = None
+    for candidate, function in reversed(list(candidates.items())):
         try:
+            result = function()
+            proven = result if proven is None else proven
+            difference = _difference(result, proven)
+            if difference > DIFFERENCE.get(_dtype(proven), 1e-3):
+                raise ArithmeticError(f"its result is {difference:.1e} from the best proven one")
             times[candidate] = _median_ms(function, device)
         except (ImportError, NotImplementedError) as error:
-            refusal = error
+            refusal = refusal or error
             _log.info("%s: no %s: %s", name, candidate, error)
+        except Exception as error:  # compilers have their own kinds
+            refusal = refusal or error
+            _log.warning("%s: %s is left out: %s", name, candidate, error)
     if refusal is not None and not times:
         raise refusal
     best = min(times, key=lambda candidate: times[candidate])
     measured = ", ".join(f"{candidate} {ms:.3f} ms" for candidate, ms in times.items())
     _log.info("%s: %s, of %s", name, best, measured)
     return best
+
+
+def _difference(result: Any, proven: Any) -> float:
+    """The larger relative error of the first and the last tensor: a feature map, 1 / its deviation."""
+    pairs = [pair for pair in zip(tree_leaves(result), tree_leaves(proven)) if isinstance(pair[0], Tensor)]
+    found = [0.0]
+    for actual, expected in pairs[:1] + pairs[-1:]:
+        wide, exact = actual.double(), expected.double()
+        error = float((wide - exact).norm() / exact.norm().clamp_min(1e-30)) if exact.numel() else 0.0
+        found.append(error if error == error else math.inf)
+    return max(found)
+
+
+def _dtype(result: Any) -> torch.dtype | None:
+    return next((leaf.dtype for leaf in tree_leaves(result) if isinstance(leaf, Tensor)), None)
 
 
 def _median_ms(function: Callable[[], Any], device: torch.device) -> float:

@@ -72,3 +72,35 @@ def test_choices_are_kept_in_a_file(tmp_path: Path) -> None:
     autotune.choices.clear()
     autotune.load(path)
     assert not autotune.choices
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_what_is_wrong_or_fails_is_left_out(dtype: torch.dtype, caplog: pytest.LogCaptureFixture) -> None:
+    x = torch.linspace(1, 2, 64).to(dtype)
+
+    def fails() -> tuple[torch.Tensor, torch.Tensor]:
+        raise RuntimeError("out of resources")
+
+    def proven() -> tuple[torch.Tensor, torch.Tensor]:
+        time.sleep(0.002)
+        return x, x.float()
+
+    candidates = {
+        "wrong": lambda: (1.01 * x, x.float()),
+        "statistics": lambda: (x, 1.1 * x.float()),
+        "nan": lambda: (x / 0 - x / 0, x.float()),
+        "fails": fails,
+        "rounded": lambda: (x * (1 + torch.finfo(dtype).eps), x.float()),
+        "proven": proven,
+    }
+    assert torch.equal(autotune.run("op", (1,), CPU, candidates)[1], x.float())
+    assert autotune.choices == {"cpu | op | (1,)": "rounded"}
+    warned = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert [name for name in candidates if any(f": {name} is left out" in line for line in warned)] == [
+        "wrong", "statistics", "nan", "fails",
+    ]  # fmt: skip
+
+
+def test_a_choice_that_no_longer_exists_is_made_again() -> None:
+    autotune.choices["cpu | op | (1, 2)"] = "gone"
+    assert autotune.run("op", (1, 2), CPU, CANDIDATES) == "fast"
