@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stylemap import ops
 from stylemap.config import Config
+from stylemap.engine import kernel_choices
 from stylemap.engine.gpu_layers import PACK, Conv, Folder, Statistics, Styled, blur
 from stylemap.engine.graphs import CudaRecorder, Graphs, Lane, Recorder
 from stylemap.model import StyleMapGAN
@@ -60,8 +61,9 @@ class GpuPlan:
         self.device = torch.empty(0, device=device).device
         self.dtype = DTYPES[precision]
         self.lane = Lane(self.device, exact=self.dtype == torch.float32)
-        if recorder is None and self.device.type == "cuda":
-            recorder = CudaRecorder(self.lane)
+        if self.device.type == "cuda":
+            kernel_choices.recall()
+            recorder = recorder or CudaRecorder(self.lane)
         self.recorder = recorder
         self.graphs = Graphs(self.lane, recorder)
         wide = torch.promote_types(self.dtype, torch.float32)

@@ -16,6 +16,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from stylemap.engine import kernel_choices
+
 Function = Callable[..., Sequence[Tensor]]
 Recording = tuple[Callable[[], None], list[Tensor]]
 _log = logging.getLogger(__name__)
@@ -62,7 +64,9 @@ class Lane:
 
     @contextlib.contextmanager
     def convolutions(self) -> Iterator[None]:
-        """cuDNN deterministic, and for float32 without the rounding to 10 bits that it does by itself."""
+        """cuDNN deterministic, and for float32 without the rounding to 10 bits that it does by itself; what
+        is chosen here is kept for other processes.
+        """
         if self.stream is None:
             yield
             return
@@ -71,7 +75,8 @@ class Lane:
         cudnn.deterministic, cudnn.benchmark = True, False
         cudnn.allow_tf32 = before[2] and not self._exact
         try:
-            yield
+            with kernel_choices.kept():
+                yield
         finally:
             cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = before
 
