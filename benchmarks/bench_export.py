@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from stylemap.export import Runtime, export_onnx
-from stylemap.export.quantized import QuantizationError, export_quantized
+from stylemap.export.quantized import LEAST_PHOTOS, QuantizationError, export_quantized
 from stylemap.export.verify import Samples, relative_error
 from torch import Tensor
 
@@ -66,8 +66,8 @@ class Scene:
         self.trained = path is not None
         size = self.model.config.size
         # int8 is calibrated on what the model was trained for.
-        photos = faces(size, PHOTOS) if path else None
-        self.photos = Samples(self.model, photos, batches=(2 * PHOTOS,)).images[::2]
+        photos, count = (faces(size, PHOTOS), PHOTOS) if path else (None, LEAST_PHOTOS)
+        self.photos = Samples(self.model, photos, batches=(2 * count,)).images[::2]
         self.photo = self.photos[:1]
         self.w, self.other = (self.model.encode(photo) for photo in self.photos[:2].split(1))
         self.mask = torch.zeros(size, size)
@@ -151,12 +151,19 @@ def backends(scene: Scene, folder: Path, threads: int) -> Iterator[tuple[str, di
 
 def export_int8(scene: Scene, folder: Path) -> None:
     """The graphs that int8 is precise enough for."""
-    for graph in ("encoder", "decoder", "editor"):
-        try:
-            (file,) = export_quantized(scene.model, folder, scene.photos, [graph])
-            print(f"int8 {graph}: {file.layers}, {file.psnr:.1f} dB")
-        except QuantizationError as error:
-            print(error)
+    graphs = ("encoder", "decoder", "editor")
+    try:
+        written = export_quantized(scene.model, folder, scene.photos, graphs)
+    except QuantizationError:
+        # All or nothing: so each for itself.
+        written = []
+        for graph in graphs:
+            try:
+                written += export_quantized(scene.model, folder, scene.photos, [graph])
+            except QuantizationError as error:
+                print(error)
+    for file in written:
+        print(f"int8 {file.description.graph}: {file.layers}, {file.psnr:.1f} dB")
 
 
 def measure(scene: Scene, threads: int, rounds: int) -> list[dict[str, Any]]:
@@ -222,9 +229,9 @@ def main() -> None:
                 print(f"\n{name}\n\n{table(rows)}", flush=True)
             weights = "trained" if scene.trained else "fixed recipe"
             results["models"][name] = {"weights": weights, "rows": rows}
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(results, indent=1) + "\n")
+            if args.output:  # after every model: a run takes long
+                args.output.parent.mkdir(parents=True, exist_ok=True)
+                args.output.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
