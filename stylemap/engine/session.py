@@ -141,7 +141,7 @@ class EditSession:
         self, original: ImageHandle, references: Sequence[EditReference], weights: Sequence[float] | Tensor
     ) -> Tensor:
         """The same edit with several weights, T×3×S×S: an interpolation strip (`edit.frame_weights`)."""
-        values: list[float] = per_sample(weights, torch.empty(0, dtype=torch.float64)).tolist()
+        values: list[float] = per_sample(weights, torch.empty(0, dtype=torch.float64, device="cpu")).tolist()
         with self._lock:
             images = [self._image(reference.image) for reference in references]
             return self._renderer.frames(self._image(original), references, images, values)
