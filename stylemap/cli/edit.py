@@ -118,11 +118,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _session(model: StyleMapGAN, args: argparse.Namespace) -> EditSession | None:
-    """A session for blends where there is an inference plan: of checkpoints, on a CPU, not in fp16."""
-    if args.mode != "blend" or not isinstance(model, StyleMapGAN) or args.precision == "fp16":
+    """A session for blends where there is an inference plan: of checkpoints, in fp16 only on a GPU."""
+    if args.mode != "blend" or not isinstance(model, StyleMapGAN):
         return None
     device = next(model.parameters()).device
-    if device.type != "cpu" or not _native.loaded():
+    if _native.why_missing(device.type) is not None or (device.type == "cpu" and args.precision == "fp16"):
         return None
     return stylemap.EditSession(model, device, args.precision)
 
@@ -133,7 +133,7 @@ def _blend(
     """The blends 3 x S x S of one original, one per weight."""
     pairs = zip(layers, masks, strict=True)
     references = [session.reference(layer.source, mask, layer.shift) for layer, mask in pairs]
-    return list(session.frames(original, references, _weights(args)))
+    return list(session.frames(original, references, _weights(args)).cpu())
 
 
 def _edit(
