@@ -46,6 +46,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--images", type=Path, metavar="FOLDER", help="photos to offer, beside generated faces"
     )
     parser.add_argument("--directions", metavar="FILE", help="directions of the sliders (.safetensors, .npz)")
+    parser.add_argument(
+        "--cache",
+        type=int,
+        default=512,
+        metavar="MIB",
+        help="memory for what is kept of images (512)",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="of the CPU, for the model")
     parser.add_argument("--open", action="store_true", help="open the browser, where there is a screen")
     common.add_model_arguments(parser)
@@ -57,6 +64,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--port must be between 0 and 65535, got {args.port}")
     if args.threads is not None and args.threads < 1:
         raise ValueError(f"--threads must be at least 1, got {args.threads}")
+    if not 0 <= args.cache <= 1 << 20:
+        raise ValueError(f"--cache must be between 0 and {1 << 20} MiB, got {args.cache}")
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     try:
@@ -68,7 +77,12 @@ def run(args: argparse.Namespace) -> None:
     listener = server.listen(args.host, args.port)
     model, name = _model(args)
     studio = server.open_studio(
-        model, name, folder=args.images, directions=args.directions, precision=args.precision
+        model,
+        name,
+        folder=args.images,
+        directions=args.directions,
+        precision=args.precision,
+        cache_bytes=args.cache << 20,
     )
     token = args.token or (None if security.is_loopback(args.host) else secrets.token_urlsafe(18))
     hosts = {args.host, socket.gethostname(), *args.allow_host, *security.LOOPBACK}

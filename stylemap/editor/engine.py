@@ -138,7 +138,7 @@ class Engine:
 class SessionEngine(Engine):
     """Edits by an `EditSession`, which caches what images share between frames."""
 
-    def __init__(self, model: StyleMapGAN, precision: str = "fp32", cache_bytes: int = 1 << 30) -> None:
+    def __init__(self, model: StyleMapGAN, precision: str = "fp32", cache_bytes: int = 512 << 20) -> None:
         super().__init__(model)
         self.session = EditSession(model, self._like.device, precision, cache_bytes=cache_bytes)
         # Per owner: the offset of its sliders, as bytes, and the image they make of its original.
@@ -198,9 +198,11 @@ def session_add(session: EditSession, original: ImageHandle, offset: Tensor) -> 
     return session.add_stylemap(w + offset.to(w))
 
 
-def open_engine(model: StyleMapGAN | Runtime, precision: str = "fp32") -> Engine:
+def open_engine(model: StyleMapGAN | Runtime, precision: str, cache_bytes: int) -> Engine:
     """The engine that fits a model: `EditSession` for checkpoints, the model itself for exported ones."""
-    return SessionEngine(model, precision) if isinstance(model, StyleMapGAN) else RuntimeEngine(model)
+    if isinstance(model, StyleMapGAN):
+        return SessionEngine(model, precision, cache_bytes)
+    return RuntimeEngine(model)
 
 
 class RuntimeEngine(Engine):

@@ -30,6 +30,7 @@ def open_studio(
     folder: Path | None = None,
     directions: str | os.PathLike[str] | None = None,
     precision: str = "fp32",
+    cache_bytes: int = 512 << 20,
     limits: Limits | None = None,
 ) -> Studio:
     """Everything an editor of this model works with.
@@ -39,12 +40,13 @@ def open_studio(
         folder: of photos to offer.
         directions: file of the sliders; None takes the bundled ones where they fit.
         precision: of a checkpoint's edits, see `EditSession`.
+        cache_bytes: of what it keeps of images, likewise. One image of a 128×128 model takes some 10 MB.
 
     Raises:
         ValueError, OSError: a folder or file that cannot be used.
     """
     gallery = Gallery(model.config.size, folder)
-    engine = open_engine(model, precision)
+    engine = open_engine(model, precision, cache_bytes)
     steps = load_steps(directions, model.config, engine.usual_step)
     return Studio(engine, gallery, steps, limits or Limits(), name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import threading
@@ -23,6 +24,11 @@ from tests.helpers import tiny
 
 # Tests ask faster than people do.
 PATIENT = Limits(request_rate=1e6, session_rate=1e6, upload_rate=1e6)
+
+
+def patient(**limits: Any) -> Limits:
+    """The same with other limits."""
+    return dataclasses.replace(PATIENT, **limits)
 
 
 def studio(limits: Limits = PATIENT, model: StyleMapGAN | None = None, **options: Any) -> Studio:

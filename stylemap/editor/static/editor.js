@@ -170,15 +170,15 @@ export class Editor extends EventTarget {
     this.lastPoint = null;
   }
 
-  /** Points x, y, x, y, … in pixels of the mask, following those before. */
-  extendStroke(points) {
+  /** Points x, y, x, y, … in pixels of the mask, following those before; time: of the pointer's event. */
+  extendStroke(points, time) {
     const rounded = points.map(Math.fround);
     const joined = this.lastPoint ? [...this.lastPoint, ...rounded] : rounded;
     if (!joined.length) return;
     this.lastPoint = joined.slice(-2);
     this.masks.paint(this.active, joined, this.stroke);
     for (let start = 0; start < Math.max(1, joined.length - 2); start += PIECE - 2) {
-      this.link.sendStroke(this.active, joined.slice(start, start + PIECE), this.stroke, false);
+      this.link.sendStroke(this.active, joined.slice(start, start + PIECE), this.stroke, false, time);
     }
     this.#emit("mask");
   }

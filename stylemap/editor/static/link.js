@@ -16,7 +16,9 @@ export class Link extends EventTarget {
     this.frameTimes = [];
     this.renderMs = 0;
     this.tries = 0;
-    this.pending = new Map();
+    this.mostPending = 0;
+    this.shownFrames = 0;
+    this.pending = new Map(); // when what was sent happened
     this.outgoing = [];
     this.scene = null;
     this.scheduled = false;
@@ -37,25 +39,26 @@ export class Link extends EventTarget {
 
   /** The scene as it is now; only the newest is sent. */
   sendScene(scene, final) {
-    this.scene = { scene, final };
+    this.scene = { scene, final, time: this.scene?.time ?? performance.now() };
     this.#schedule();
   }
 
-  /** Points begin with the last one sent of the same gesture. Pieces within one display frame become one. */
-  sendStroke(mask, points, brush, final) {
+  /** Points begin with the last one sent of the same gesture. Pieces within one display frame become one.
+   *  time: when the pointer moved, on the clock of performance.now(). */
+  sendStroke(mask, points, brush, final, time = performance.now()) {
     const last = this.outgoing.at(-1);
     if (last?.stroke && last.mask === mask && last.brush === brush && last.points.length + points.length <= 200) {
       last.points.push(...points.slice(2));
       last.final ||= final;
     } else {
-      this.outgoing.push({ stroke: true, mask, points: [...points], brush, final });
+      this.outgoing.push({ stroke: true, mask, points: [...points], brush, final, time });
     }
     this.#schedule();
   }
 
   /** The mask as a whole, as it is when it is sent. */
   sendMask(mask, pixels, final = true) {
-    this.outgoing.push({ mask, pixels, final });
+    this.outgoing.push({ mask, pixels, final, time: performance.now() });
     this.#schedule();
   }
 
@@ -88,12 +91,12 @@ export class Link extends EventTarget {
     if (!this.live) return;
     // The scene first: it names the masks that are painted.
     if (this.scene) {
-      const { scene, final } = this.scene;
+      const { scene, final, time } = this.scene;
       this.scene = null;
-      this.socket.send(JSON.stringify({ type: "scene", seq: this.#next(), final, scene }));
+      this.socket.send(JSON.stringify({ type: "scene", seq: this.#next(time), final, scene }));
     }
     for (const one of this.outgoing.splice(0)) {
-      const seq = this.#next();
+      const seq = this.#next(one.time);
       this.socket.send(
         one.stroke
           ? protocol.stroke(one.mask, seq, one.points, one.brush, one.final)
@@ -102,8 +105,9 @@ export class Link extends EventTarget {
     }
   }
 
-  #next() {
-    this.pending.set(++this.seq, performance.now());
+  #next(time) {
+    this.pending.set(++this.seq, time);
+    this.mostPending = Math.max(this.mostPending, this.pending.size);
     return this.seq;
   }
 
@@ -127,15 +131,17 @@ export class Link extends EventTarget {
     const bitmap = await createImageBitmap(frame.image);
     requestAnimationFrame(() => {
       this.dispatchEvent(new CustomEvent("frame", { detail: { ...frame, bitmap } }));
-      const now = performance.now();
-      for (const [seq, sent] of this.pending) {
-        if (seq > frame.seq) break;
-        this.latencies.push(now - sent);
-        this.pending.delete(seq);
-      }
-      if (this.latencies.length > KEPT) this.latencies.splice(0, this.latencies.length - KEPT);
-      this.frameTimes.push(now);
+      const shown = [...this.pending].filter(([seq]) => seq <= frame.seq);
+      for (const [seq] of shown) this.pending.delete(seq);
+      this.frameTimes.push(performance.now());
+      this.shownFrames++;
       this.renderMs = frame.renderMs;
+      // What was drawn just now is on the screen when the next display frame begins.
+      requestAnimationFrame(() => {
+        const now = performance.now();
+        this.latencies.push(...shown.map(([, time]) => now - time));
+        if (this.latencies.length > KEPT) this.latencies.splice(0, this.latencies.length - KEPT);
+      });
       // Answered when it is shown: a hidden page or a slow one gets no frames it cannot show.
       if (socket.readyState === WebSocket.OPEN) socket.send(protocol.ack(frame.number));
     });

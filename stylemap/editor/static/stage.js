@@ -206,13 +206,13 @@ class Pane {
     }
     this.editor.beginStroke();
     this.#hover(event);
-    this.editor.extendStroke(this.#points(event));
+    this.editor.extendStroke(this.#points(event), event.timeStamp);
   }
 
   #move(event) {
     this.#hover(event);
     if (this.busy !== event.pointerId) return;
-    if (this.editor.stroke) this.editor.extendStroke(this.#points(event));
+    if (this.editor.stroke) this.editor.extendStroke(this.#points(event), event.timeStamp);
     else if (this.grip) this.#shift(event, false);
   }
 

@@ -1,0 +1,192 @@
+"""The web editor in a real browser: how long a stroke takes to the screen.
+
+    python -m benchmarks.bench_editor [--seconds 30] [--clients 1] [--model FILE] [--threads 2]
+                                      [--output benchmarks/results/editor.json]
+
+The server runs as a process of its own, Chromium (headless, drawing without a GPU) beside it on the same
+machine. A recorded stroke is played as pointer events, 60 a second. The time of one is from the event's own
+time stamp to the beginning of the display frame after the one in which the first picture that contains it was
+drawn: waiting for a display frame, sending, rendering, encoding, decoding and drawing are all in it. There
+is a backlog where the last third of the run is slower than the first, or changes stay unanswered at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import machine
+
+EVENTS_PER_SECOND = 60
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-renderer-backgrounding "
+    "--disable-background-timer-throttling --disable-backgrounding-occluded-windows"
+).split()
+# What the issue of the editor asks for on two cores with the demo model, in ms.
+GOALS = {"p50": 120.0, "p95": 250.0}
+
+
+def path_of_stroke(event: int) -> tuple[float, float]:
+    """Where the hand is at event number ``event``, in fractions of the picture: loops over the face."""
+    turn = 2 * math.pi * event / (2 * EVENTS_PER_SECOND)
+    return 0.5 + 0.24 * math.sin(turn) + 0.06 * math.sin(0.31 * turn), 0.55 + 0.22 * math.sin(2.07 * turn)
+
+
+@contextlib.contextmanager
+def server(*arguments: str) -> Iterator[tuple[str, int]]:
+    """Address and process id of an editor that runs until the end of the block."""
+    command = [sys.executable, "-m", "stylemap", "edit-server", "--port", "0", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        if found is None:
+            raise RuntimeError(f"the server did not start: {' '.join(command)}")
+        yield found.group(), process.pid
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """A headless browser.
+
+    Raises:
+        ImportError, FileNotFoundError: playwright or Chromium is not installed.
+    """
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        raise FileNotFoundError("Chromium is not installed: apt-get install chromium")
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Any, address: str) -> Any:
+    """The editor with two photos chosen and a brush of a tenth of the picture."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.goto(address)
+    page.wait_for_selector("body[data-ready]")
+    page.wait_for_function("() => stylemap.editor.exact && !stylemap.link.backlog")
+    page.evaluate("stylemap.editor.setBrush({ radius: stylemap.editor.size / 10 })")
+    page.evaluate("Object.assign(stylemap.link, { latencies: [], mostPending: 0 })")
+    return page
+
+
+def play(pages: Sequence[Any], seconds: float) -> list[dict[str, Any]]:
+    """Paint with all pages at once; one measurement per page."""
+    boxes = [page.locator("#result").bounding_box() for page in pages]
+    start = time.perf_counter()
+    for event in range(round(seconds * EVENTS_PER_SECOND)):
+        time.sleep(max(0.0, start + event / EVENTS_PER_SECOND - time.perf_counter()))
+        x, y = path_of_stroke(event)
+        for page, box in zip(pages, boxes):
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+            if event == 0:
+                page.mouse.down()
+    played = time.perf_counter() - start
+    for page in pages:
+        page.mouse.up()
+    return [_measured(page, played) for page in pages]
+
+
+def _measured(page: Any, seconds: float) -> dict[str, Any]:
+    last = time.perf_counter()
+    page.wait_for_function("() => stylemap.editor.exact && !stylemap.link.backlog")
+    drained = 1000 * (time.perf_counter() - last)
+    page.wait_for_timeout(100)
+    found = page.evaluate(
+        "(({ latencies, mostPending, seq, shownFrames }) => ({ latencies, mostPending, seq, shownFrames }))"
+        "(stylemap.link)"
+    )
+    latencies, third = found["latencies"], max(1, len(found["latencies"]) // 3)
+    return {
+        "changes": len(latencies),
+        "changes_per_second": round(len(latencies) / seconds, 1),
+        "frames_per_second": round(found["shownFrames"] / seconds, 1),
+        "latency_ms": {name: round(quantile(latencies, q), 1) for name, q in QUANTILES.items()},
+        "first_third_p50_ms": round(quantile(latencies[:third], 0.5), 1),
+        "last_third_p50_ms": round(quantile(latencies[-third:], 0.5), 1),
+        "most_unanswered": found["mostPending"],
+        "drained_after_ms": round(drained, 1),
+    }
+
+
+QUANTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The smallest value that at least a share q of all does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """The whole measurement, as JSON holds it."""
+    options = ["--threads", str(args.threads)]
+    if args.model:
+        options += ["--model", args.model]
+    with server(*options) as (address, _), chromium() as browser:
+        pages = [open_page(browser, address) for _ in range(args.clients)]
+        play(pages, 1.0)  # to warm up
+        for page in pages:
+            page.evaluate("stylemap.editor.clearMask()")
+            page.wait_for_function("() => stylemap.editor.exact && !stylemap.link.backlog")
+            page.evaluate("Object.assign(stylemap.link, { latencies: [], mostPending: 0, shownFrames: 0 })")
+        found = play(pages, args.seconds)
+        model = pages[0].evaluate("stylemap.editor.model")
+        return {
+            "what": "web editor: pointer event to displayed frame",
+            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "machine": {**machine.describe(torch.device("cpu")), "browser": browser.version},
+            "model": {"name": model["name"], "size": model["size"], "stylemap": model["stylemap"]},
+            "settings": {"seconds": args.seconds, "clients": args.clients, "threads": args.threads},
+            "goals_ms": GOALS,
+            "clients": found,
+        }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_editor", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--clients", type=int, default=1, help="pages that paint at once")
+    parser.add_argument("--model", help="default: the bundled one")
+    parser.add_argument("--threads", type=int, default=2, help="of the server's model")
+    parser.add_argument("--output", type=Path, help="JSON file")
+    args = parser.parse_args(argv)
+    result = run(args)
+    for number, client in enumerate(result["clients"], 1):
+        latency = client["latency_ms"]
+        print(
+            f"client {number}: p50 {latency['p50']} ms, p95 {latency['p95']} ms, max {latency['max']} ms; "
+            f"{client['changes_per_second']} changes and {client['frames_per_second']} frames a second; "
+            f"p50 of the first third {client['first_third_p50_ms']} ms, "
+            f"of the last {client['last_third_p50_ms']} ms; at most {client['most_unanswered']} unanswered"
+        )
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps(result, indent=2) + "\n")
+        print(f"wrote {args.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

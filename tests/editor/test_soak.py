@@ -1,0 +1,21 @@
+"""The ten-minute soak, for three seconds."""
+
+from __future__ import annotations
+
+import os
+
+from benchmarks.soak_editor import resident, soak
+from tests.editor import serving
+
+
+def test_memory_stays_bounded_while_clients_come_and_go() -> None:
+    studio = serving.studio(serving.patient(sessions=4))
+    with serving.running(studio) as host:
+        soak(host, 1.0, 2, lambda: 0.0)  # pages, pools and the gallery's images
+        before = resident(os.getpid())
+        found = soak(host, 2.0, 2, lambda: resident(os.getpid()))
+        assert found["visits"] >= 4
+        assert found["frames"] >= found["visits"]
+        assert found["memory_mib"][1]["most"] < before + 64
+        assert len(studio.clients) <= 4
+        assert studio.engine.stats()["images"] <= 4 * 2 + 24
