@@ -154,14 +154,14 @@ class Plain(nn.Module):
             return self._get("encoder", key)
 
         x = images.contiguous(memory_format=torch.channels_last)
-        x = leaky(F.conv2d(x, get("from_rgb.0.weight")), get("from_rgb.1.bias"))
+        x = self.leaky(F.conv2d(x, get("from_rgb.0.weight")), get("from_rgb.1.bias"))
         for i in range(self.blocks):
             name = f"convs.{i}."
-            h = leaky(F.conv2d(x, get(name + "conv1.0.weight"), padding=1), get(name + "conv1.1.bias"))
+            h = self.leaky(F.conv2d(x, get(name + "conv1.0.weight"), padding=1), get(name + "conv1.1.bias"))
             h = F.conv2d(self.blur(h, 2), get(name + "conv2.1.weight"), stride=2)
-            h = leaky(h, get(name + "conv2.2.bias"))
-            x = (h + F.conv2d(self.blur(x, 1, stride=2), get(name + "skip.1.weight"))) * math.sqrt(0.5)
-        return leaky(F.conv2d(x, get("final_conv.0.weight"), padding=1), get("final_conv.1.bias"))
+            h = self.leaky(h, get(name + "conv2.2.bias"))
+            x = self.joined(h, F.conv2d(self.blur(x, 1, stride=2), get(name + "skip.1.weight")))
+        return self.leaky(F.conv2d(x, get("final_conv.0.weight"), padding=1), get("final_conv.1.bias"))
 
     def decode(self, w: Tensor) -> Tensor:
         return self.synthesize(self.stylecodes(w))
@@ -171,10 +171,10 @@ class Plain(nn.Module):
         for i in range(2 * self.blocks + 2):
             weight = self._get("decoder", f"convs_latent.{i}.0.weight")
             if i >= 2 and i % 2 == 0:
-                code = leaky(self.up(code, weight), self._get("decoder", f"convs_latent.{i}.2.bias"))
+                code = self.leaky(self.up(code, weight), self._get("decoder", f"convs_latent.{i}.2.bias"))
             else:
                 bias = self._get("decoder", f"convs_latent.{i}.1.bias")
-                code = leaky(F.conv2d(code, weight, padding=1), bias)
+                code = self.leaky(F.conv2d(code, weight, padding=1), bias)
             codes.append(code)
         return codes
 
@@ -185,15 +185,14 @@ class Plain(nn.Module):
             h = self.styled(x, codes[2 * i + 1], f"convs.{i}.conv1.", up=True)
             h = self.styled(h, codes[2 * i + 2], f"convs.{i}.conv2.")
             skip = F.conv2d(x, self._get("decoder", f"convs.{i}.skip.0.weight"))
-            x = (h + self.double(skip)) * math.sqrt(0.5)
+            x = self.joined(h, self.double(skip))
         return self.styled(x, codes[-1], "to_rgb.")
 
     def styled(self, x: Tensor, code: Tensor, name: str, up: bool = False) -> Tensor:
         def get(key: str) -> Tensor:
             return self._get("decoder", name + key)
 
-        gamma = F.conv2d(code, get("conv.gamma.weight"), get("conv.gamma.bias"), padding=1)
-        beta = F.conv2d(code, get("conv.beta.weight"), get("conv.beta.bias"), padding=1)
+        gamma, beta = self.modulations(code, name)
         # Over H and W, then over C: how compilers like it best.
         mean = x.mean((2, 3), keepdim=True).mean(1, keepdim=True)
         centred = x - mean
@@ -201,7 +200,22 @@ class Plain(nn.Module):
         x = centred * torch.rsqrt(variance + 1e-5) * gamma + beta
         weight = get("conv.weight")
         x = self.up(x, weight) if up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        return leaky(x, get("activate.bias"))
+        return self.leaky(x, get("activate.bias"))
+
+    def modulations(self, code: Tensor, name: str) -> tuple[Tensor, Tensor]:
+        def convolved(part: str) -> Tensor:
+            weight, bias = (self._get("decoder", f"{name}conv.{part}.{kind}") for kind in ("weight", "bias"))
+            return F.conv2d(code, weight, bias, padding=1)
+
+        return convolved("gamma"), convolved("beta")
+
+    @staticmethod
+    def leaky(x: Tensor, bias: Tensor) -> Tensor:
+        return leaky(x, bias)
+
+    @staticmethod
+    def joined(h: Tensor, skip: Tensor) -> Tensor:
+        return (h + skip) * math.sqrt(0.5)
 
     def up(self, x: Tensor, weight: Tensor) -> Tensor:
         return self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1, 4.0)

@@ -21,6 +21,8 @@ Run = Callable[[int], Any]
 _FLUSH_BYTES = 512 << 20
 # Between two candidates: threads of the one before stop spinning.
 _PAUSE = 0.003
+# Milliseconds beyond which what a first run takes longer than others is nothing to it.
+_SLOW = 1500.0
 
 
 @dataclass
@@ -66,18 +68,9 @@ class Budget:
     most: int = 300
 
 
-def interleave(
-    candidates: Mapping[str, Run], budget: Budget, clock: Clock, *, warm: int = 1
-) -> dict[str, Samples]:
+def interleave(candidates: Mapping[str, Run], budget: Budget, clock: Clock) -> dict[str, Samples]:
     """Time every candidate within the budget, as far as ``least`` allows it; each is warmed up first."""
-    cost = {}
-    for name, run in candidates.items():
-        for step in range(warm):
-            run(step)
-        # Of two, as the first run on new data is no measure; a slow one shows what it is at once.
-        cost[name] = clock(run, 0)
-        if cost[name] < 500:
-            cost[name] = min(cost[name], clock(run, 1))
+    cost = {name: _warmed_up(run, clock) for name, run in candidates.items()}
     rounds, strides = schedule(cost, budget)
     samples = {name: Samples(strides[name]) for name in candidates}
     names = list(candidates)
@@ -88,6 +81,15 @@ def interleave(
                 time.sleep(_PAUSE)
                 samples[name].milliseconds.append(round(clock(candidates[name], number), 4))
     return samples
+
+
+def _warmed_up(run: Run, clock: Clock) -> float:
+    """Milliseconds of a run that is not the first, unless the first shows that another takes too long."""
+    cost = clock(run, 0)
+    for step in (0, 1):
+        if cost < _SLOW:
+            cost = clock(run, step)
+    return cost
 
 
 def schedule(cost: Mapping[str, float], budget: Budget) -> tuple[int, dict[str, int]]:

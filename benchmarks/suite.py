@@ -25,8 +25,8 @@ QUICK_DEMO = Settings(
 )
 QUICK_256 = Settings(
     models=("small",),
-    backends=("engine", "published", "plain"),
-    scenarios=("encode", "decode", "paint_64", "request"),
+    backends=("engine", "published"),
+    scenarios=("encode", "decode", "paint_64"),
     seconds=1.5,
     least=2,
     most=20,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -52,30 +53,33 @@ class _Remembering:
 
 
 class Truth:
-    """Results of one model in float64, each computed once and kept."""
+    """Results of one model in float64 for some scenarios. The model in float64 is not kept."""
 
-    def __init__(self, model: StyleMapGAN, photos: Tensor, device: torch.device | None = None) -> None:
-        self._device = device or torch.device("cpu")
-        self._model: Any = _Remembering(copy.deepcopy(model).to(self._device, torch.float64))
-        self._photos = photos.to(self._device, torch.float64)
-        self._stylemaps: dict[int, Tensor] = {}
-        self._known: dict[str, Tensor] = {}
+    def __init__(
+        self, model: StyleMapGAN, photos: Tensor, scenarios: Iterable[str], device: torch.device | None = None
+    ) -> None:
+        like = torch.empty(0, dtype=torch.float64, device=device)
+        work = _Work(_Remembering(copy.deepcopy(model).to(like)), photos.to(like))
+        names = dict.fromkeys(proof_of(scenario) for scenario in scenarios)
+        with torch.no_grad(), ops.backend("reference"):
+            self._known = {name: work.result(name).float().cpu() for name in names}
 
     def __call__(self, scenario: str) -> Tensor:
         """Float32 result of the step that is compared, 1×…"""
-        name = proof_of(scenario)
-        if name not in self._known:
-            with torch.no_grad(), ops.backend("reference"):
-                self._known[name] = self._compute(name).float().cpu()
-        return self._known[name]
+        return self._known[proof_of(scenario)]
+
+
+class _Work:
+    def __init__(self, model: Any, photos: Tensor) -> None:
+        self._model, self._photos = model, photos
+        self._stylemaps: dict[int, Tensor] = {}
 
     def stylemap(self, photo: int) -> Tensor:
         if photo not in self._stylemaps:
-            with torch.no_grad(), ops.backend("reference"):
-                self._stylemaps[photo] = self._model.encode(self._photos[photo : photo + 1])
+            self._stylemaps[photo] = self._model.encode(self._photos[photo : photo + 1])
         return self._stylemaps[photo]
 
-    def _compute(self, name: str) -> Tensor:
+    def result(self, name: str) -> Tensor:
         step = script(name)[STEP.get(name, 0)]
         kind, w = SCENARIOS[name].kind, self.stylemap(step.original)
         if kind == "encode":

@@ -12,6 +12,7 @@ import pytest
 import torch
 from stylemap.benchmarks import edit, models, ratios, results, rivals, stages, strokes
 from stylemap.benchmarks.backends import Backend, Engine, Photos, to_bytes
+from stylemap.benchmarks.ncnn_network import Folded
 from stylemap.benchmarks.truth import Truth, relative_error
 from torch import Tensor
 
@@ -31,7 +32,11 @@ def _no_gradients():
 def tiny() -> tuple[Photos, Truth, rivals.Makers]:
     model = models.load("tiny")
     photos = Photos(model.config.size)
-    return photos, Truth(model, photos.tensors), rivals.Makers(model, photos, torch.device("cpu"), 1)
+    return (
+        photos,
+        Truth(model, photos.tensors, strokes.SCENARIOS),
+        rivals.Makers(model, photos, torch.device("cpu"), 1),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,27 @@ def test_every_backend_computes_the_network(tiny: tuple[Photos, Truth, rivals.Ma
         backend = makers(name, "fp32")
         for scenario in ("encode", "decode", "paint_64", "paint_64_many", "slider", "mix"):
             assert edit.check(backend, scenario, truth) <= 1e-5, (name, scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"), [("onnxruntime", "onnxscript"), ("openvino", "openvino"), ("ncnn", "pnnx")]
+)
+def test_every_runtime_computes_the_network(
+    name: str, needs: str, tiny: tuple[Photos, Truth, rivals.Makers]
+) -> None:
+    pytest.importorskip(needs)
+    _, truth, makers = tiny
+    backend = makers(name, "fp32")
+    for scenario in ("encode", "decode", "paint_64_many"):
+        assert edit.check(backend, scenario, truth) <= 1e-4, scenario
+
+
+def test_weights_of_the_ncnn_form_are_folded_exactly() -> None:
+    model, image = models.load("tiny"), models.photos(32)[:1]
+    folded = Folded(model)
+    w = model.encode(image)
+    assert relative_error(folded.encode(image), w) < 2e-6
+    assert relative_error(folded.decode(w), model.decode(w)) < 2e-6
 
 
 def test_requests_batches_and_frames_are_the_same_images(tiny: tuple[Photos, Truth, rivals.Makers]) -> None:
