@@ -1,7 +1,7 @@
 """The operators' CPU kernels against their plain-PyTorch definitions, in pairs.
 
     python -m benchmarks.bench_ops [--quick] [--threads 2] [--output benchmarks/results/ops_cpu.json]
-    python -m pytest benchmarks/bench_ops.py --benchmark-only      (the native side, every case)
+    python -m pytest benchmarks/pytest_ops.py --benchmark-only     (both sides, forward and backward)
 
 Each case is checked for correctness first. The two sides run alternately, so that whatever else the
 machine does hits both. Bandwidth counts every operand read once and the result written once; the peak to
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -235,14 +234,6 @@ def main() -> None:
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
-
-
-@pytest.mark.parametrize("case", list(cases()), ids=str)
-def test_native(case: Case, benchmark: Any) -> None:
-    native, definition, _ = sides(case)
-    with torch.inference_mode():
-        check(case, native(), definition())
-        benchmark(native)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ Run = Callable[[int], Any]
 _FLUSH_BYTES = 512 << 20
 # Between two candidates: threads of the one before stop spinning.
 _PAUSE = 0.003
-# Milliseconds beyond which what a first run takes longer than others is nothing to it.
+# Milliseconds beyond which what a first run takes longer than others is nothing to it: it counts.
 _SLOW = 1500.0
+_LEADS = 0.6
 
 
 @dataclass
@@ -61,11 +62,15 @@ class Clock:
 
 @dataclass(frozen=True)
 class Budget:
-    """seconds: of all candidates together. most: rounds at most. least: runs of each at least."""
+    """seconds: of all candidates together. most: rounds at most. least: runs of each at least.
+
+    leads: those that take part in every round; they get more than half of the time.
+    """
 
     seconds: float
     least: int = 3
     most: int = 300
+    leads: tuple[str, ...] = ()
 
 
 def interleave(candidates: Mapping[str, Run], budget: Budget, clock: Clock) -> dict[str, Samples]:
@@ -78,8 +83,12 @@ def interleave(candidates: Mapping[str, Run], budget: Budget, clock: Clock) -> d
         # Nobody always runs after the same one.
         for name in names[number % len(names) :] + names[: number % len(names)]:
             if number % strides[name] == 0:
-                time.sleep(_PAUSE)
-                samples[name].milliseconds.append(round(clock(candidates[name], number), 4))
+                if number == 0 and cost[name] >= _SLOW:
+                    milliseconds = cost[name]
+                else:
+                    time.sleep(_PAUSE)
+                    milliseconds = clock(candidates[name], number)
+                samples[name].milliseconds.append(round(milliseconds, 4))
     return samples
 
 
@@ -94,11 +103,17 @@ def _warmed_up(run: Run, clock: Clock) -> float:
 
 def schedule(cost: Mapping[str, float], budget: Budget) -> tuple[int, dict[str, int]]:
     """Number of rounds, and in every how many each candidate takes part; ``cost`` in milliseconds."""
-    share = 1e3 * budget.seconds / len(cost)
-    rounds = max(budget.least, min(budget.most, int(share / max(min(cost.values()), 1e-3))))
-    strides = {}
-    for name, each in cost.items():
-        runs = max(budget.least, min(rounds, math.floor(share / max(each, 1e-3))))
+    leads = [name for name in budget.leads if name in cost] or [min(cost, key=cost.__getitem__)]
+    others = len(cost) - len(leads)
+    part = _LEADS if others else 1.0
+    if not budget.leads:
+        part = 1 / len(cost)
+    rounds = int(1e3 * part * budget.seconds / max(sum(cost[name] for name in leads), 1e-3))
+    rounds = max(budget.least, min(budget.most, rounds))
+    share = 1e3 * (1 - part) * budget.seconds / max(1, others)
+    strides = dict.fromkeys(leads, 1)
+    for name in cost.keys() - strides.keys():
+        runs = max(budget.least, min(rounds, math.floor(share / max(cost[name], 1e-3))))
         # The last of them has to fall into the run.
         strides[name] = max(1, (rounds - 1) // max(1, runs - 1)) if runs < rounds else 1
     return rounds, strides

@@ -83,7 +83,7 @@ def measure(case: Case, direction: str, clock: Clock, seconds: float) -> dict[st
             check(case, native(), reference())
             samples = _timed(native, reference, clock, seconds)
     else:
-        samples = _timed(*_backwards(case), clock, seconds)
+        samples = _timed(*backwards(case), clock, seconds)
     ratio = paired_ratio(samples["reference"].by_round(), samples["native"].by_round())
     assert ratio is not None
     # The best of each: what the machine does else only ever adds to it.
@@ -136,7 +136,7 @@ def _flops(case: Case) -> float:
     )
 
 
-def _backwards(case: Case) -> tuple[Run, Run]:
+def backwards(case: Case) -> tuple[Run, Run]:
     """All gradients of a result, given one of it."""
     runs = []
     for side in (0, 1):

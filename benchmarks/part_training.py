@@ -15,7 +15,7 @@ def run(device: torch.device, threads: int, quick: bool) -> dict[str, Any]:
     cases = cases[:2]
     if quick:
         cases = [replace(case, size=32, batch=4) for case in cases]
-    return {"training": [_rounded(training.measure(case, device, 2 if quick else 3)) for case in cases]}
+    return {"training": [_rounded(training.measure(case, device, 2)) for case in cases]}
 
 
 def _rounded(value: Any) -> Any:

@@ -95,7 +95,9 @@ def stage_times(model: str, name: str, backend: Backend, settings: Settings) -> 
         if scenario not in settings.scenarios:
             continue
         steps = script(scenario)
-        count = max(3, min(30, settings.most // 4)) if name == "engine" else 3
+        if name != "engine" and scenario != "paint_64":
+            continue
+        count = max(3, min(30, settings.most // 4)) if name == "engine" else 1
         taken: dict[str, list[float]] = defaultdict(list)
         for step in steps[: count + 1]:
             watch = Stopwatch(settings.device)

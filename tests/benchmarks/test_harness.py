@@ -38,6 +38,27 @@ def test_a_slow_candidate_is_spread_over_the_run() -> None:
     assert taken[-1] >= 0.8 * rounds
 
 
+def test_leads_get_most_of_the_time() -> None:
+    cost = {"a": 10.0, "b": 10.0, **{f"slow {i}": 100.0 for i in range(8)}}
+    budget = Budget(10.0, least=3, most=300, leads=("a", "b"))
+    rounds, strides = schedule(cost, budget)
+    assert rounds == 300
+    assert strides["a"] == strides["b"] == 1
+    assert all(len(range(0, rounds, strides[f"slow {i}"])) in (5, 6) for i in range(8))
+
+
+def test_the_first_run_of_something_slow_counts() -> None:
+    class Fake(Clock):
+        def __call__(self, run, step: int) -> float:
+            run(step)
+            return 2000.0
+
+    steps: list[int] = []
+    samples = interleave({"a": steps.append}, Budget(1.0, least=3, most=3), Fake(torch.device("cpu")))
+    assert steps == [0, 1, 2]
+    assert samples["a"].milliseconds == [2000.0] * 3
+
+
 @pytest.mark.parametrize("least", [1, 2, 3, 7])
 def test_the_least_runs_are_made_whatever_they_take(least: int) -> None:
     rounds, strides = schedule({"fast": 1.0, "slow": 1e6}, Budget(0.2, least, 50))
