@@ -102,6 +102,12 @@ def ready(settings: Settings, makers: Makers, result: Result) -> list[tuple[str,
             except Missing as missing:
                 result.skip(str(missing))
                 break
+            except Exception as failure:
+                # A rival that does not work here must not end the run.
+                if name == "engine":
+                    raise
+                result.skip(f"{LABELS[name]} {precision}: {_one_line(failure)}")
+                continue
             say(f"  {LABELS[name]} {precision}: ready in {time.perf_counter() - start:.1f} s")
     return found
 
@@ -199,6 +205,10 @@ def line(row: dict[str, Any]) -> str:
         f"{head} {row['p50']:9.2f} ms, {row['fps']:8.2f} images/s, "
         f"{len(row['milliseconds'])} runs, spread {row['spread']:.0%}"
     )
+
+
+def _one_line(failure: Exception) -> str:
+    return f"{type(failure).__name__}: {' '.join(str(failure).split())[:160]}"
 
 
 def say(text: str) -> None:

@@ -1,11 +1,12 @@
 """Everything to measure on a machine with a GPU, in one command of at most ten minutes, without network.
 
-    make gpu-bench, or python -m benchmarks.gpu_bench [--output benchmarks/results] [--skip install,operators]
+    make gpu-bench, or python -m benchmarks.gpu_bench [--output benchmarks/results] [--skip install,plan]
 
-Builds the kernels for this GPU, times the operators as `gpu_check` does, and edits in EditSession, the
-published formulation, plain PyTorch and torch.compile, in turns. Each step has its share of the time; one
-that fails or runs out of it is recorded, and the rest still run. Writes gpu_bench_<device>.json with its
-report, and the operators' gpu_<device>.json. Exit status 1 if a step failed or a result of ours was wrong.
+Builds the kernels for this GPU, edits in EditSession, the published formulation, plain PyTorch and
+torch.compile, in turns, and times plan and operators as `gpu_check` does. Each step has its share of the
+time; one that fails or runs out of it is recorded, and the rest still run. Writes gpu_bench_<device>.json
+with its report, and gpu_passes_<device>.json of plan and operators. Exit status 1 if a step failed or a
+result of ours was wrong.
 """
 
 from __future__ import annotations
@@ -35,16 +36,18 @@ class Part:
     arguments: tuple[str, ...]
 
 
-#: In order of interest; together with building (150 s) and operators (150 s) within ten minutes.
+#: Steps of `gpu_check` that are run as well, and the seconds they may take.
+STEPS = {"install": 130.0, "plan": 110.0, "operators": 120.0}
+#: In order of interest; together with STEPS within ten minutes.
 PARTS = (
     Part(
         "full fp16",
-        150,
+        130,
         ("edit", "--models=full", "--precisions=fp16", "--backends=engine,plain,compile", "--seconds=3"),
     ),
     Part(
         "all models",
-        90,
+        100,
         (
             "edit",
             "--models=full,1024,demo",
@@ -54,7 +57,6 @@ PARTS = (
             "--seconds=2",
         ),
     ),
-    Part("scaling", 45, ("scaling", "--quick")),
 )
 
 
@@ -98,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
-    parser.add_argument("--skip", default="", help="steps to leave out: install, operators")
+    parser.add_argument("--skip", default="", help=f"steps to leave out, of {', '.join(STEPS)}")
     options = parser.parse_args(arguments)
     # Needs a checkout: its tests are part of it.
     from benchmarks import gpu_check
@@ -117,16 +119,20 @@ def main(arguments: list[str] | None = None) -> int:
         result, document = measure(part, "cuda", gpu_check.run)
         problems += _failed(part.name, result)
         documents += [document] if document else []
+    steps = {}
+    if "plan" not in skip:
+        steps["plan"] = gpu_check.plan(arch, STEPS["plan"])
     if "operators" not in skip:
-        operators = gpu_check.operators(arch)
-        problems += _failed("operators", operators)
-        check = {"schema": 1, "machine": machine, "steps": {"operators": operators}, "problems": problems}
-        print(gpu_check.write(check, options.output))
+        steps["operators"] = gpu_check.operators(arch)
+    problems += [line for name, step in steps.items() for line in _failed(name, step)]
+    name = re.sub(r"[^a-z0-9]+", "_", machine["device"].lower()).strip("_")
+    if steps:
+        passes = {"schema": 1, "machine": machine, "steps": steps}
+        print(results.write(passes, options.output / f"gpu_passes_{name}.json"))
     if documents:
         content = merged(documents, "make gpu-bench", time.monotonic() - start)
         content["skipped"] += problems
         problems += wrong(content)
-        name = re.sub(r"[^a-z0-9]+", "_", machine["device"].lower()).strip("_")
         path = results.write(content, options.output / f"gpu_bench_{name}.json")
         print(path, *report.write(content, options.output, path.stem), report.summary(content), sep="\n")
     print(json.dumps({"seconds": round(time.monotonic() - start, 1), "problems": problems}))

@@ -154,6 +154,18 @@ def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert result.skipped[0].startswith("OpenVINO: not installed (pip install")
 
 
+def test_a_rival_that_fails_is_left_out() -> None:
+    class Failing:
+        def __call__(self, name: str, precision: str) -> Backend:
+            raise OSError("no\ncompiler")
+
+    result = edit.Result()
+    assert edit.ready(edit.Settings(backends=("compile",)), Failing(), result) == []  # type: ignore[arg-type]
+    assert result.skipped == [f"torch.compile {p}: OSError: no compiler" for p in ("fp32", "bf16")]
+    with pytest.raises(OSError, match="compiler"):
+        edit.ready(edit.Settings(backends=("engine",)), Failing(), result)  # type: ignore[arg-type]
+
+
 def test_scripts_follow_from_the_seed_alone() -> None:
     # A change of the script makes results incomparable: this digest then has to change with it.
     assert strokes.digest(list(strokes.SCENARIOS)) == strokes.digest(list(strokes.SCENARIOS))

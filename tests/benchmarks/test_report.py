@@ -24,8 +24,10 @@ from stylemap.benchmarks import (
 )
 from stylemap.benchmarks.ratios import ratio_rows
 
+from benchmarks import gpu_check
 from stylemap import benchmarks
-from stylemap.cli import main
+from stylemap.cli import bench, main
+from stylemap.cli.app import build_parser
 from tests.benchmarks.test_edit import SCHEMA
 
 
@@ -229,5 +231,21 @@ def test_gpu_parts_are_merged() -> None:
     assert len(found["scaling"]) == 2
     jsonschema.validate(found, SCHEMA)
     assert gpu_bench.wrong({"edit": [{**first["edit"][-1], "backend": "engine"}]}) != []
-    total = sum(part.seconds for part in gpu_bench.PARTS)
-    assert total + 150 + 150 <= 600
+
+
+def test_gpu_bench_takes_ten_minutes_at_most() -> None:
+    assert sum(part.seconds for part in gpu_bench.PARTS) + sum(gpu_bench.STEPS.values()) <= 600
+    for name in ("install", "operators"):
+        assert gpu_bench.STEPS[name] >= gpu_check.SECONDS[name]
+
+
+def test_gpu_parts_are_commands_that_there_are() -> None:
+    for part in gpu_bench.PARTS:
+        args = build_parser().parse_args(["bench", *part.arguments, "--device", "cuda", "--output", "x"])
+        assert bench._edit_settings(args).models
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpu_bench_without_a_gpu_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_bench.main([]) == 2
+    assert "no CUDA device" in capsys.readouterr().err
