@@ -17,6 +17,7 @@ _CHOICES = {
     "adversarial_loss": ("logistic", "hinge"),
     "reconstruction_loss": ("mse", "l1"),
     "precision": ("fp32", "bf16"),
+    "warmup_optimiser": ("adam", "muon"),
 }
 _AT_LEAST = {
     "iterations": 1, "warmup_iterations": 0, "decay_iterations": 0, "batch": 1, "accumulate": 1,
@@ -64,6 +65,8 @@ class TrainConfig:
         part), which on small budgets buys sharp reconstructions before the adversarial steps start.
     warmup_momentum: Adam's beta 1 during the warm-up. The adversarial steps want 0; without them momentum
         learns the same reconstructions in less than half the iterations.
+    warmup_optimiser: adam, or muon for the weights of convolutions in the warm-up: at the sizes tried, a
+        third of the iterations for the same error, each 15% longer.
     fit_mapping: when the warm-up ends, start the mapping network at the mean and the principal
         components of the encoder's stylemaps instead of at random.
     batch: images per iteration in all processes together and over all accumulated parts.
@@ -98,6 +101,7 @@ class TrainConfig:
     iterations: int = 320_000
     warmup_iterations: int = 0
     warmup_momentum: float = 0.9
+    warmup_optimiser: str = "adam"
     fit_mapping: bool = False
     start_from: str = ""
     batch: int = 16

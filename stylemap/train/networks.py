@@ -13,6 +13,7 @@ from stylemap.config import Config
 from stylemap.model import Discriminator, Encoder, Generator
 from stylemap.model.discriminator import minibatch_stddev
 from stylemap.train.config import TrainConfig
+from stylemap.train.matrices import Matrices
 
 
 class Mapping(nn.Module):
@@ -91,7 +92,11 @@ class Networks:
             "critic": self.critic,
         }
         self.parallel = self.plain
-        self.optimisers = make_optimisers(self, config)
+        self.optimisers: dict[str, torch.optim.Optimizer] = make_optimisers(self, config)
+        self.matrices: Matrices | None = None
+        if config.warmup_optimiser == "muon":
+            self.matrices = Matrices([*self.synthesis.parameters(), *self.encoder.parameters()])
+            self.optimisers["muon"] = self.matrices.optimiser(config.learning_rate)
 
     def distribute(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
         """Replaces the entries of `parallel` by wrapped ones."""
@@ -107,12 +112,20 @@ class Networks:
                     parameter.grad = None
 
     def schedule(self, momentum: float, rate: float) -> None:
-        """Sets beta 1 of G's and E's optimisers, and every learning rate to ``rate`` times its start."""
+        """Sets beta 1 of G's and E's Adam, and every learning rate to ``rate`` times its start."""
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = optimiser.defaults["lr"] * rate
-                if name != "d":
+                if name in ("g", "e"):
                     group["betas"] = (momentum, group["betas"][1])
+
+    def step_autoencoder(self, warming_up: bool) -> None:
+        """Updates synthesis and encoder by their gradients, in the warm-up with Muon if that is wanted."""
+        if self.matrices is not None and warming_up:
+            self.matrices.take_gradients()
+            self.optimisers["muon"].step()
+        self.optimisers["g"].step()
+        self.optimisers["e"].step()
 
     @torch.no_grad()
     def update_averages(self, decay: float) -> None:
@@ -154,7 +167,7 @@ class Networks:
         return modules
 
 
-def make_optimisers(networks: Networks, config: TrainConfig) -> dict[str, torch.optim.Adam]:
+def make_optimisers(networks: Networks, config: TrainConfig) -> dict[str, torch.optim.Optimizer]:
     """Adam(lr, betas 0 and 0.99) for G and E; for D scaled by c = n / (n + 1), as R1 comes every n steps."""
     c = config.r1_every / (config.r1_every + 1)
     generator = [*networks.mapping.parameters(), *networks.synthesis.parameters()]

@@ -158,8 +158,7 @@ class Step:
                 loss = losses.generator_adversarial(logits, self.config.adversarial_loss)
                 terms["indomain_e"] = (loss, weights.indomain_e)
             self._backward(parts, terms)
-        self.networks.optimisers["g"].step()
-        self.networks.optimisers["e"].step()
+        self.networks.step_autoencoder(warming_up=not adversarial)
 
     def _comparison(self, output: Tensor, target: Tensor) -> dict[str, tuple[Tensor, float]]:
         weights, terms = self.config.lambdas, {}

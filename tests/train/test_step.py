@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from typing import Any
 
 import pytest
 import torch
@@ -190,9 +191,15 @@ def test_each_loss_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"adversarial_loss": "hinge"}, {"reconstruction_loss": "l1"}, {"precision": "bf16"}]
+    "changes",
+    [
+        {"adversarial_loss": "hinge"},
+        {"reconstruction_loss": "l1"},
+        {"precision": "bf16"},
+        {"warmup_iterations": 12, "warmup_optimiser": "muon"},
+    ],
 )
-def test_other_recipes_learn(changes: dict[str, str]) -> None:
+def test_other_recipes_learn(changes: dict[str, Any]) -> None:
     config = tiny_run.config(**changes)
     networks = Networks(config, tiny_run.CPU)
     step = Step(networks, config)
