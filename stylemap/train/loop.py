@@ -84,9 +84,9 @@ class _Run:
             log = record.Record(self.folder, self.start, config.iterations, config.log_every)
         try:
             for iteration, parts in enumerate(batches, self.start):
-                if config.fit_mapping and iteration == config.warmup_iterations:
-                    self._fit_mapping()
                 losses = self._check(iteration, self.step(parts, iteration))
+                if config.fit_mapping and iteration + 1 == config.warmup_iterations:
+                    self._fit_mapping()
                 if log is not None:
                     log.add(iteration, losses)
                 self._write(iteration + 1)
