@@ -13,6 +13,7 @@ from stylemap.engine.convolution import Convolution
 from stylemap.engine.main_path import MainPath
 from stylemap.engine.patches import CodeEdit, Layouts
 from stylemap.engine.plan import CpuPlan
+from stylemap.engine.preview import Preview
 from stylemap.engine.reference import EditReference
 
 
@@ -34,6 +35,7 @@ class CpuRenderer:
         self._map_bytes = sum(h * w * c for _, h, w, c in shapes) * cache_dtype.itemsize
         self._cache = ImageCache(self._build, self._code_bytes + self._map_bytes, cache_bytes)
         self._main_path = MainPath(plan)
+        self._preview = Preview(plan)
         self._working: tuple[int, list[Tensor]] | None = None
 
     def own(self, w: Tensor) -> Tensor:
@@ -52,6 +54,7 @@ class CpuRenderer:
     def removed(self, number: int) -> None:
         """Forget an image."""
         self._cache.drop(number)
+        self._preview.forget(number)
         if self._working is not None and self._working[0] == number:
             self._working = None
 
@@ -60,6 +63,7 @@ class CpuRenderer:
         self._cache.clear()
         self._working = None
         self._main_path.forget()
+        self._preview.forget()
 
     def frames(
         self,
@@ -71,18 +75,28 @@ class CpuRenderer:
         """`edit.blend`, T×3×S×S; ``images`` are those of the references."""
         with self._cache.hold([original, *images]) as entries:
             maps = self._float_maps(original, entries[0])
-            layouts = Layouts(references)
-            edits: dict[int, CodeEdit] = {}
-            for index, side in enumerate(self._sides):
-                if any(mask.any for mask in layouts.masks(side)):
-                    codes = [entry.codes[index] for entry in entries]
-                    sources = [maps[index], *(entry.maps[index] for entry in entries[1:])]
-                    edits[index] = CodeEdit(self._ring[index], layouts, codes, sources)
+            edits = self._edits(references, entries, maps)
             frames = []
             for weight in weights:
                 keys = self._keys(original, references, weight)
                 frames.append(self._frame(maps, edits if weight else {}, weight, len(weights) > 1, keys))
             return torch.cat(frames)
+
+    def preview(
+        self, original: Image, references: Sequence[EditReference], images: Sequence[Image], weight: float
+    ) -> Tensor:
+        """An approximation of `frames` with one weight, see `preview`; exact where that gains little."""
+        box = self._preview.box(references)
+        if box is None or not weight or not self._preview.pays(box):
+            return self.frames(original, references, images, [weight])
+        with self._cache.hold([original, *images]) as entries, contextlib.ExitStack() as undo:
+            maps = self._float_maps(original, entries[0])
+            self._preview.prepare(original.number, maps)
+            edits = self._edits(references, entries, maps)
+            with self.plan._arenas.lease() as arena:
+                for edit in edits.values():
+                    undo.callback(edit.apply(arena, weight, False))
+            return self._preview(maps, box)
 
     def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:
         """The maps of ``a``, but those of the chosen stylecodes of ``b``; 1×3×S×S."""
@@ -102,7 +116,7 @@ class CpuRenderer:
             "cache_limit_bytes": cache.limit,
             "code_bytes": count * self._code_bytes,
             "map_bytes": count * self._map_bytes,
-            "working_bytes": working + self._main_path.bytes,
+            "working_bytes": working + self._main_path.bytes + self._preview.bytes,
             "weight_bytes": self.plan.bytes["weights"] + ring_bytes,
             "activation_bytes": self.plan.bytes["activations"],
             "hits": cache.hits,
@@ -116,6 +130,19 @@ class CpuRenderer:
         maps = [_stored(maps, self._dtype) for maps in self.plan.modulations(codes)]
         rows = [code.permute(0, 2, 3, 1).reshape(-1, code.shape[1]) for code in codes]
         return Entry([_stored(code, self._dtype) for code in rows], maps)
+
+    def _edits(
+        self, references: Sequence[EditReference], entries: Sequence[Entry], maps: Sequence[Tensor]
+    ) -> dict[int, CodeEdit]:
+        """By stylecode, where a mask is on; ``entries``: of the original and the references."""
+        layouts = Layouts(references)
+        edits: dict[int, CodeEdit] = {}
+        for index, side in enumerate(self._sides):
+            if any(mask.any for mask in layouts.masks(side)):
+                codes = [entry.codes[index] for entry in entries]
+                sources = [maps[index], *(entry.maps[index] for entry in entries[1:])]
+                edits[index] = CodeEdit(self._ring[index], layouts, codes, sources)
+        return edits
 
     def _float_maps(self, image: Image, entry: Entry) -> list[Tensor]:
         """The maps of an original, which edits change in place: the cache's, or a copy in float32 that is

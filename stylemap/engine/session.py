@@ -14,6 +14,7 @@ from stylemap.edit.checks import per_sample
 from stylemap.edit.mix import code_indices
 from stylemap.edit.transplant import Box
 from stylemap.engine.cache import Image
+from stylemap.engine.cpu_renderer import CpuRenderer
 from stylemap.engine.gpu_plan import GpuPlan
 from stylemap.engine.plan import CpuPlan
 from stylemap.engine.reference import EditReference, ImageHandle, edit_reference
@@ -132,10 +133,26 @@ class EditSession:
         return edit_reference(image, mask, shift, self.config)
 
     def edit(
-        self, original: ImageHandle, references: Sequence[EditReference] = (), weight: float = 1.0
+        self,
+        original: ImageHandle,
+        references: Sequence[EditReference] = (),
+        weight: float = 1.0,
+        *,
+        preview: bool = False,
     ) -> Tensor:
-        """`stylemap.edit.blend` with one weight: 0 leaves the original, 1 is the full edit; 3×S×S."""
-        return self.frames(original, references, [weight])[0]
+        """`stylemap.edit.blend` with one weight: 0 leaves the original, 1 is the full edit; 3×S×S.
+
+        Args:
+            preview: an approximation, for while a brush is moving: changes near the masks only, normalised
+                as the original. On a CPU it is faster unless the masks cover much of the frame; elsewhere,
+                and then, it is the exact image.
+        """
+        if not preview or not isinstance(self._renderer, CpuRenderer):
+            return self.frames(original, references, [weight])[0]
+        (value,) = per_sample([weight], torch.empty(0, dtype=torch.float64, device="cpu")).tolist()
+        with self._lock:
+            images = [self._image(reference.image) for reference in references]
+            return self._renderer.preview(self._image(original), references, images, value)[0]
 
     def frames(
         self, original: ImageHandle, references: Sequence[EditReference], weights: Sequence[float] | Tensor
