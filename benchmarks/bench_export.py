@@ -1,12 +1,12 @@
 """Exported models against the model itself and the engine, in turns: encode, decode, edit.
 
-    python -m benchmarks.bench_export [--models demo full small] [--rounds 12] [--threads 2] [--output FILE]
+    python -m benchmarks.bench_export [--models demo full small] [--seconds 15] [--threads 2] [--output FILE]
     python -m benchmarks.bench_export --forms        (how norms and up-samplings are best written in ONNX)
 
 Every backend is compared with the model first; one that differs is reported as wrong and not timed. Each
 then takes turns with the engine in float32, round after round, so that whatever else the machine does
-hits both alike; reported are best and median of the rounds, their spread (the middle half over the
-median), and the ratio to the engine, round by round: its median and quartiles. An edit is one blend of
+hits both alike; reported are the median of the rounds, their spread (the middle half over the median),
+and the ratio to the engine, round by round, with its 95 % interval. An edit is one blend of
 one reference under a shifted brush a quarter of the image wide, both stylecodes known. One backend is
 loaded at a time.
 """
@@ -19,37 +19,25 @@ import importlib.metadata
 import importlib.util
 import itertools
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from stylemap.benchmarks import machine, models
+from stylemap.benchmarks.export_turns import Run, in_turns, table
 from stylemap.export import Runtime, export_onnx
 from stylemap.export.quantized import LEAST_PHOTOS, QuantizationError, export_quantized
 from stylemap.export.verify import Samples, relative_error
 from torch import Tensor
 
 import stylemap
-from benchmarks.bench_ops import machine
-from benchmarks.export_turns import Run, in_turns, table
 from stylemap import edit
 from stylemap.assets import demo_model
-from stylemap.config import Config
 from stylemap.model import StyleMapGAN
-from stylemap.model.recipe import recipe_model
 
 GRAPHS = ("encoder", "stylecodes", "synthesis", "decoder", "editor")
-MODELS: dict[str, Config] = {
-    "demo": Config(
-        size=128, small_generator=True, channel_table={128: 16, 64: 32, 32: 64, 16: 128, 8: 128, 4: 128}
-    ),
-    "full": Config(),
-    "small": Config(small_generator=True),
-    "1024": Config(size=1024, latent_spatial_size=16, small_generator=True),
-    "tiny": Config(size=32, latent_channel_size=8, channel_table={8: 16, 16: 16, 32: 8}),
-}
 # Relative L2 error above which a backend is wrong, by the precision in its name. int8 is held to 35 dB when
 # it is exported, which is 7 % to 10 % of a photo.
 TOLERANCE = {"bf16": 2e-2, "fp16": 5e-3, "int8": 0.1}
@@ -61,12 +49,11 @@ class Scene:
     """A model with two encoded photos and a brush."""
 
     def __init__(self, name: str) -> None:
-        path = demo_model() if name == "demo" else None
-        self.model: StyleMapGAN = stylemap.load(path) if path else recipe_model(MODELS[name])
-        self.trained = path is not None
+        self.model: StyleMapGAN = models.load(name)
+        self.trained = name == "demo" and demo_model() is not None
         size = self.model.config.size
         # int8 is calibrated on what the model was trained for.
-        photos, count = (faces(size, PHOTOS), PHOTOS) if path else (None, LEAST_PHOTOS)
+        photos, count = (faces(size, PHOTOS), PHOTOS) if self.trained else (None, LEAST_PHOTOS)
         self.photos = Samples(self.model, photos, batches=(2 * count,)).images[::2]
         self.photo = self.photos[:1]
         self.w, self.other = (self.model.encode(photo) for photo in self.photos[:2].split(1))
@@ -166,7 +153,7 @@ def export_int8(scene: Scene, folder: Path) -> None:
         print(f"int8 {file.description.graph}: {file.layers}, {file.psnr:.1f} dB")
 
 
-def measure(scene: Scene, threads: int, rounds: int) -> list[dict[str, Any]]:
+def measure(scene: Scene, threads: int, seconds: float) -> list[dict[str, Any]]:
     """One row for each backend and operation."""
     rows = []
     engine = scene.engine("fp32")
@@ -184,7 +171,7 @@ def measure(scene: Scene, threads: int, rounds: int) -> list[dict[str, Any]]:
                 }
                 rows.append(row)
                 if error <= TOLERANCE.get(name.rpartition(" ")[2], 1e-4):
-                    row |= in_turns(run, engine[operation], rounds)
+                    row |= in_turns(run, engine[operation], seconds)
                 else:
                     row["wrong"] = True
                 print(row, flush=True)
@@ -206,27 +193,30 @@ def versions() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["demo", "full", "small"])
+    parser.add_argument(
+        "--models", nargs="+", choices=list(models.CONFIGS), default=["demo", "full", "small"]
+    )
     parser.add_argument("--forms", action="store_true", help="compare ways to write the graphs instead")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=15, help="for each backend and operation")
+    parser.add_argument("--rounds", type=int, default=8, help="of --forms")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, help="write the results as JSON")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     results: dict[str, Any] = {
-        "machine": {**machine(), **versions(), "load": os.getloadavg()[0]},
+        "machine": machine.describe(torch.device("cpu")) | versions(),
         "models": {},
     }
     with torch.inference_mode():
         for name in args.models:
             scene = Scene(name)
             if args.forms:
-                from benchmarks.export_forms import measure_forms
+                from stylemap.benchmarks.export_forms import measure_forms
 
                 rows = measure_forms(scene.model, scene.w, args.threads, args.rounds)
             else:
-                rows = measure(scene, args.threads, args.rounds)
-                print(f"\n{name}\n\n{table(rows)}", flush=True)
+                rows = measure(scene, args.threads, args.seconds)
+                print(f"\n{models.TITLES[name]}\n\n{table(rows)}", flush=True)
             weights = "trained" if scene.trained else "fixed recipe"
             results["models"][name] = {"weights": weights, "rows": rows}
             if args.output:  # after every model: a run takes long

@@ -1,43 +1,33 @@
-"""Two sides in turns, and a table of what came out, for `bench_export`."""
+"""A backend and the engine in turns, and a table of what came out, for `bench_export`."""
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from stylemap.benchmarks.harness import Budget, Clock, interleave
+from stylemap.benchmarks.summary import paired_ratio
 from torch import Tensor
 
 Run = Callable[[], Tensor]
 
 
-def in_turns(run: Run, engine: Run, rounds: int) -> dict[str, Any]:
-    """Milliseconds of both, and how many times longer than the engine it takes; one round warms up."""
-    seconds: dict[str, list[float]] = {"": [], "engine_": []}
-    for number in range(rounds + 1):
-        # Neither always runs after the other.
-        for name, side in list(zip(seconds, (run, engine)))[:: 1 if number % 2 else -1]:
-            start = time.perf_counter()
-            side()
-            if number:
-                seconds[name].append(time.perf_counter() - start)
-    row: dict[str, Any] = {"rounds": rounds}
-    for name, times in seconds.items():
-        low, median, high = quartiles(times)
-        row |= {f"{name}best_ms": _rounded(1e3 * min(times)), f"{name}median_ms": _rounded(1e3 * median)}
-        row[f"{name}spread"] = _rounded((high - low) / median)
-    ratios = [mine / its for mine, its in zip(*seconds.values())]
-    low, median, high = quartiles(ratios)
-    return row | {"ratio": _rounded(median), "ratio_quartiles": [_rounded(low), _rounded(high)]}
-
-
-def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """25th percentile, median and 75th percentile."""
-    if len(values) == 1:
-        return values[0], values[0], values[0]
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, median, high
+def in_turns(run: Run, engine: Run, seconds: float) -> dict[str, Any]:
+    """Milliseconds of both, and how many times longer than the engine it takes."""
+    sides = {"": lambda step: run(), "engine_": lambda step: engine()}
+    samples = interleave(sides, Budget(seconds, least=5, most=100), Clock(torch.device("cpu")))
+    row: dict[str, Any] = {"rounds": min(len(side.milliseconds) for side in samples.values())}
+    for name, side in samples.items():
+        low, median, high = statistics.quantiles(side.milliseconds, n=4, method="inclusive")
+        row |= {f"{name}median_ms": _rounded(median), f"{name}spread": _rounded((high - low) / median)}
+    ratio = paired_ratio(samples[""].by_round(), samples["engine_"].by_round())
+    assert ratio is not None
+    return row | {
+        "ratio": _rounded(ratio.value),
+        "ratio_interval": [_rounded(ratio.low), _rounded(ratio.high)],
+    }
 
 
 def _rounded(value: float) -> float:
