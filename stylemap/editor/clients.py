@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from stylemap.editor.client import Client
 from stylemap.editor.limits import Limits
@@ -22,7 +22,7 @@ class Clients:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Client]:
         return iter(list(self._clients.values()))
 
     def create(self) -> Client:

@@ -6,6 +6,7 @@ Used from one thread, the renderer's.
 from __future__ import annotations
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _MAPPED = 512  # stylemaps that the mean and the usual distance from it are taken from
 _STEP = 0.5  # of the usual distance between a stylemap and the mean
+_KEPT_CODES = 9  # of as many images as one edit may have
 _PLAIN_STEP = 10.0  # where a model has no mapping network to measure that with
 
 
@@ -62,6 +64,7 @@ class Engine:
         self._stylemaps: dict[int, Tensor] = {}
         self._numbers = itertools.count()
         self._mapped: tuple[Tensor, float] | None = None
+        self._codes: OrderedDict[int, list[Tensor]] = OrderedDict()
 
     def add(self, image: Tensor) -> ImageHandle:
         """Encode an image 3×S×S in [-1, 1]."""
@@ -74,6 +77,7 @@ class Engine:
         return handle
 
     def remove(self, handle: ImageHandle) -> None:
+        self._codes.pop(handle.number, None)
         del self._stylemaps[handle.number]
 
     def stylemap(self, handle: ImageHandle) -> Tensor:
@@ -108,13 +112,13 @@ class Engine:
             w = w + recipe.weight * recipe.offset.to(w)
         codes = self.model.stylecodes(w)
         if recipe.mix is not None:
-            other = self.model.stylecodes(self.stylemap(recipe.mix[0]).to(w))
+            other = self._stylecodes(recipe.mix[0])
             for index in recipe.mix[1]:
                 codes[index] = torch.lerp(codes[index], other[index], recipe.weight)
         size, weight = self.config.size, torch.tensor([recipe.weight], device=w.device)
         for part in recipe.parts:
             full = as_mask(part.mask, size, w.device)
-            laid = self.model.stylecodes(self.stylemap(part.image).to(w))
+            laid = self._stylecodes(part.image)
             for index, (code, reference) in enumerate(zip(codes, laid)):
                 side = code.shape[-1]
                 on, cells = pool_average(full, side), shift_in_cells(part.shift, size // side)
@@ -124,6 +128,14 @@ class Engine:
     def stats(self) -> dict[str, int]:
         """What the model keeps."""
         return {"images": len(self._stylemaps)}
+
+    def _stylecodes(self, handle: ImageHandle) -> list[Tensor]:
+        """An image's stylecodes; those of the images used last are kept."""
+        codes = self._codes.pop(handle.number, None) or self.model.stylecodes(self.stylemap(handle))
+        self._codes[handle.number] = codes
+        while len(self._codes) > _KEPT_CODES:
+            self._codes.popitem(last=False)
+        return codes
 
     @torch.no_grad()
     def _mapping(self) -> tuple[Tensor, float]:
@@ -151,6 +163,7 @@ class SessionEngine(Engine):
         return self.session.add_stylemap(w.to(self._like))
 
     def remove(self, handle: ImageHandle) -> None:
+        self._codes.pop(handle.number, None)
         self.session.remove(handle)
 
     def stylemap(self, handle: ImageHandle) -> Tensor:

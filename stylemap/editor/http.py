@@ -26,7 +26,6 @@ from stylemap.editor.protocol import MaskUpdate, ProtocolError, Stroke
 from stylemap.editor.studio import Studio
 
 Handler = Callable[[Request], Awaitable[Response]]
-_CACHED = {"cache-control": "private, max-age=3600"}
 
 
 class Api:
@@ -67,13 +66,17 @@ class Api:
         return JSONResponse([{"id": entry.id, "name": entry.name} for entry in self.studio.gallery.entries])
 
     async def picture(self, request: Request) -> Response:
+        id, thumb = request.path_params["image"], request.query_params.get("thumb") == "1"
         try:
-            image = await run_in_threadpool(self.studio.picture, request.path_params["image"])
+            image = await run_in_threadpool(self.studio.picture, id)
         except KeyError:
             raise HTTPException(404, "no such image") from None
-        if request.query_params.get("thumb") == "1":
-            return Response(photos.thumbnail(image), media_type="image/jpeg", headers=_CACHED)
-        return Response(photos.png(image), media_type="image/png", headers=_CACHED)
+        headers = {"cache-control": "private, no-cache", "etag": f'"{self.studio.instance}-{int(thumb)}"'}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        if thumb:
+            return Response(photos.thumbnail(image), media_type="image/jpeg", headers=headers)
+        return Response(photos.png(image), media_type="image/png", headers=headers)
 
     async def open(self, request: Request) -> Response:
         if not self.openings.take(request.client.host if request.client else ""):

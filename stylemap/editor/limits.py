@@ -16,7 +16,7 @@ class Limits:
     upload_bytes, upload_pixels: of one file; pixels are counted before anything is decoded.
     upload_rate: files a second of one session, after a burst of ``uploads``.
     session_rate: new sessions a second of one address, after a burst of ``sessions``.
-    request_rate: HTTP requests a second of one address, after a burst of ten times as many.
+    request_rate: HTTP requests a second of one address, after a burst of five times as many.
     message_rate: WebSocket messages a second, after a burst of twice as many.
     text_bytes: of a JSON message or request.
     references: laid over one original.
@@ -34,7 +34,7 @@ class Limits:
     upload_pixels: int = 32_000_000
     upload_rate: float = 4.0
     session_rate: float = 2.0
-    request_rate: float = 60.0
+    request_rate: float = 200.0
     message_rate: float = 300.0
     text_bytes: int = 32 << 10
     references: int = 8

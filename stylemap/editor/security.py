@@ -68,7 +68,7 @@ class Guard:
     def __init__(self, app: ASGIApp, hosts: Collection[str], token: str | None, limits: Limits) -> None:
         self.app, self.token = app, token
         self.hosts = {host.lower() for host in hosts}
-        self._rates = Buckets(limits.request_rate, 10 * limits.request_rate)
+        self._rates = Buckets(limits.request_rate, 5 * limits.request_rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 import time
 from collections.abc import Generator
 from typing import Any
@@ -44,6 +45,8 @@ class Studio:
     ) -> None:
         self.engine, self.gallery, self.directions, self.limits = engine, gallery, directions, limits
         self.name = name
+        # Tells browsers that the gallery's pictures are not those of an earlier server at the same address.
+        self.instance = secrets.token_hex(8)
         self.config = engine.config
         self.renderer = Renderer(self._send_frame)
         self.clients = Clients(self.config.size, limits, self._closed)
@@ -101,7 +104,10 @@ class Studio:
 
     def add_random_steps(self, client: Client, seed: int, truncation: float) -> Steps:
         """A random image; returns its id."""
-        handle = self.engine.add_stylemap(self.engine.random(seed, truncation))
+        try:
+            handle = self.engine.add_stylemap(self.engine.random(seed, truncation))
+        except FileNotFoundError:
+            raise Unavailable("this exported model has no mapping network to draw faces with") from None
         picture = images.to_image(self.engine.render(Recipe(handle)))
         facts = {"seed": seed, "truncation": truncation}
         return self._keep(client, OwnImage(f"Random {seed}", "random", picture, handle, facts))
@@ -138,6 +144,9 @@ class Studio:
         except (ValueError, OSError, KeyError) as error:
             connection.send_notice(f"this cannot be rendered: {error}")
             return
+        except Exception:
+            connection.send_notice("the model failed on this edit: the server's log says why")
+            raise
         data = photos.png(image) if snapshot.final else photos.jpeg(image)
         spent = 1000 * (time.perf_counter() - begin)
         connection.send_frame(protocol.frame(client.next_frame(), snapshot.seq, spent, data, snapshot.final))

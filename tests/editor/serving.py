@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from stylemap.export.runtime import Runtime
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -31,8 +32,8 @@ def patient(**limits: Any) -> Limits:
     return dataclasses.replace(PATIENT, **limits)
 
 
-def studio(limits: Limits = PATIENT, model: StyleMapGAN | None = None, **options: Any) -> Studio:
-    return server.open_studio(model or tiny.model(), "tiny", limits=limits, **options)
+def studio(limits: Limits = PATIENT, model: StyleMapGAN | Runtime | None = None, **options: Any) -> Studio:
+    return server.open_studio(model or tiny.model(), options.pop("name", "tiny"), limits=limits, **options)
 
 
 @contextlib.contextmanager

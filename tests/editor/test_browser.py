@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Iterator
@@ -13,10 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
+import stylemap
+from stylemap import assets
 from stylemap.edit.direction_set import NamedDirection, save_directions
 from stylemap.editor.studio import Studio
 from tests.editor import serving
 from tests.editor.browser import EditorPage, chromium
+from tests.editor.screenshot import take
 from tests.editor.serving import photo_file
 from tests.helpers import tiny
 
@@ -68,6 +72,47 @@ def test_painting_changes_what_is_under_the_brush(page: EditorPage, smiling: Stu
     # Both sides drew the same bits.
     client = next(c for c in smiling.clients if c.id == page.do("stylemap.link.session"))
     assert (client.mask(1) == mask).all()
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[str]:
+    """A server of the model that ships with the package."""
+    path = assets.demo_model()
+    if path is None:
+        pytest.skip("this copy of the package bundles no model")
+    studio = serving.studio(model=stylemap.load(path), name="demo")
+    with serving.running(studio) as address:
+        yield address
+
+
+def test_the_demo_model_changes_little_outside(browser: Any, demo: str) -> None:
+    with EditorPage(browser, demo) as page:
+        page.photo(2, "original")
+        page.photo(5, "reference")
+        before = page.image()
+        page.stroke((0.35, 0.5), (0.65, 0.5), (0.35, 0.6), (0.65, 0.6))
+        number = page.do("stylemap.editor.active")
+        mask = torch.from_numpy(page.mask(number) > 0)
+        changed = abs(page.image() - before).mean(-1)
+        # Not the border, which the convolutions blur across: what lies 12 pixels away or more.
+        near = torch.nn.functional.max_pool2d(mask[None].float(), 25, 1, 12)[0].bool().numpy()
+        assert changed[mask.numpy()].mean() > 8
+        assert changed[~near].mean() < 0.15 * changed[mask.numpy()].mean()
+        assert changed[~near].mean() < 3
+
+
+def test_the_screenshot_of_readme(browser: Any, place: str, tmp_path: Path) -> None:
+    take(browser, place, tmp_path / "editor.png")
+    picture = np.asarray(Image.open(tmp_path / "editor.png").convert("L")).astype(int)
+    assert picture.shape == (900, 1440)
+    # Every panel of the page has something in it.
+    for top, bottom, left, right in (
+        (0, 55, 0, 1440),
+        (70, 880, 20, 270),
+        (120, 680, 310, 860),
+        (70, 600, 1120, 1420),
+    ):
+        assert picture[top:bottom, left:right].std() > 8
 
 
 def test_undo_redo_clear_and_erase(page: EditorPage) -> None:
@@ -200,6 +245,56 @@ def test_upload_download_and_open_again(page: EditorPage, tmp_path: Path) -> Non
     file.write_text("{}")
     page.page.set_input_files("#open", file)
     page.page.wait_for_selector("#toasts .error")
+
+
+def test_photos_are_dropped_onto_the_page(page: EditorPage) -> None:
+    drop = """(bytes) => {
+        const files = new DataTransfer();
+        files.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
+        files.items.add(new File(["no photo"], "notes.txt", { type: "text/plain" }));
+        dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));
+    }"""
+    page.do(drop, list(photo_file()))
+    page.page.wait_for_selector("#crop[open]")
+    page.page.locator("#crop-turn").press("ArrowRight")
+    page.page.click("#crop-quarter")
+    page.page.click("#crop button[value=add]")
+    page.page.wait_for_selector("#photos-list button[title='dropped.png']")
+    assert "notes.txt is not" in page.page.inner_text("#toasts")
+
+
+def test_comparing_shows_the_original_on_the_left(page: EditorPage) -> None:
+    page.stroke((0.2, 0.5), (0.8, 0.5))
+    page.page.keyboard.press("m")
+    page.page.keyboard.press("c")
+    handle = page.page.locator("#split")
+    assert handle.get_attribute("aria-valuenow") == "50"
+    handle.press("End")
+    whole = _screen(page)
+    handle.press("Home")
+    edited = _screen(page)
+    for _ in range(25):
+        handle.press("ArrowRight")
+    half = _screen(page)
+    middle = half.shape[1] // 2
+    assert abs(half[:, : middle - 3] - whole[:, : middle - 3]).max() <= 2
+    assert abs(half[:, middle + 3 :] - edited[:, middle + 3 :]).max() <= 2
+    assert abs(whole - edited).mean() > 3
+
+
+def _screen(page: EditorPage) -> np.ndarray:
+    """The pixels of the big canvas."""
+    page.page.wait_for_timeout(60)
+    url = page.do("document.querySelector('#result').toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB")).astype(int)
+
+
+def test_the_theme_is_remembered(page: EditorPage) -> None:
+    assert page.do("document.documentElement.dataset.theme") == "light"
+    page.page.click("#theme")
+    page.page.reload()
+    page.page.wait_for_selector("body[data-ready]")
+    assert page.do("document.documentElement.dataset.theme") == "dark"
 
 
 def test_a_random_face_becomes_the_original(page: EditorPage) -> None:

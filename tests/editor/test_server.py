@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from stylemap.export.runtime import Runtime
 from websockets.exceptions import ConnectionClosed
 
 from stylemap import edit, images
@@ -81,7 +83,10 @@ def test_uploads_and_random_faces(http: httpx.Client) -> None:
         ids.append(answer.json()["id"])
     assert len(set(ids)) == 3
     assert pixels(http.get(f"/api/images/{ids[0]}").content).shape == (SIZE, SIZE, 3)
-    assert http.get(f"/api/images/{ids[0]}?thumb=1").headers["content-type"] == "image/jpeg"
+    thumb = http.get(f"/api/images/{ids[0]}?thumb=1")
+    assert thumb.headers["content-type"] == "image/jpeg"
+    again = {"if-none-match": thumb.headers["etag"]}
+    assert http.get(f"/api/images/{ids[0]}?thumb=1", headers=again).status_code == 304
     face = http.post(f"{session}/random", json={"seed": 5, "truncation": 0.5}).json()
     assert face["seed"] == 5
     again = http.post(f"{session}/random", json={"seed": 5, "truncation": 0.5}).json()
@@ -155,6 +160,26 @@ def test_frames_follow_the_brush(address: str, studio: Studio) -> None:
         assert (before != after).any()
         erased = painter.image(painter.stroke(1, [(0, 0), (32, 32)], 12, erase=True, final=True))
         assert (erased == before).all()
+
+
+def test_an_exported_model_edits_alike(tmp_path: Path) -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason="pip install 'stylemap[export]'")
+    from stylemap.export import export_onnx
+
+    graphs = ("encoder", "decoder", "stylecodes", "synthesis", "editor")
+    export_onnx(tiny.model(), tmp_path, graphs, photos=tiny.photos(2))
+    studio = serving.studio(model=Runtime(tmp_path))
+    with serving.running(studio) as address, httpx.Client(base_url=f"http://{address}") as http:
+        session = _open(http)
+        http.put(f"{session}/scene", json=SCENE)
+        http.post(f"{session}/strokes", json={"mask": 1, "points": ACROSS, "radius": 9})
+        mask = pixels(http.get(f"{session}/masks/1").content)[..., 0].astype(np.uint8)
+        assert abs(pixels(http.get(f"{session}/result").content) - _blend(studio, mask)).max() <= 1
+        # There is no mapping network among these files.
+        refused = http.post(f"{session}/random", json={})
+        assert refused.status_code == 409
+        assert "mapping" in refused.json()["error"]
 
 
 def test_two_browsers_do_not_see_each_other(address: str, studio: Studio) -> None:

@@ -7,6 +7,7 @@ export class Masks {
     this.size = size;
     this.arrays = new Map();
     this.outlines = new WeakMap();
+    this.tints = new WeakMap();
     this.empty = new Uint8Array(size * size);
   }
 
@@ -34,6 +35,7 @@ export class Masks {
     const pixels = this.get(number);
     paint(pixels, this.size, points, brush);
     this.outlines.delete(pixels);
+    this.tints.delete(pixels);
   }
 
   /** The border of a mask as a Path2D in its pixels, found by marching squares. */
@@ -46,12 +48,21 @@ export class Masks {
 
   /** A canvas size×size of one colour with the mask as its alpha. */
   tint(number, colour) {
-    const canvas = new OffscreenCanvas(this.size, this.size);
+    const pixels = this.get(number);
+    const kept = this.tints.get(pixels);
+    if (kept?.colour === colour) return kept.canvas;
+    const canvas = kept?.canvas ?? new OffscreenCanvas(this.size, this.size);
     const context = canvas.getContext("2d");
     const image = context.createImageData(this.size, this.size);
-    const rgb = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-    this.get(number).forEach((value, i) => image.data.set([...rgb, value], 4 * i));
+    const [red, green, blue] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+    for (let i = 0, at = 0; i < pixels.length; i++) {
+      image.data[at++] = red;
+      image.data[at++] = green;
+      image.data[at++] = blue;
+      image.data[at++] = pixels[i];
+    }
     context.putImageData(image, 0, 0);
+    this.tints.set(pixels, { canvas, colour });
     return canvas;
   }
 

@@ -27,9 +27,13 @@ export class Stage {
     $("#empty").hidden = true;
   }
 
+  /** Once, when the next display frame is made. */
   draw() {
-    this.#drawResult();
-    this.#drawReference();
+    this.scheduled ??= requestAnimationFrame(() => {
+      this.scheduled = null;
+      this.#drawResult();
+      this.#drawReference();
+    });
   }
 
   #shift() {
@@ -54,7 +58,7 @@ export class Stage {
       for (const one of editor.scene.references) {
         if (one.on && one.mask !== editor.active) result.outline(one.mask, one.shift, 0.45);
       }
-      if (editor.active !== null) result.outline(editor.active, this.#shift(), 1, editor.stroke ? 0 : 0);
+      if (editor.active !== null) result.outline(editor.active, this.#shift(), 1);
     }
     result.cursor();
   }
