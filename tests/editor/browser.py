@@ -70,8 +70,9 @@ class EditorPage:
     def photo(self, number: int, use: str) -> None:
         """Click the photo at a place of the gallery, as original, reference or mix."""
         self.page.click(f"#use button[value={use}]")
+        self.do("window.before = stylemap.editor.scene")
         self.page.locator("#photos-list .tile > button:first-child").nth(number).click()
-        self.page.wait_for_timeout(50)
+        self.page.wait_for_function("() => stylemap.editor.scene !== window.before")
         self.settle()
 
     def stroke(self, *points: tuple[float, float], pane: str = "#result") -> None:
@@ -96,7 +97,6 @@ class EditorPage:
             }""",
             [selector, value],
         )
-        self.page.wait_for_timeout(50)
         self.settle()
 
     def image(self) -> np.ndarray:
