@@ -28,7 +28,9 @@ def per_sample(weights: float | Sequence[float] | Tensor, like: Tensor, name: st
     Raises:
         ValueError: nothing in it, a value that is not finite, or more than one axis.
     """
-    values = torch.as_tensor(weights, dtype=torch.float64)
+    # Numbers are checked on the CPU: on a GPU that would wait for it.
+    device = weights.device if isinstance(weights, Tensor) else "cpu"
+    values = torch.as_tensor(weights, dtype=torch.float64, device=device)
     if values.ndim == 0:
         values = values[None]
     if values.ndim != 1 or len(values) == 0 or not bool(values.isfinite().all()):

@@ -130,12 +130,12 @@ class Frames:
 
         def frame(indices: Tensor, weight: Tensor, *stages: Tensor) -> list[Tensor]:
             lists = list(indices.split(sizes))
-            kinds = len(maps)
-            targets, changed = lists[: len(stages)], lists[len(stages) : len(stages) + kinds]
+            targets, changed = lists[: len(stages)], lists[len(stages) : -len(self._sides)]
+            rings = indices[-sum(sizes[-len(self._sides) :]) :].to(torch.int32)
             before = [tensor.index_select(0, rows) for tensor, rows in zip(maps, changed)]
             for tensor, rows, values in zip((*maps, *codes), targets, stages, strict=True):
                 tensor.index_copy_(0, rows, values)
-            self._convolve(codes, maps, lists[len(stages) + kinds :])
+            self._convolve(codes, maps, rings.split(sizes[-len(self._sides) :]))
             if blended:
                 for tensor, rows, old in zip(maps, changed, before):
                     wide = weight.dtype
@@ -148,9 +148,9 @@ class Frames:
 
         return self.graphs.program(("edit", level, blended), frame, inputs)
 
-    def _convolve(self, codes: list[Tensor], maps: list[Tensor], rings: list[Tensor]) -> None:
-        """The maps of the ring from the codes around it; other codes may be anything."""
-        cells = {side: rows.to(torch.int32) for side, rows in zip(self._sides, rings, strict=True)}
+    def _convolve(self, codes: list[Tensor], maps: list[Tensor], rings: Sequence[Tensor]) -> None:
+        """The maps of the ring, by side, from the codes around it; other codes may be anything."""
+        cells = dict(zip(self._sides, rings, strict=True))
         for index, side in enumerate(self._maps.sides):
             conv = self._plan.map_convolution(index)
             x, y = self._codes.image(codes, index), self._maps.image(maps, index)

@@ -173,7 +173,10 @@ class Folder:
         weight = torch.cat([scaled_weight(conv.gamma), F.pad(beta, (0, 0) * 3 + (0, PACK - colors))])
         bias = torch.cat([_bias(conv.gamma), F.pad(beta_bias, (0, PACK - colors))])
         return ToRgb(
-            self._conv(weight, bias), self.place(rgb), self.place(torch.zeros(colors)), self._fixed(conv)
+            self._conv(weight, bias),
+            self.place(rgb),
+            self.place(torch.zeros_like(rgb[:, 0])),
+            self._fixed(conv),
         )
 
     def _constant(self, constant: Tensor, conv: ModulatedConv2d) -> Tensor:

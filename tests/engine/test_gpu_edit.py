@@ -243,6 +243,23 @@ def test_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     used.clear()
 
 
+def test_the_default_device_does_not_matter() -> None:
+    """Nothing is made on a device that was not named: on this one it would have no values."""
+    layers = [(1, box(5, 9, 30, 22), (13, -6)), (2, box(20, 20, 30, 40), (0, 0))]
+    pictures = photos()
+    with torch.device("meta"):
+        plan = GpuPlan(model(), "cpu", "fp32", recorder=GraphRecorder())
+        used = EditSession(model(), plan=plan)
+        handles = [used.add(photo) for photo in pictures]
+        references = [used.reference(handles[image], mask, shift) for image, mask, shift in layers]
+        for _ in range(2):
+            strip = used.frames(handles[0], references, [0.3, 1.0])
+            used.mix(handles[0], handles[1])
+            used.interpolate(handles[0], handles[1], [0.5])
+    assert used.stats()["graphs"] >= 4
+    assert relative_error(strip, exact(layers, [0.3, 1.0])) < 1e-5
+
+
 def test_threads() -> None:
     plan = GpuPlan(model(), "cpu", "fp32", recorder=GraphRecorder())
     sessions = [EditSession(model(), plan=plan) for _ in range(2)]
