@@ -134,7 +134,7 @@ class Client:
         """Frames go here from now on, beginning with the state as it is."""
         with self._lock:
             self.connection = connection
-            self._sent = self._shown = 0
+            self._sent = self._shown = self._seq = 0
             self._dirty = connection is not None
 
     def next_frame(self) -> int:
@@ -163,5 +163,6 @@ class Client:
         brush.paint(pixels, message.points, message.radius, message.hardness, erase=message.erase)
 
     def _changed(self, seq: int, final: bool) -> None:
-        self._seq, self._final, self._dirty = seq, final, True
+        # Changes over HTTP have no number: they take none away from the browser's.
+        self._seq, self._final, self._dirty = max(self._seq, seq), final, True
         self.used = time.monotonic()

@@ -18,7 +18,7 @@ from stylemap.editor.studio import Studio
 from tests.editor import serving
 from tests.editor.browser import EditorPage, chromium
 
-_ORIGINAL, _EYES, _MOUTH = 2, 4, 5  # places in the gallery
+_ORIGINAL, _EYES, _MOUTH = 4, 17, 5  # places in the gallery
 _STROKES = {
     "eyes": [((0.3, 0.46), (0.7, 0.46)), ((0.7, 0.5), (0.3, 0.5))],
     "mouth": [((0.38, 0.72), (0.62, 0.72)), ((0.6, 0.78), (0.4, 0.78))],
@@ -36,7 +36,7 @@ def take(browser: Any, address: str, path: Path) -> None:
             for stroke in _STROKES[part]:
                 page.stroke(*stroke)
         if page.do("stylemap.editor.model.directions.length"):
-            page.slide("#slider-100", 0.6)
+            page.slide("#slider-100", 1)
         page.page.mouse.move(2, 2)
         page.page.wait_for_function("() => document.querySelectorAll('#frames li').length > 1")
         page.page.wait_for_timeout(1500)  # frames, thumbnails and the figures of the last second
