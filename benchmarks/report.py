@@ -36,6 +36,8 @@ def summary(content: Content) -> str:
         parts.append(goals)
     for model in tables.models(content):
         parts.append(f"{TITLES[model]}\n\n{tables.latencies(content, model)}")
+    if not content.get("edit"):
+        parts += [f"{title}\n\n{table}" for title, table in sections(content)]
     return "\n\n".join([*parts, *(f"left out: {line}" for line in content["skipped"])])
 
 
