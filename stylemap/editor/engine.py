@@ -200,15 +200,10 @@ class SessionEngine(Engine):
         kept = self._moved.get(owner)
         if kept is None or kept[0] != key:
             self.forget_temporary(owner)
-            kept = key, session_add(self.session, original, offset)
+            w = self.session.stylemap(original)
+            kept = key, self.session.add_stylemap(w + offset.to(w))
             self._moved[owner] = kept
         return kept[1]
-
-
-def session_add(session: EditSession, original: ImageHandle, offset: Tensor) -> ImageHandle:
-    """A new image of the session: another one's stylemap plus an offset."""
-    w = session.stylemap(original)
-    return session.add_stylemap(w + offset.to(w))
 
 
 def open_engine(model: StyleMapGAN | Runtime, precision: str, cache_bytes: int) -> Engine:

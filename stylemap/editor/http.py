@@ -201,7 +201,13 @@ class Api:
         return value
 
     async def _job(self, client: Client, steps: Any) -> Any:
-        return await asyncio.wrap_future(self.studio.renderer.submit(client, steps))
+        future = self.studio.renderer.submit(client, steps)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if future.cancelled():  # with its session
+                raise Unavailable("the session has ended") from None
+            raise
 
 
 async def _body(request: Request, limit: int) -> bytes:

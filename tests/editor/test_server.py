@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,33 @@ def test_the_least_recently_used_session_makes_room() -> None:
             with Painter(address), Painter(address), Painter(address):
                 assert open_one.ending()[0] == 4000
         assert len(studio.clients) == 3
+
+
+def test_who_waits_for_a_session_that_ends_is_told(http: httpx.Client, studio: Studio) -> None:
+    session = _open(http)
+    http.put(f"{session}/scene", json=SCENE)
+    answers: list[httpx.Response] = []
+    gate = threading.Event()
+
+    def hold() -> Generator[None, None, None]:
+        gate.wait(10)
+        yield
+
+    client = studio.clients.get(session.rsplit("/", 1)[1])
+    other = studio.clients.get(_open(http).rsplit("/", 1)[1])
+    assert client is not None
+    assert other is not None
+    studio.renderer.submit(other, hold())  # the renderer is busy
+    waiting = threading.Thread(target=lambda: answers.append(http.get(f"{session}/frames?count=48")))
+    waiting.start()
+    end = time.monotonic() + 10
+    while not client.jobs and time.monotonic() < end:
+        time.sleep(0.01)
+    assert http.delete(session).status_code == 204
+    gate.set()
+    waiting.join(10)
+    assert answers[0].status_code == 409
+    assert "ended" in answers[0].json()["error"]
 
 
 def test_idle_sessions_are_forgotten() -> None:
