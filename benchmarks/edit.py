@@ -33,6 +33,8 @@ PUBLISHED_SCENARIOS = ("encode", "decode", "paint_64", "request")
 NCNN_SCENARIOS = ("encode", "decode", "paint_64", "paint_128_many")
 #: Others are built for single images.
 BATCHED = ("plain", "openvino")
+#: Error of what gave no result; a number, as JSON has no infinity.
+FAILED = 1e9
 #: The stroke that everything is compared by gets time for its slowest hundredth.
 LONG = {"paint_64": 5.0}
 
@@ -66,9 +68,9 @@ class Result:
             say(f"left out: {why}")
 
 
-def run(settings: Settings) -> Result:
-    """All models, one after the other; all backends and precisions of one in turns."""
-    result, clock = Result(), Clock(settings.device)
+def run(settings: Settings, result: Result) -> None:
+    """All models, one after the other; all backends and precisions of one in turns. Adds to ``result``."""
+    clock = Clock(settings.device)
     with torch.no_grad():
         for name in settings.models:
             say(f"{models.TITLES[name]}:")
@@ -86,7 +88,6 @@ def run(settings: Settings) -> Result:
             del backends, truth, makers
             torch._dynamo.reset()
             gc.collect()
-    return result
 
 
 def ready(settings: Settings, makers: Makers, result: Result) -> list[tuple[str, Backend]]:
@@ -129,9 +130,13 @@ def _play_all(
                 continue
             key = name, backend.precision, proof_of(scenario)
             if key not in errors:
-                errors[key] = check(backend, key[2], truth)
+                errors[key] = _checked(name, backend, key[2], truth, result)
             row = {"model": model, "precision": backend.precision, "scenario": scenario, "backend": name}
-            row |= {"error": float(f"{errors[key]:.2g}"), "tolerance": tolerance(backend), "status": "wrong"}
+            row |= {
+                "error": float(f"{min(errors[key], FAILED):.2g}"),
+                "tolerance": tolerance(backend),
+                "status": "wrong",
+            }
             label = f"{name} {backend.precision}"
             rows[label] = row
             if errors[key] <= tolerance(backend):
@@ -143,8 +148,10 @@ def _play_all(
         for row in rows.values():
             say(line(row))
         result.rows += rows.values()
+    wrong = {(row["backend"], row["precision"]) for row in result.rows if row["status"] == "wrong"}
     for name, backend in backends:
-        result.stages += stage_times(model, name, backend, settings)
+        if (name, backend.precision) not in wrong:
+            result.stages += stage_times(model, name, backend, settings)
 
 
 def _budget(scenario: str, runs: Mapping[str, Run], settings: Settings) -> Budget:
@@ -162,6 +169,17 @@ def takes_part(backend: str, scenario: str) -> bool:
         return backend in BATCHED and scenario in RIVAL_SCENARIOS
     own = {"published": PUBLISHED_SCENARIOS, "ncnn": NCNN_SCENARIOS}
     return scenario in own.get(backend, RIVAL_SCENARIOS)
+
+
+def _checked(name: str, backend: Backend, scenario: str, truth: Truth, result: Result) -> float:
+    """The error of a backend; infinite where a rival fails."""
+    try:
+        return check(backend, scenario, truth)
+    except Exception as failure:
+        if name == "engine":
+            raise
+        result.skip(f"{LABELS[name]} {backend.precision}, {scenario}: {_one_line(failure)}")
+        return FAILED
 
 
 def check(backend: Backend, scenario: str, truth: Truth) -> float:

@@ -111,13 +111,15 @@ def chosen(given: Mapping[str, Any], quick: bool) -> Settings:
 
 
 def _run_edit(asked: Run, content: dict[str, Any]) -> None:
-    rows, stages = [], []
+    found = edit.Result()
     for settings in edit_settings(asked):
-        found = edit.run(settings)
-        rows += found.rows
-        stages += found.stages
-        content["skipped"] += [line for line in found.skipped if line not in content["skipped"]]
-    content |= {"ratios": ratios.ratio_rows(rows), "edit": rows, "stages": stages}
+        try:
+            edit.run(settings, found)
+        except (RuntimeError, OSError, MemoryError) as error:
+            # The other models and parts take long enough to be worth keeping.
+            found.skip(f"{', '.join(settings.models)}: {' '.join(str(error).split())[:200]}")
+    content["skipped"] += found.skipped
+    content |= {"ratios": ratios.ratio_rows(found.rows), "edit": found.rows, "stages": found.stages}
 
 
 def _run_part(part: str, asked: Run, content: dict[str, Any]) -> None:

@@ -166,6 +166,21 @@ def test_a_rival_that_fails_is_left_out() -> None:
         edit.ready(edit.Settings(backends=("engine",)), Failing(), result)  # type: ignore[arg-type]
 
 
+def test_a_rival_that_fails_later_is_wrong(
+    tiny: tuple[Photos, Truth, rivals.Makers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, truth, makers = tiny
+    backend = makers("plain", "fp32")
+    monkeypatch.setattr(backend, "decode", lambda step: 1 / 0)
+    settings = edit.Settings(scenarios=("decode",), seconds=0.02, most=3)
+    found = edit.Result()
+    clock = edit.Clock(torch.device("cpu"))
+    edit._play_all("tiny", [("plain", backend)], truth, settings, clock, found)
+    assert [row["status"] for row in found.rows] == ["wrong"]
+    assert found.skipped == ["plain PyTorch fp32, decode: ZeroDivisionError: division by zero"]
+    json.dumps(found.rows, allow_nan=False)
+
+
 def test_scripts_follow_from_the_seed_alone() -> None:
     # A change of the script makes results incomparable: this digest then has to change with it.
     assert strokes.digest(list(strokes.SCENARIOS)) == strokes.digest(list(strokes.SCENARIOS))
