@@ -15,7 +15,6 @@ import torch
 from stylemap.benchmarks import (
     compare,
     edit,
-    gpu_bench,
     harness,
     readme,
     report,
@@ -24,10 +23,8 @@ from stylemap.benchmarks import (
 )
 from stylemap.benchmarks.ratios import ratio_rows
 
-from benchmarks import gpu_check
 from stylemap import benchmarks
-from stylemap.cli import bench, main
-from stylemap.cli.app import build_parser
+from stylemap.cli import main
 from tests.benchmarks.test_edit import SCHEMA
 
 
@@ -134,7 +131,7 @@ def test_tables_show_what_was_not_reported() -> None:
     assert "| decode fp32 | 256 full | too unsteady to tell |" in tables.goals(found)
 
 
-def _slower(times: float, *backends: str) -> dict[str, Any]:
+def scaled(times: float, *backends: str) -> dict[str, Any]:
     found = copy.deepcopy(content())
     for row in found["edit"]:
         if row["backend"] in backends and "milliseconds" in row:
@@ -145,14 +142,14 @@ def _slower(times: float, *backends: str) -> dict[str, Any]:
 def test_compare_finds_regressions() -> None:
     same = compare.compare(content(), content())
     assert (same.slower, same.faster, same.wrong, same.compared) == ([], [], [], 3)
-    slower = compare.compare(content(), _slower(1.2, "engine"))
+    slower = compare.compare(content(), scaled(1.2, "engine"))
     assert len(slower.slower) == 2
     assert "paint, brush 64, 1 reference: 1.20 times as long" in slower.text()
-    assert len(compare.compare(_slower(1.2, "engine"), content()).faster) == 2
+    assert len(compare.compare(scaled(1.2, "engine"), content()).faster) == 2
 
 
 def test_compare_divides_out_what_the_machine_did() -> None:
-    loaded = compare.compare(content(), _slower(1.5, "engine", "published", "plain"))
+    loaded = compare.compare(content(), scaled(1.5, "engine", "published", "plain"))
     assert loaded.drift == pytest.approx(1.5)
     assert loaded.slower == []
     assert "divided out" in loaded.text()
@@ -177,7 +174,7 @@ def test_compare_of_noise_says_nothing() -> None:
 
 def test_compare_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = results.write(content(), tmp_path / "a.json")
-    after = results.write(_slower(2.0, "engine"), tmp_path / "b.json")
+    after = results.write(scaled(2.0, "engine"), tmp_path / "b.json")
     assert main(["bench", "compare", str(before), str(before)]) == 0
     assert main(["bench", "compare", str(before), str(after)]) == 1
     captured = capsys.readouterr()
@@ -220,32 +217,3 @@ def test_readme_is_written_between_its_marks(tmp_path: Path) -> None:
     page.write_text("<!-- bench:nothing -->\n<!-- /bench -->")
     with pytest.raises(ValueError, match="nothing"):
         readme.update(readme=page, result=result)
-
-
-def test_gpu_parts_are_merged() -> None:
-    first, second = content(), _slower(3.0, "engine")
-    second["edit"].append(edit_row("engine", "mix", [1.0, 1.0, 1.0]))
-    found = gpu_bench.merged([first, second], "make gpu-bench", 12.0)
-    assert found["edit"] == [*first["edit"], second["edit"][-1]]
-    assert found["skipped"] == first["skipped"]
-    assert len(found["scaling"]) == 2
-    jsonschema.validate(found, SCHEMA)
-    assert gpu_bench.wrong({"edit": [{**first["edit"][-1], "backend": "engine"}]}) != []
-
-
-def test_gpu_bench_takes_ten_minutes_at_most() -> None:
-    assert sum(part.seconds for part in gpu_bench.PARTS) + sum(gpu_bench.STEPS.values()) <= 600
-    for name in ("install", "operators"):
-        assert gpu_bench.STEPS[name] >= gpu_check.SECONDS[name]
-
-
-def test_gpu_parts_are_commands_that_there_are() -> None:
-    for part in gpu_bench.PARTS:
-        args = build_parser().parse_args(["bench", *part.arguments, "--device", "cuda", "--output", "x"])
-        assert bench._edit_settings(args).models
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_gpu_bench_without_a_gpu_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert gpu_bench.main([]) == 2
-    assert "no CUDA device" in capsys.readouterr().err

@@ -1,0 +1,46 @@
+"""The recorded strokes, and the goals that are judged on them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from stylemap.benchmarks import ratios, strokes
+
+
+def test_scripts_follow_from_the_seed_alone() -> None:
+    # A change of the script makes results incomparable: this digest then has to change with it.
+    assert strokes.digest(list(strokes.SCENARIOS)) == strokes.digest(list(strokes.SCENARIOS))
+    code = "from stylemap.benchmarks import strokes as s; print(s.digest(list(s.SCENARIOS)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == strokes.digest(list(strokes.SCENARIOS))
+    assert strokes.digest(["paint_64"], seed=8) != strokes.digest(["paint_64"])
+
+
+def test_brushes_have_their_size_and_stay_inside() -> None:
+    for scenario, brush in (("paint_64", 64), ("paint_128", 128)):
+        for step in strokes.script(scenario):
+            assert [int(part.mask(256).sum()) for part in step.parts] == [brush * brush]
+    assert {len(step.parts) for step in strokes.script("paint_128_many")} == {2, 3}
+    assert strokes.Part(1, ((0, 0, 64),), (8, -4)).pixels(1024) == (32, -16)
+    assert strokes.Part(1, ((64, 0, 64),)).mask(128)[0].nonzero().flatten().tolist() == [*range(32, 64)]
+
+
+def _side_rows(slow: list[float], fast: list[float]) -> list[dict]:
+    common = {"model": "full", "scenario": "decode", "stride": 1}
+    return [
+        {**common, "backend": "published", "precision": "fp32", "milliseconds": slow},
+        {**common, "backend": "engine", "precision": "fp32", "milliseconds": fast},
+    ]
+
+
+def test_goals_are_judged() -> None:
+    met = ratios.ratio_rows(_side_rows([70.0] * 5, [10.0] * 5))
+    assert met[0]["name"] == "decode fp32"
+    assert (met[0]["value"], met[0]["met"], met[0]["paired"]) == (7.0, True, True)
+    missed = ratios.ratio_rows(_side_rows([50.0] * 5, [10.0] * 5))
+    assert missed[0]["met"] is False
+    unsure = ratios.ratio_rows(_side_rows([10.0, 90.0, 20.0, 80.0], [10.0] * 4))
+    assert unsure[0]["status"] == "unsure"
+    assert "value" not in unsure[0]
+    assert "met" not in unsure[0]
