@@ -14,10 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stylemap import EditSession, edit
-from stylemap.engine import ring
 from stylemap.engine.cache import Image
-from stylemap.engine.gpu_edit import Level
-from stylemap.engine.gpu_layout import layout, overlap
 from stylemap.engine.gpu_plan import DTYPES, GpuPlan
 from stylemap.engine.gpu_renderer import GpuRenderer
 from stylemap.engine.reference import EditReference, ImageHandle, edit_reference
@@ -106,45 +103,6 @@ def test_a_sequence_of_edits_equals_each_from_scratch(strokes: list[Layers]) -> 
         fresh = GpuRenderer(opened().plan, 1 << 30, torch.float64)
         chosen = [images()[image] for image, _, _ in layers]
         assert torch.equal(fresh.frames(images()[0], parts(layers), chosen, [1.0]), edited(layers, [1.0]))
-
-
-@settings(max_examples=60, deadline=None)
-@given(LAYERS, st.booleans())
-def test_layouts_are_those_of_single_cells(layers: Layers, opaque: bool) -> None:
-    references = parts(layers)
-    for side in model().config.resolutions:
-        masks = [reference.cells[side] for reference in references]
-        if not masks:
-            continue
-        expected, actual = ring.layout(masks, 1, opaque), layout(masks, opaque)
-        assert actual.ring.tolist() == expected.tiles.tolist()
-        assert actual.changed.tolist() == expected.changed.tolist()
-        for found, wanted in ((actual.paste, expected.paste), (actual.inputs, expected.inputs)):
-            assert [(r.pattern, r.cells.tolist()) for r in found] == [
-                (r.pattern, r.cells.tolist()) for r in wanted
-            ]
-        assert overlap(masks) == ring.overlap(masks)
-
-
-@settings(max_examples=40, deadline=None)
-@given(LAYERS, st.booleans())
-def test_levels_have_room_and_waste_little(layers: Layers, opaque: bool) -> None:
-    references = parts(layers)
-    if not any(reference.cells[64].any for reference in references):
-        return
-    layouts = {r: layout([part.cells[r] for part in references], opaque) for r in model().config.resolutions}
-    level = Level.of(layouts)
-    for side, each in layouts.items():
-        assert len(each.changed) <= level.changed(side)
-        assert sum(len(region.cells) for region in each.inputs) <= level.inputs(side)
-        assert len(each.ring) <= level.ring(side) <= side * side
-    if level.border:
-        smaller = Level(level.area, level.border - 1)
-        assert any(
-            len(each.ring) > smaller.ring(side)
-            or sum(len(region.cells) for region in each.inputs) > smaller.inputs(side)
-            for side, each in layouts.items()
-        )
 
 
 def test_a_moving_brush_keeps_its_graph() -> None:
