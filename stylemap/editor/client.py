@@ -99,9 +99,9 @@ class Client:
             ProtocolError: too much painted at once, or a frame answered that was not sent.
         """
         if isinstance(message, Ack):
-            if not self._shown <= message.frame <= self._sent:
+            if message.frame > self._sent:
                 raise ProtocolError("this frame was not sent")
-            self._shown = message.frame
+            self._shown = max(self._shown, message.frame)
             return
         if isinstance(message, Stroke):
             amount = brush.cost(self._size, message.points, message.radius)

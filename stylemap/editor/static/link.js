@@ -16,6 +16,7 @@ export class Link extends EventTarget {
     this.frameTimes = [];
     this.renderMs = 0;
     this.tries = 0;
+    this.newest = 0; // number of the frame that is shown
     this.mostPending = 0;
     this.shownFrames = 0;
     this.pending = new Map(); // when what was sent happened
@@ -114,7 +115,7 @@ export class Link extends EventTarget {
   #text(message) {
     if (message.type === "hello") {
       this.session = message.session;
-      this.tries = 0;
+      this.tries = this.newest = 0;
       this.pending.clear();
       this.outgoing = [];
       this.dispatchEvent(new CustomEvent("state", { detail: "live" }));
@@ -129,8 +130,16 @@ export class Link extends EventTarget {
     const socket = this.socket;
     const frame = protocol.parseFrame(buffer);
     const bitmap = await createImageBitmap(frame.image);
+    // Decoders may finish in another order: an older picture never replaces a newer one.
+    if (frame.number < this.newest || socket !== this.socket) {
+      bitmap.close();
+      if (socket.readyState === WebSocket.OPEN) socket.send(protocol.ack(frame.number));
+      return;
+    }
+    this.newest = frame.number;
+    this.dispatchEvent(new CustomEvent("frame", { detail: { ...frame, bitmap } }));
+    // The stage asked for this display frame first: when this runs, the picture is drawn.
     requestAnimationFrame(() => {
-      this.dispatchEvent(new CustomEvent("frame", { detail: { ...frame, bitmap } }));
       const shown = [...this.pending].filter(([seq]) => seq <= frame.seq);
       for (const [seq] of shown) this.pending.delete(seq);
       this.frameTimes.push(performance.now());

@@ -10,6 +10,7 @@ export class Stage {
     this.editor = editor;
     this.images = images;
     this.bitmap = null;
+    this.due = {};
     this.playing = null; // a frame of the animation shown instead
     this.split = 0.5;
     this.result = new Pane($("#result"), this, () => this.#shift());
@@ -23,16 +24,20 @@ export class Stage {
   show(bitmap) {
     this.bitmap?.close();
     this.bitmap = bitmap;
-    this.#drawResult();
+    this.draw({ reference: false });
     $("#empty").hidden = true;
   }
 
   /** Once, when the next display frame is made. */
-  draw() {
+  draw({ result = true, reference = true } = {}) {
+    this.due.result ||= result;
+    this.due.reference ||= reference;
     this.scheduled ??= requestAnimationFrame(() => {
+      const due = this.due;
+      this.due = {};
       this.scheduled = null;
-      this.#drawResult();
-      this.#drawReference();
+      if (due.result) this.#drawResult();
+      if (due.reference) this.#drawReference();
     });
   }
 
@@ -79,7 +84,7 @@ export class Stage {
       this.split = Math.min(1, Math.max(0, value));
       handle.style.setProperty("--split", `${100 * this.split}%`);
       handle.setAttribute("aria-valuenow", Math.round(100 * this.split));
-      this.#drawResult();
+      this.draw({ reference: false });
     };
     handle.addEventListener("pointerdown", (event) => {
       handle.setPointerCapture(event.pointerId);
@@ -246,6 +251,7 @@ class Pane {
     } else {
       this.pointer = null;
     }
-    this.stage.draw();
+    const result = this === this.stage.result;
+    this.stage.draw({ result, reference: !result });
   }
 }
