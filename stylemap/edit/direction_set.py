@@ -21,8 +21,8 @@ class NamedDirection:
     """A direction and its scale.
 
     vector: K x L x L float32 of length 1, towards the attribute.
-    step: the strength (see `stylemap.edit.manipulate`) that leads from the mean of the examples without the
-        attribute to the mean of those with it.
+    step: the strength (see `stylemap.edit.manipulate`) that makes up the difference between the mean scores
+        of examples with and without the attribute.
     accuracy: share of held-out examples on the right side, in [0, 1]; NaN where nothing was held out.
     """
 
@@ -31,11 +31,23 @@ class NamedDirection:
     accuracy: float = float("nan")
 
 
-def with_step(direction: Direction, positive: Tensor, negative: Tensor) -> NamedDirection:
-    """A fitted direction and its step, from the stylemaps N x K x L x L and M x K x L x L it separates."""
+def along_data(direction: Direction, positive: Tensor, negative: Tensor) -> NamedDirection:
+    """The way stylemaps change on average where the score of a fitted direction does, and its step.
+
+    The SVM's normal tells classes apart; but a step along it leaves the stylemaps there are, because it also
+    has to cancel what they have in common. Their covariance times the normal (Haufe et al. 2014, "On the
+    interpretation of weight vectors of linear models in multivariate neuroimaging") stays among them.
+
+    positive, negative: the stylemaps N x K x L x L and M x K x L x L it was fitted on.
+    """
     normal = direction.vector.flatten().double()
-    heights = [maps.flatten(1).double().mean(0) @ normal for maps in (positive, negative)]
-    return NamedDirection(direction.vector, float(heights[0] - heights[1]), direction.accuracy)
+    examples = torch.cat([positive, negative]).flatten(1).double()
+    scores = examples @ normal
+    gap = scores[: len(positive)].mean() - scores[len(positive) :].mean()
+    spread = scores - scores.mean()
+    change = (examples - examples.mean(0)).T @ spread / spread.square().sum() * gap
+    vector = unit(change).float().reshape(direction.vector.shape)
+    return NamedDirection(vector, float(torch.linalg.vector_norm(change)), direction.accuracy)
 
 
 def save_directions(directions: Mapping[str, NamedDirection], path: str | os.PathLike[str]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylemap.data.faces import LABEL_NAMES
 from stylemap.edit.direction import Direction, fit_direction
-from stylemap.edit.direction_set import NamedDirection, with_step
+from stylemap.edit.direction_set import NamedDirection, along_data
 
 # Attributes of generated faces: the label of those that have it, that of those that lack it ("": all others).
 ATTRIBUTES = {
@@ -39,7 +39,7 @@ def attribute_labels(labels: Tensor, name: str) -> Tensor:
 def fit_directions(
     stylemaps: Tensor, labels: Tensor, names: Sequence[str] = tuple(ATTRIBUTES), cost: float = 1.0
 ) -> dict[str, NamedDirection]:
-    """Directions of attributes from encoded generated faces.
+    """Directions of attributes from encoded generated faces: how stylemaps change with a linear SVM's score.
 
     stylemaps: N x K x L x L. labels: N x len(LABEL_NAMES). cost: the SVM's C.
     Raises ImportError without scikit-learn, ValueError for an unknown attribute or too few examples of one.
@@ -51,7 +51,7 @@ def fit_directions(
         has = attribute_labels(labels, name)
         positive, negative = stylemaps[has == 1], stylemaps[has == 0]
         direction: Direction = fit_direction(positive, negative, cost=cost)
-        found[name] = with_step(direction, positive, negative)
+        found[name] = along_data(direction, positive, negative)
     return found
 
 

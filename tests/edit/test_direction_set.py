@@ -9,25 +9,40 @@ import torch
 from safetensors.torch import save_file
 
 from stylemap import edit
-from stylemap.edit.direction_set import with_step
+from stylemap.edit.direction_set import along_data
 
 SHAPE = (2, 4, 4)
 
 
 def _fitted() -> tuple[edit.NamedDirection, torch.Tensor, torch.Tensor]:
+    """From classes that differ along one direction, among examples that vary much more along another."""
     generator = torch.Generator().manual_seed(0)
-    truth = edit.direction.unit(torch.randn(SHAPE, generator=generator))
-    noise = 0.05 * torch.randn(80, *SHAPE, generator=generator)
-    positive, negative = noise[:40] + 3 * truth, noise[40:] - truth
-    return with_step(edit.fit_direction(positive, negative), positive, negative), positive, negative
+    truth, other = (edit.direction.unit(torch.randn(SHAPE, generator=generator)) for _ in range(2))
+    other = edit.direction.unit(other - (other * truth).sum() * truth)
+    noise = 0.05 * torch.randn(400, *SHAPE, generator=generator)
+    noise += 3 * torch.randn(400, 1, 1, 1, generator=generator) * other
+    positive, negative = noise[:200] + 3 * truth, noise[200:] - truth
+    return along_data(edit.fit_direction(positive, negative), positive, negative), positive, negative
 
 
-def test_one_step_leads_from_the_mean_without_to_the_mean_with() -> None:
+def test_one_step_leads_from_class_to_class() -> None:
     found, positive, negative = _fitted()
-    moved = edit.manipulate(negative.mean(0, keepdim=True), found.vector, found.step)[0]
-    assert found.step == pytest.approx(4, rel=0.05)
-    left, way = (float((one - positive.mean(0)).norm()) for one in (moved, negative.mean(0)))
-    assert left < 0.2 * way
+    way = positive.mean(0) - negative.mean(0)
+    along = float((found.vector * way).sum() / way.norm())
+    assert along > 0.97
+    assert found.step == pytest.approx(4, rel=0.15)
+
+
+def test_it_changes_what_varies_with_the_score() -> None:
+    """Two numbers that always change together: the normal may use one, the direction has both."""
+    positive, negative = torch.zeros(2, 50, 1, 1, 3)
+    both = torch.rand(50, generator=torch.Generator().manual_seed(0))
+    positive[:, 0, 0, 0], negative[:, 0, 0, 0] = 1 + both, -1 - both
+    positive[:, 0, 0, 1], negative[:, 0, 0, 1] = 1 + both, -1 - both
+    normal = edit.Direction(torch.tensor([[[1.0, 0.0, 0.0]]]), 1.0)
+    found = along_data(normal, positive, negative)
+    torch.testing.assert_close(found.vector, torch.tensor([[[0.5, 0.5, 0.0]]]) * 2**0.5)
+    assert found.step == pytest.approx(2 * 2**0.5 * (1 + float(both.mean())), rel=1e-5)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
