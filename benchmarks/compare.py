@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ Key = tuple[str, str, str, str]  # model, precision, backend, scenario
 
 @dataclass
 class Comparison:
-    """Lines by verdict. ``drift``: what the rivals' times changed by; the engine's are divided by it."""
+    """Lines by verdict. ``drift``: what the rivals' times changed by, in the median of all scenarios."""
 
     drift: float = 1.0
     slower: list[str] = field(default_factory=list)
@@ -44,20 +45,22 @@ def compare(before: Content, after: Content, threshold: float = 0.05) -> Compari
     """Of the engine and its operators. Slower is what the 95 % interval puts above 1 + threshold.
 
     What the machine did else, and its clock, change all backends alike: the median change of the rivals,
-    whose code is the same where their versions are, is divided out.
+    whose code is the same where their versions are, is divided out: those of the same scenario, which ran
+    in the same minutes, and all of them where none took part. Where they disagree, intervals are wider.
     """
     found = Comparison()
     _note_machines(before, after, found)
     old, new = _samples(before), _samples(after)
     shared = [key for key in new if key in old]
-    found.drift = _drift(before, after, old, new)
-    if found.drift != 1:
+    drifts = _Drifts(before, after, old, new)
+    found.drift = drifts.all[0]
+    if abs(found.drift - 1) > 0.02:
         found.notes.append(f"the rivals take {found.drift:.2f} times as long as before: divided out")
     for key in shared:
         if key[2] == "engine":
-            ratio = unpaired_ratio(new[key], old[key])
-            values = (value / found.drift for value in (ratio.value, ratio.low, ratio.high))
-            _judge(_name(key), Ratio(*values, ratio.pairs), threshold, found)
+            ratio, (drift, doubt) = unpaired_ratio(new[key], old[key]), drifts.of(key)
+            low, high = ratio.low / drift / doubt, ratio.high / drift * doubt
+            _judge(_name(key), Ratio(ratio.value / drift, low, high, ratio.pairs), threshold, found)
     for name, ratio in _operators(before, after):
         _judge(name, ratio, threshold, found)
     status = {_key(row): row["status"] for row in before.get("edit", [])}
@@ -78,18 +81,29 @@ def _judge(name: str, ratio: Ratio, threshold: float, found: Comparison) -> None
         found.unsure += 1
 
 
-def _drift(
-    before: Content, after: Content, old: Mapping[Key, list[float]], new: Mapping[Key, list[float]]
-) -> float:
-    versions = [(c["machine"]["torch"], c["machine"]["packages"]) for c in (before, after)]
-    if versions[0] != versions[1]:
-        return 1.0
-    changes = [
-        statistics.median(new[key]) / statistics.median(old[key])
-        for key in new
-        if key in old and key[2] != "engine"
-    ]
-    return statistics.median(changes) if len(changes) >= 3 else 1.0
+class _Drifts:
+    """What rivals' times changed by: a factor, and a factor of doubt from their disagreement."""
+
+    def __init__(
+        self, before: Content, after: Content, old: Mapping[Key, list[float]], new: Mapping[Key, list[float]]
+    ) -> None:
+        versions = [(c["machine"]["torch"], c["machine"]["packages"]) for c in (before, after)]
+        self._changes: dict[tuple[str, str], list[float]] = {}
+        for key in new if versions[0] == versions[1] else ():
+            if key in old and key[2] != "engine":
+                change = math.log(statistics.median(new[key]) / statistics.median(old[key]))
+                self._changes.setdefault((key[0], key[3]), []).append(change)
+        self.all = self._factors([change for changes in self._changes.values() for change in changes])
+
+    def of(self, key: Key) -> tuple[float, float]:
+        changes = self._changes.get((key[0], key[3]), [])
+        return self._factors(changes) if len(changes) > 1 else self.all
+
+    @staticmethod
+    def _factors(changes: list[float]) -> tuple[float, float]:
+        if len(changes) < 2:
+            return 1.0, 1.0
+        return math.exp(statistics.median(changes)), math.exp(statistics.stdev(changes))
 
 
 def _operators(before: Content, after: Content) -> list[tuple[str, Ratio]]:

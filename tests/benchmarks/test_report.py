@@ -155,6 +155,15 @@ def test_compare_divides_out_what_the_machine_did() -> None:
     assert "divided out" in loaded.text()
 
 
+def test_compare_doubts_what_rivals_disagree_on() -> None:
+    after = scaled(1.3, "engine")
+    for row in after["edit"]:
+        if row["backend"] == "published":
+            row["milliseconds"] = [ms * 1.6 for ms in row["milliseconds"]]
+    found = compare.compare(content(), after)
+    assert found.slower == found.faster == []
+
+
 def test_compare_notes_other_machines_and_wrong_results() -> None:
     after = content()
     after["machine"]["threads"] += 1
