@@ -100,9 +100,13 @@ def _has_screen() -> bool:
 
 def _model(args: argparse.Namespace) -> tuple[StyleMapGAN, str]:
     """The model and what the page calls it: the one named, the bundled one, or an untrained one."""
+    from stylemap.export.runtime import is_exported
+
     path = Path(args.model) if args.model else assets.demo_model()
     if path is not None:
-        return common.load_model(args), path.name
+        # The precision is the session's, which takes it from float32 weights.
+        precision = args.precision if is_exported(path) else "fp32"
+        return common.load_model(argparse.Namespace(**{**vars(args), "precision": precision})), path.name
     from stylemap.model.recipe import recipe_model
 
     return recipe_model(_UNTRAINED).to(common.pick_device(args.device)), "untrained weights"

@@ -40,13 +40,16 @@ def _serve(*arguments: str) -> tuple[subprocess.Popen[str], str]:
 
 def test_the_server_starts_serves_and_stops(model_file: str, tmp_path: Path) -> None:
     (tmp_path / "holiday.png").write_bytes(photo_file())
-    process, address = _serve("--model", model_file, "--images", str(tmp_path))
+    process, address = _serve("--model", model_file, "--images", str(tmp_path), "--precision", "bf16")
     try:
         with httpx.Client(base_url=address, transport=httpx.HTTPTransport(retries=5)) as http:
             about = http.get("/api/model").json()
             assert (about["name"], about["size"]) == ("tiny.safetensors", tiny.SIZE)
             assert http.get("/api/gallery").json()[0] == {"id": "f0", "name": "holiday.png"}
             assert "<title>" in http.get("/").text
+            session = f"/api/sessions/{http.post('/api/sessions').json()['session']}"
+            assert http.put(f"{session}/scene", json={"original": "f0"}).status_code == 204
+            assert http.get(f"{session}/result").status_code == 200
             for name in re.findall(r'(?:src|href)="(/static/[^"]+)"', http.get("/").text):
                 assert http.get(name).status_code == 200
     finally:
