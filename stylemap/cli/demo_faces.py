@@ -27,10 +27,10 @@ _MARGIN = 3 / 128  # around a part, of the side: its border belongs to it
 _SMALLEST_TILE = 256
 # Attribute, steps along its direction, caption.
 MOVES = (
-    ("smile", -0.8, "frown"),
-    ("smile", 0.8, "smile"),
-    ("glasses", 1.0, "glasses"),
-    ("blond hair", 1.0, "blond hair"),
+    ("smile", -1.5, "frown"),
+    ("glasses", 1.8, "glasses"),
+    ("blond hair", 1.2, "blond hair"),
+    ("beard", 1.8, "beard"),
 )
 
 
