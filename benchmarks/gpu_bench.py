@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylemap.benchmarks import ratios, report, results
+from stylemap.benchmarks import ratios, report, results, suite
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,21 +73,14 @@ def merged(documents: Sequence[Mapping[str, Any]], command: str, seconds: float)
     """One document of several; what was measured twice counts as in the first."""
     found: dict[str, Any] = {**documents[0], "command": command, "seconds": round(seconds, 1)}
     for document in documents[1:]:
-        for part in (*results.PARTS, "skipped"):
+        for part in results.PARTS:
             if part in document:
-                known = [_identity(row) for row in found.get(part, [])]
-                found[part] = [
-                    *found.get(part, []), *(r for r in document[part] if _identity(r) not in known)
-                ]  # fmt: skip
+                found[part] = list(found.get(part, []))
+                suite.add_new(found[part], document[part])
+        found["skipped"] = [*dict.fromkeys([*found["skipped"], *document["skipped"]])]
     if "edit" in found:
         found["ratios"] = ratios.ratio_rows(found["edit"])
     return found
-
-
-def _identity(row: Any) -> Any:
-    """What a row is about, without what was measured."""
-    names = ("model", "precision", "backend", "scenario", "name", "axis", "operation", "case", "direction")
-    return tuple(row.get(name) for name in names) if isinstance(row, Mapping) else row
 
 
 def wrong(document: Mapping[str, Any]) -> list[str]:

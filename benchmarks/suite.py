@@ -31,7 +31,15 @@ QUICK_256 = Settings(
     least=2,
     most=20,
 )
-FULL = Settings(models=("demo", "full"))
+FULL_DEMO = Settings(models=("demo",))
+#: All rivals together do not fit into memory at this size: each group takes turns with the engine.
+FULL_256 = (
+    Settings(models=("full",), backends=("engine", "published", "plain", "compile")),
+    Settings(
+        models=("full",), backends=("engine", "onnxruntime", "openvino"), scenarios=edit.RIVAL_SCENARIOS
+    ),
+    Settings(models=("full",), backends=("engine", "ncnn"), scenarios=edit.NCNN_SCENARIOS),
+)
 FULL_SMALL = Settings(models=("small",), backends=("engine", "published", "plain", "openvino", "ncnn"))
 #: At this size a rival takes seconds for a frame.
 FULL_1024 = Settings(
@@ -84,7 +92,7 @@ def edit_settings(asked: Run) -> list[Settings]:
     elif asked.quick:
         chosen = [QUICK_DEMO, QUICK_256]
     else:
-        chosen = [FULL, FULL_SMALL, FULL_1024]
+        chosen = [FULL_DEMO, *FULL_256, FULL_SMALL, FULL_1024]
     if asked.device.type == "cuda":
         chosen = [replace(each, precisions=("fp32", "bf16", "fp16")) for each in chosen]
     return [replace(each, device=asked.device, threads=asked.threads) for each in chosen]
@@ -111,15 +119,32 @@ def chosen(given: Mapping[str, Any], quick: bool) -> Settings:
 
 
 def _run_edit(asked: Run, content: dict[str, Any]) -> None:
-    found = edit.Result()
+    content |= {"ratios": [], "edit": [], "stages": []}
     for settings in edit_settings(asked):
+        found = edit.Result()
         try:
             edit.run(settings, found)
         except (RuntimeError, OSError, MemoryError) as error:
             # The other models and parts take long enough to be worth keeping.
             found.skip(f"{', '.join(settings.models)}: {' '.join(str(error).split())[:200]}")
-    content["skipped"] += found.skipped
-    content |= {"ratios": ratios.ratio_rows(found.rows), "edit": found.rows, "stages": found.stages}
+        # Of what was timed in several groups, the first counts; ratios are of one group each.
+        add_new(content["ratios"], ratios.ratio_rows(found.rows))
+        add_new(content["edit"], found.rows)
+        add_new(content["stages"], found.stages)
+        content["skipped"] += [line for line in found.skipped if line not in content["skipped"]]
+    content["ratios"].sort(key=lambda row: "target" not in row)
+
+
+def add_new(rows: list[dict[str, Any]], more: Sequence[dict[str, Any]]) -> None:
+    """Append the rows that are about something new."""
+    known = {identity(row) for row in rows}
+    rows += [row for row in more if identity(row) not in known]
+
+
+def identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a row is about, without what was measured."""
+    names = ("model", "precision", "backend", "scenario", "name", "axis", "operation", "case", "direction")
+    return tuple(row.get(name) for name in names)
 
 
 def _run_part(part: str, asked: Run, content: dict[str, Any]) -> None:
@@ -134,12 +159,16 @@ def _run_part(part: str, asked: Run, content: dict[str, Any]) -> None:
 def _cold(asked: Run, skipped: list[str]) -> list[dict[str, Any]]:
     """A process for each model, backend and precision."""
     say("cold starts:")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for settings in edit_settings(asked):
         for model in settings.models:
             for backend in settings.backends:
                 for precision in settings.precisions:
-                    if not _starts_cold(model, backend, precision, asked.device):
+                    known = any(
+                        (r["model"], r["backend"], r["precision"]) == (model, backend, precision)
+                        for r in rows
+                    )
+                    if known or not _starts_cold(model, backend, precision, asked.device):
                         continue
                     try:
                         row = cold.measure(model, precision, backend, str(asked.device), asked.threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jsonschema
 import pytest
 import torch
-from stylemap.benchmarks import gpu_bench
+from stylemap.benchmarks import edit, gpu_bench, suite
 
 from benchmarks import gpu_check
 from stylemap.cli import bench
@@ -41,3 +41,21 @@ def test_gpu_parts_are_commands_that_there_are() -> None:
 def test_gpu_bench_without_a_gpu_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu_bench.main([]) == 2
     assert "no CUDA device" in capsys.readouterr().err
+
+
+def test_groups_of_rivals_make_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(settings: edit.Settings, result: edit.Result) -> None:
+        rival = settings.backends[1]
+        if rival == "onnxruntime":
+            raise RuntimeError("out of\nmemory")
+        if settings.models == ("full",):
+            result.rows += [edit_row("engine", "decode", [10.0] * 5), edit_row(rival, "decode", [70.0] * 5)]
+
+    monkeypatch.setattr(edit, "run", run)
+    asked = suite.Run("stylemap bench", torch.device("cpu"), torch.get_num_threads(), parts=("edit",))
+    found = suite.run(asked)
+    jsonschema.validate(found, SCHEMA)
+    assert [row["backend"] for row in found["edit"]] == ["engine", "published", "ncnn"]
+    goals = [row["name"] for row in found["ratios"] if "target" in row]
+    assert goals == ["decode fp32", "decode fp32 against ncnn"]
+    assert found["skipped"] == ["full: out of memory"]
