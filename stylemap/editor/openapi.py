@@ -40,7 +40,7 @@ _SCENE: dict[str, Any] = {
             "additionalProperties": {
                 "type": "object",
                 "properties": {
-                    "strength": {"type": "number", "minimum": -4, "maximum": 4},
+                    "strength": {"type": "number", "minimum": -2, "maximum": 2},
                     "mask": {"type": ["integer", "null"]},
                 },
             },

@@ -9,7 +9,7 @@ from typing import Any
 from stylemap.editor.limits import Limits
 from stylemap.editor.protocol import ProtocolError
 
-MAX_STRENGTH = 4.0
+MAX_STRENGTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Slider:
-    """Of one direction: its strength in [-4, 4], everywhere or where mask number ``mask`` is on."""
+    """Of one direction: its strength in [-2, 2], everywhere or where mask number ``mask`` is on."""
 
     strength: float
     mask: int | None = None

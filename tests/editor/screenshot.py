@@ -36,7 +36,7 @@ def take(browser: Any, address: str, path: Path) -> None:
             for stroke in _STROKES[part]:
                 page.stroke(*stroke)
         if page.do("stylemap.editor.model.directions.length"):
-            page.slide("#slider-100", 1)
+            page.slide("#slider-100", 0.6)
         page.page.mouse.move(2, 2)
         page.page.wait_for_function("() => document.querySelectorAll('#frames li').length > 1")
         page.page.wait_for_timeout(1500)  # frames, thumbnails and the figures of the last second

@@ -19,7 +19,7 @@ export class Sliders {
     const { editor } = this;
     const id = `slider-${editor.localMask(name)}`;
     const label = title(name);
-    const range = h("input", { type: "range", id, min: -4, max: 4, step: 0.05, value: 0, class: "centred" });
+    const range = h("input", { type: "range", id, min: -2, max: 2, step: 0.02, value: 0, class: "centred" });
     const value = h("output", { htmlFor: id }, "0");
     const local = iconButton("brush", `Paint where ${label} acts`, () => {
       const current = editor.scene.sliders[name];
