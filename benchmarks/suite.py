@@ -19,7 +19,7 @@ PARTS = ("edit", "cold", "ops", "training", "scaling")
 QUICK_DEMO = Settings(
     models=("demo",),
     backends=("engine", "published", "plain", "onnxruntime", "openvino"),
-    seconds=0.8,
+    seconds=0.6,
     least=3,
     most=40,
 )
@@ -157,10 +157,10 @@ def _run_part(part: str, asked: Run, content: dict[str, Any]) -> None:
 
 
 def _cold(asked: Run, skipped: list[str]) -> list[dict[str, Any]]:
-    """A process for each model, backend and precision."""
+    """A process for each model, backend and precision; quick: of the first models alone."""
     say("cold starts:")
     rows: list[dict[str, Any]] = []
-    for settings in edit_settings(asked):
+    for settings in edit_settings(asked)[: 1 if asked.quick else None]:
         for model in settings.models:
             for backend in settings.backends:
                 for precision in settings.precisions:
