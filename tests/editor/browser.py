@@ -53,7 +53,7 @@ class EditorPage:
     def __exit__(self, *error: object) -> None:
         self.context.close()
         if error == (None, None, None):
-            assert self.errors == []
+            assert not self.errors, self.errors
 
     def settle(self) -> None:
         """Until the exact frame of everything that was done is shown."""

@@ -47,11 +47,19 @@ export class Timeline {
   async refresh() {
     const { editor } = this;
     if (!editor.link.live || !editor.scene.original || editor.stroke || !$("#timeline").checkVisibility()) return;
-    const asked = (this.asked = {});
-    const key = this.#sceneKey();
+    // One request at a time: what changes meanwhile is asked for when it is answered.
+    this.stale = Boolean(this.loading);
+    if (this.loading) return this.loading;
+    this.loading = this.#load(this.#sceneKey());
+    await this.loading;
+    this.loading = null;
+    if (this.stale) await this.refresh();
+  }
+
+  async #load(key) {
+    const { editor } = this;
     try {
       const strip = await createImageBitmap(await api.frames(editor.link.session, this.count, "strip"));
-      if (asked !== this.asked) return strip.close();
       this.strip?.close();
       this.strip = strip;
       this.key = key;
