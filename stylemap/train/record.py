@@ -137,11 +137,14 @@ def _rgb(canvas: Any) -> Any:
 
 
 def _smooth(points: list[tuple[int, float]], weight: float = 0.9) -> list[tuple[int, float]]:
-    smoothed, average = [], points[0][1]
+    """Exponential means that give the points there are their whole weight, from the first on."""
+    smoothed, total, share = [], 0.0, 0.0
     for iteration, value in points:
-        average = weight * average + (1 - weight) * value
-        smoothed.append((iteration, average))
+        total = weight * total + (1 - weight) * value
+        share = weight * share + (1 - weight)
+        smoothed.append((iteration, total / share))
     return smoothed
+
 
 
 def _tensorboard(folder: Path) -> Any:
