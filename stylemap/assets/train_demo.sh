@@ -10,5 +10,5 @@ train --size 64 --iterations 1500 --warmup-iterations 1500 --decay-iterations 10
       --start-from "$out/32" --output "$out/64"
 train --start-from "$out/64" --output "$out/128"
 stylemap convert "$out/128/checkpoints/00005500.pt" "$out/demo.safetensors" --precision fp16
-stylemap direction --faces all --model "$out/demo.safetensors" --output "$out/demo_directions.safetensors"
-stylemap evaluate --data faces --model "$out/demo.safetensors" --output "$out/demo_metrics.json"
+stylemap direction --faces all --count 6000 --model "$out/demo.safetensors" --output "$out/demo_directions.safetensors"
+stylemap evaluate --data faces --fit 6000 --model "$out/demo.safetensors" --output "$out/demo_metrics.json"
