@@ -1,0 +1,63 @@
+"""The bundled model: what README says of it is what was measured, and it still does that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import stylemap
+from stylemap import assets, edit
+from stylemap.data.faces import FacesDataset
+from stylemap.metrics.directions import attribute_labels
+from stylemap.model import StyleMapGAN
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def model() -> StyleMapGAN:
+    path = assets.demo_model()
+    assert path is not None
+    assert path.stat().st_size < 20 << 20
+    return stylemap.load(path, dtype=torch.float32)
+
+
+def _metrics() -> dict[str, float]:
+    values: dict[str, float] = json.loads((assets.FOLDER / "demo_metrics.json").read_text())["values"]
+    return values
+
+
+def test_reconstruction_of_held_out_faces(model: StyleMapGAN) -> None:
+    faces = FacesDataset(128, 24, held_out=True).batch(range(24))
+    with torch.no_grad():
+        error = float((model.decode(model.encode(faces)) - faces).square().mean())
+    assert error == pytest.approx(_metrics()["reconstruction mse"], rel=0.25)
+    assert error < 0.01
+
+
+def test_directions_move_the_attribute(model: StyleMapGAN) -> None:
+    """Moved faces are encoded again: their scores are on the other side."""
+    path = assets.demo_directions()
+    assert path is not None
+    faces = FacesDataset(128, 48, held_out=True)
+    directions = edit.load_directions(path, model.config.stylemap_shape)
+    labels = faces.labels(range(48))
+    for name, least in (("glasses", 0.9), ("blond hair", 0.9)):
+        one = directions[name]
+        without = [i for i, has in enumerate(attribute_labels(labels, name).tolist()) if has == 0][:8]
+        with torch.no_grad():
+            w = model.encode(faces.batch(without))
+            again = model.encode(model.decode(edit.manipulate(w, one.vector, 1.5 * one.step)))
+        gained = ((again - w).flatten(1) @ one.vector.flatten()) / one.step
+        assert float((gained > 0.5).float().mean()) >= least, (name, gained)
+
+
+def test_readme_says_what_was_measured() -> None:
+    readme, values = (ROOT / "README.md").read_text(), _metrics()
+    assert f"| {values['reconstruction mse']:.4f} |" in readme
+    for part in ("mouth", "eyes", "hair"):
+        outside, inside = (values[f"local editing {part} mse_{side}"] for side in ("src", "ref"))
+        assert f"| {outside:.3f}, {inside:.3f} |" in readme, part
