@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from stylemap.export.description import PREFIX, Description
 from stylemap.export.sessions.base import Session, one_line, require
+from stylemap.export.sessions.signal_stack import kept_signal_stack
 from torch import Tensor
 
 
@@ -25,8 +26,9 @@ class OpenVinoSession(Session):
         if threads is not None:
             properties["INFERENCE_NUM_THREADS"] = threads
         try:
-            core = openvino.Core()
-            self.model = core.compile_model(core.read_model(path), "CPU", properties)
+            with kept_signal_stack():
+                core = openvino.Core()
+                self.model = core.compile_model(core.read_model(path), "CPU", properties)
         except Exception as error:
             raise RuntimeError(f"OpenVINO cannot load {path}: {one_line(error)}") from error
         self.description = Description.from_metadata(_metadata(path), str(path))

@@ -226,10 +226,15 @@ def test_convert_there_and_back(model_file: str, tmp_path: Path, capsys: pytest.
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_info(run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     told = run("info")
     for line in ("torch ", "cuda ", "cpu ", "latent_channel_size 8", "encoder ", "million parameters"):
         assert line in " ".join(told.split()) or line in told
+    assert main(["info"]) == 0
+    assert "demo.safetensors" in capsys.readouterr().out
+    monkeypatch.setattr("stylemap.assets.FOLDER", tmp_path)
     assert main(["info"]) == 0
     assert "bundled" in capsys.readouterr().out
 
