@@ -146,7 +146,6 @@ def _smooth(points: list[tuple[int, float]], weight: float = 0.9) -> list[tuple[
     return smoothed
 
 
-
 def _tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
