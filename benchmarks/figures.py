@@ -74,7 +74,7 @@ def backends(content: Row, model: str, scenario: str) -> str | None:
             colour = COLOURS[row["backend"]]
             axes.barh(y, row["p50"], color=colour, height=0.66, hatch=_HATCH[row["precision"]], edgecolor="w")
             axes.annotate(
-                f"{row['p50']:.3g} ms",
+                f"{_digits(row['p50'])} ms",
                 (row["p50"], y),
                 xytext=(5, 0),
                 textcoords="offset points",
@@ -181,12 +181,12 @@ def stages(content: Row, model: str) -> str | None:
                 if width > 0.055 * longest:
                     dark = stage in ("main path", "modulation")
                     axes.text(
-                        left + width / 2, y, f"{width:.2g}", ha="center", va="center", fontsize=8.5,
+                        left + width / 2, y, _digits(width, 2), ha="center", va="center", fontsize=8.5,
                         color="white" if dark else "#1c2430",
                     )  # fmt: skip
                 left += width
             axes.annotate(
-                f"{total:.3g} ms", (left, y), xytext=(5, 0), textcoords="offset points", va="center"
+                f"{_digits(total)} ms", (left, y), xytext=(5, 0), textcoords="offset points", va="center"
             )
         axes.set_yticks(
             range(len(rows)), [f"{SCENARIOS[r['scenario']].title}, {r['precision']}" for r in rows]
@@ -234,3 +234,8 @@ def _plain_ticks(axes: Axes) -> None:
         if np.ptp(np.log10(axes.get_xlim())) < 1.7
         else NullFormatter()
     )
+
+
+def _digits(value: float, count: int = 3) -> str:
+    """Rounded to that many digits, and never as a power of ten."""
+    return f"{float(f'{value:.{count}g}'):.10g}"
