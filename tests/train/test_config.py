@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stylemap import assets
 from stylemap.cli import train as command
 from stylemap.train import Lambdas, TrainConfig
 from tests.train import tiny_run
@@ -104,3 +105,11 @@ def test_the_bundled_configuration_is_valid() -> None:
     config = TrainConfig.load(path)
     assert config.data == "faces"
     assert config.model.size == 128
+
+
+def test_generated_faces_get_the_widths_of_the_demo_model() -> None:
+    demo = TrainConfig.load(assets.FOLDER / "demo.yaml")
+    args = argparse.Namespace(**{"data": "faces", "model.size": 128})
+    config = TrainConfig.from_dict(command.merge(command.FACES, args))
+    assert config.model == demo.model
+    assert config.precision == demo.precision
