@@ -17,6 +17,8 @@ FACES: dict[str, Any] = {
     "batch": 8,
     "precision": "bf16",
     "ema_rampup": True,
+    "sample_every": 100,
+    "checkpoint_every": 50,
 }
 
 
