@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import pytest
 import torch
 
 from benchmarks.bench_ops import Case, measure
+from tests.helpers.fresh_process import fresh_process
 from tests.ops.common import threads
 
 FEATURES = (1, 128, 256, 256)
@@ -25,8 +25,7 @@ BOUNDS = [
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[ProcessPoolExecutor]:
-    """A process of its own: this one holds what thousands of tests left, runtimes with threads among it."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with fresh_process() as pool:
         yield pool
 
 
