@@ -1,15 +1,19 @@
-"""One server of the tiny model for all tests that do not need limits of their own."""
+"""Servers of the tiny model for tests that need no limits of their own, and a browser for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 import torch
 
+from stylemap.edit.direction_set import NamedDirection, save_directions
 from stylemap.editor.studio import Studio
 from tests.editor import serving
+from tests.editor.browser import EditorPage, chromium
+from tests.helpers import tiny
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -35,3 +39,33 @@ def address(studio: Studio) -> Iterator[str]:
 def http(address: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"http://{address}", timeout=20) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def smiling(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """A studio with directions."""
+    path = tmp_path_factory.mktemp("directions") / "two.safetensors"
+    random = torch.Generator().manual_seed(0)
+    vectors = torch.randn(2, *tiny.CONFIG.stylemap_shape, generator=random)
+    save_directions(
+        {"smile": NamedDirection(vectors[0], 4.0), "hair_length": NamedDirection(vectors[1], 4.0)}, path
+    )
+    return serving.studio(directions=path)
+
+
+@pytest.fixture(scope="module")
+def place(smiling: Studio) -> Iterator[str]:
+    with serving.running(smiling) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Any, place: str) -> Iterator[EditorPage]:
+    with EditorPage(browser, place) as page:
+        yield page

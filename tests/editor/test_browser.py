@@ -17,45 +17,13 @@ from PIL import Image
 
 import stylemap
 from stylemap import assets
-from stylemap.edit.direction_set import NamedDirection, save_directions
 from stylemap.editor.studio import Studio
 from tests.editor import serving
-from tests.editor.browser import EditorPage, chromium
-from tests.editor.screenshot import take
+from tests.editor.browser import EditorPage
 from tests.editor.serving import photo_file
 from tests.helpers import tiny
 
 CHEEKS = (0.3, 0.6), (0.7, 0.6)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def smiling(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    """A studio with directions."""
-    path = tmp_path_factory.mktemp("directions") / "two.safetensors"
-    random = torch.Generator().manual_seed(0)
-    vectors = torch.randn(2, *tiny.CONFIG.stylemap_shape, generator=random)
-    save_directions(
-        {"smile": NamedDirection(vectors[0], 4.0), "hair_length": NamedDirection(vectors[1], 4.0)}, path
-    )
-    return serving.studio(directions=path)
-
-
-@pytest.fixture(scope="module")
-def place(smiling: Studio) -> Iterator[str]:
-    with serving.running(smiling) as address:
-        yield address
-
-
-@pytest.fixture
-def page(browser: Any, place: str) -> Iterator[EditorPage]:
-    with EditorPage(browser, place) as page:
-        yield page
 
 
 def test_painting_changes_what_is_under_the_brush(page: EditorPage, smiling: Studio) -> None:
@@ -100,20 +68,6 @@ def test_the_demo_model_changes_little_outside(browser: Any, demo: str) -> None:
         assert changed[mask.numpy()].mean() > 8
         assert changed[~near].mean() < 0.15 * changed[mask.numpy()].mean()
         assert changed[~near].mean() < 3
-
-
-def test_the_screenshot_of_readme(browser: Any, place: str, tmp_path: Path) -> None:
-    take(browser, place, tmp_path / "editor.png")
-    picture = np.asarray(Image.open(tmp_path / "editor.png").convert("L")).astype(int)
-    assert picture.shape == (900, 1440)
-    # Every panel of the page has something in it.
-    for top, bottom, left, right in (
-        (0, 55, 0, 1440),
-        (70, 880, 20, 270),
-        (120, 680, 310, 860),
-        (70, 600, 1120, 1420),
-    ):
-        assert picture[top:bottom, left:right].std() > 8
 
 
 def test_undo_redo_clear_and_erase(page: EditorPage) -> None:
@@ -286,14 +240,6 @@ def _screen(page: EditorPage) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB")).astype(int)
 
 
-def test_the_theme_is_remembered(page: EditorPage) -> None:
-    assert page.do("document.documentElement.dataset.theme") == "light"
-    page.page.click("#theme")
-    page.page.reload()
-    page.page.wait_for_selector("body[data-ready]")
-    assert page.do("document.documentElement.dataset.theme") == "dark"
-
-
 def test_a_random_face_becomes_the_original(page: EditorPage) -> None:
     page.page.click("#use button[value=original]")
     page.page.keyboard.press("r")
@@ -342,72 +288,3 @@ def test_the_page_goes_on_after_the_server_was_away(browser: Any) -> None:
             assert time.monotonic() < end
             page.page.wait_for_timeout(50)
         page.errors.clear()  # what was asked of the old session
-
-
-def test_touch_on_a_phone(browser: Any, place: str) -> None:
-    options = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
-    with EditorPage(browser, place, **options) as page:
-        assert page.do("document.documentElement.scrollWidth <= innerWidth")
-        before = page.image()
-        box = page.page.locator("#result").bounding_box()
-        touch = page.context.new_cdp_session(page.page)
-        points = [(0.3 + 0.04 * step, 0.5) for step in range(10)]
-        for index, (x, y) in enumerate(points):
-            kind = "touchMove" if index else "touchStart"
-            spot = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
-            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [spot]})
-        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        page.page.wait_for_function("() => !stylemap.editor.masks.isEmpty(1) && !stylemap.editor.stroke")
-        page.settle()
-        assert (page.image() != before).any()
-        for tab, shown in (("references", "#layers"), ("adjust", "#sliders"), ("frames", "#timeline")):
-            page.page.click(f"#tabs button[value={tab}]")
-            assert page.page.is_visible(shown)
-            assert not page.page.is_visible("#photos")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 900, 390])
-def test_structure_of_the_page(browser: Any, place: str, width: int, scheme: str) -> None:
-    """Not pixels but what must hold at any width: nothing overlaps or overflows, colours have contrast,
-    everything that can be used has a name."""
-    options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
-    with EditorPage(browser, place, **options) as page:
-        assert page.do("document.documentElement.scrollWidth <= innerWidth")
-        boxes = {
-            name: page.page.locator(name).bounding_box()
-            for name in ("#top", "#result", "#toolbar", "#photos")
-        }
-        for one, other in (
-            ("#top", "#result"),
-            ("#result", "#toolbar"),
-            ("#photos", "#toolbar"),
-            ("#photos", "#result"),
-        ):
-            assert not _overlap(boxes[one], boxes[other]), (one, other)
-        box = boxes["#result"]
-        assert box["width"] == pytest.approx(box["height"], abs=1)
-        assert box["width"] > 300
-        screen = np.asarray(Image.open(io.BytesIO(page.page.screenshot())).convert("L")).astype(int)
-        ground = screen[int(boxes["#top"]["height"]) - 3, 3]
-        assert ground > 200 if scheme == "light" else ground < 60
-        assert screen[: int(boxes["#top"]["height"])].std() > 5  # something is written there
-        nameless = page.do(
-            """() => [...document.querySelectorAll("button, input, select, [role=slider]")]
-                .filter((one) => one.checkVisibility())
-                .filter((one) => !one.getAttribute("aria-label") && !one.textContent.trim())
-                .filter((one) => !one.labels?.length)
-                .map((one) => one.outerHTML)"""
-        )
-        assert nameless == []
-        order = page.do(
-            "[...document.querySelectorAll('[tabindex]')].filter((one) => one.tabIndex > 0).length"
-        )
-        assert order == 0  # the focus goes as the page is read
-
-
-def _overlap(a: dict[str, float], b: dict[str, float]) -> bool:
-    return (
-        min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"]) > 1
-        and min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"]) > 1
-    )
