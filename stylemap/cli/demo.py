@@ -40,6 +40,7 @@ _UNTRAINED = (
     "These weights are untrained (a fixed recipe): the results show that the network and the edit run at "
     "full size, not what a trained model paints."
 )
+_DRAWN_ONLY = "The bundled model knows drawn faces alone: photographs want a checkpoint of their own."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     bundled = assets.demo_model()
-    trained = args.model or bundled
     path = Path(args.model or bundled or _recipe_checkpoint(args.folder))
     device = common.pick_device(args.device)
     begin = time.perf_counter()
@@ -95,14 +95,15 @@ def run(args: argparse.Namespace) -> None:
 
     sheet = args.folder / "demo.png"
     speed = f"encoded in {encode_ms / 2:.0f} ms per photo, edited in {edit_ms:.0f} ms"
-    note = f"{size} x {size}, float32, {speed} on {_machine(device)}. " + ("" if trained else _UNTRAINED)
+    warning = "" if args.model or directions else _DRAWN_ONLY if bundled else _UNTRAINED
+    note = f"{size} x {size}, float32, {speed} on {_machine(device)}. {warning}"
     if faces and directions:
         moves = edit.load_directions(directions, model.config.stylemap_shape)
         images.save(demo_faces.sheet(model, faces, moves, note), sheet)
     else:
         images.save(_sheet(model, photos, names, mask, w, result, note), sheet)
-    if not trained:
-        print(_UNTRAINED)
+    if warning:
+        print(warning)
     print(f"the picture is {sheet.resolve()}")
 
 

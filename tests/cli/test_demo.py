@@ -45,7 +45,7 @@ def test_untrained_checkpoint_is_made_once_and_named_as_such(
 
 
 def test_generated_faces_with_the_demo_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assets = tmp_path / "assets"
     assets.mkdir()
@@ -59,6 +59,9 @@ def test_generated_faces_with_the_demo_model(
     assert demo.main(["--folder", str(tmp_path)]) == 0
     assert "untrained" not in capsys.readouterr().out
     assert Image.open(tmp_path / "demo.png").height > 4 * 256
+    chosen = [str(photos / "p0.png"), str(photos / "p1.png")]
+    assert demo.main(["--images", *chosen, "--folder", str(tmp_path)]) == 0
+    assert "knows drawn faces alone" in capsys.readouterr().out
 
 
 def test_a_part_mask_holds_the_part_of_both_faces() -> None:
