@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import torch
 import torch.distributed as dist
+
+# For its side effect only. Its functions take the default group of the moment it is imported as their
+# default argument. DistributedDataParallel imports it: after init_process_group, that would keep the
+# group and its threads beyond destroy_process_group.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -60,5 +66,11 @@ def same(module: nn.Module, share: Share) -> None:
 
 
 def stop(share: Share) -> None:
+    """Leaves the group and ends its threads.
+
+    A thread of Gloo that still holds a tensor when Python shuts down aborts the process, so nothing may
+    keep the group: wrapped modules must be out of use, and what they leave in cycles is collected here.
+    """
     if share.world > 1:
+        gc.collect()
         dist.destroy_process_group()
