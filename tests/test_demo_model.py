@@ -11,6 +11,7 @@ import torch
 import stylemap
 from stylemap import assets, edit
 from stylemap.data.faces import FacesDataset
+from stylemap.edit import masks
 from stylemap.metrics.directions import attribute_labels
 from stylemap.model import StyleMapGAN
 
@@ -53,6 +54,23 @@ def test_directions_move_the_attribute(model: StyleMapGAN) -> None:
             again = model.encode(model.decode(edit.manipulate(w, one.vector, 1.5 * one.step)))
         gained = ((again - w).flatten(1) @ one.vector.flatten()) / one.step
         assert float((gained > 0.5).float().mean()) >= least, (name, gained)
+
+
+def test_half_precision_shows_nobody_a_difference(model: StyleMapGAN) -> None:
+    """bf16 against fp32, where images span 2: decoded faces, and a shifted local edit of each."""
+    faces = FacesDataset(128, 8, held_out=True).batch(range(8))
+    mask = masks.box(128, 0.25, 0.5, 0.75, 0.9)
+    frames = []
+    for precision in ("fp32", "bf16"):
+        session = stylemap.EditSession(model, precision=precision)
+        handles = [session.add(face) for face in faces]
+        references = [session.reference(handle, mask, shift=(3, -5)) for handle in handles]
+        decoded = [session.edit(handle, []) for handle in handles]
+        edited = [session.edit(handles[i], [references[i - 1]]) for i in range(8)]
+        frames.append(torch.stack(decoded + edited))
+    assert not torch.equal(*frames)
+    error = (frames[0] - frames[1]).square().flatten(1).mean(1)
+    assert float(10 * torch.log10(4 / error).min()) >= 40
 
 
 def test_readme_says_what_was_measured() -> None:

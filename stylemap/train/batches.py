@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stylemap.train.config import TrainConfig
+from stylemap.train.edits import edits_locally, random_masks
 from stylemap.train.sources import Source
 from stylemap.train.step import Part
 
-_ORDER, _FLIP, _LATENT, _CLASS = range(4)
+_ORDER, _FLIP, _LATENT, _CLASS, _MASK = range(5)
 
 
 class Share(NamedTuple):
@@ -124,6 +125,10 @@ class Batches:
         else:
             labels = None
         z = z[share.rank :: share.world].to(self.device)
+        masks = None
+        if edits_locally(config):
+            masks = random_masks(config.batch, config.model.size, generator(config.seed, _MASK, iteration))
+            masks = masks[share.rank :: share.world].to(self.device)
         # Every n-th image, not blocks: the groups of the minibatch standard deviation stay the same ones.
         return [
             Part(
@@ -131,6 +136,7 @@ class Batches:
                 z[part :: config.accumulate],
                 None if labels is None else labels[part :: config.accumulate],
                 None if wanted is None else wanted[part :: config.accumulate],
+                None if masks is None else masks[part :: config.accumulate],
             )
             for part in range(config.accumulate)
         ]
@@ -158,3 +164,5 @@ def _check_parts(config: TrainConfig, share: Share) -> None:
             f"the discriminator compares groups of 4 images: {part} images per process and part is neither"
             " a multiple of 4 nor at most 4"
         )
+    if part == 1 and edits_locally(config):
+        raise ValueError("local edits take their references from the batch: it must hold 2 images per part")

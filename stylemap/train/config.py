@@ -35,6 +35,8 @@ class Lambdas:
     d, indomain_d: discriminator on real images and samples, and on reconstructions (step 3).
     x_rec, perceptual, style, indomain_e: reconstruction by pixels, by features, by their Gram
         matrices, and against the discriminator (step 5).
+    local_src, local_ref: local edits of the batch's images, in random masks, against the original outside
+        the mask and the reference inside (step 5; not in the paper: see `stylemap.train.edits`).
     """
 
     adv: float = 1.0
@@ -45,6 +47,8 @@ class Lambdas:
     perceptual: float = 1.0
     style: float = 0.0
     indomain_e: float = 1.0
+    local_src: float = 0.0
+    local_ref: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from stylemap.config import Config
+from stylemap.edit.masks import pool_max
 from stylemap.model import Discriminator, Encoder, Generator
 from stylemap.model.discriminator import minibatch_stddev
 from stylemap.train.config import TrainConfig
+from stylemap.train.edits import next_image
 from stylemap.train.matrices import Matrices
 
 
@@ -32,14 +34,19 @@ class Mapping(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Stylemaps N x K x L x L to images N x 3 x S x S."""
+    """Stylemaps N x K x L x L to images N x 3 x S x S; with a mask (bool N x 1 x S x S) to local edits, where
+    every image is the reference of the one before it."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.decoder = generator.decoder
 
-    def forward(self, stylemap: Tensor) -> Tensor:
-        images: Tensor = self.decoder(self.decoder.convs_latent(stylemap))
+    def forward(self, stylemap: Tensor, mask: Tensor | None = None) -> Tensor:
+        codes = self.decoder.convs_latent(stylemap)
+        if mask is not None:
+            pixels = mask.float()
+            codes = [torch.where(pool_max(pixels, c.shape[-1]), next_image(c), c) for c in codes]
+        images: Tensor = self.decoder(codes)
         return images
 
 

@@ -11,17 +11,20 @@ from torch import Tensor, nn
 
 from stylemap.train import losses
 from stylemap.train.config import TrainConfig
+from stylemap.train.edits import edits_locally, local_errors
 from stylemap.train.networks import Networks
 
 
 class Part(NamedTuple):
     """What one process handles at once: real images N x 3 x S x S in [-1, 1], z N x K, and in conditional
-    training the classes (N, int64) of the images and of the samples."""
+    training the classes (N, int64) of the images and of the samples, in training for local edits their masks
+    (bool N x 1 x S x S)."""
 
     images: Tensor
     z: Tensor
     labels: Tensor | None = None
     sample_labels: Tensor | None = None
+    masks: Tensor | None = None
 
 
 class Features(NamedTuple):
@@ -60,7 +63,7 @@ class Step:
         adversarial = iteration >= config.warmup_iterations
         momentum = 0.0 if adversarial else config.warmup_momentum
         self.networks.schedule(momentum, self._rate(iteration))
-        reconstructions: list[Tensor] | None = None
+        reconstructions: list[_Sample] | None = None
         if adversarial and (weights.adv or weights.w_rec or weights.d):
             samples = self._generator_step(parts)
             if weights.w_rec:
@@ -111,7 +114,7 @@ class Step:
         self,
         parts: Sequence[Part],
         samples: Sequence[_Sample] | None,
-        reconstructions: Sequence[Tensor] | None,
+        reconstructions: Sequence[_Sample] | None,
     ) -> None:
         """Step 3."""
         kind, weights = self.config.adversarial_loss, self.config.lambdas
@@ -128,7 +131,7 @@ class Step:
                 with torch.no_grad():
                     again = reconstructions[index] if reconstructions else self._reconstruct(part, grad=False)
                 with self._precision():
-                    logits = self._run("critic", again.detach(), part.labels)
+                    logits = self._run("critic", again.images.detach(), part.labels)
                 terms["indomain_d"] = (losses.discriminator_fake(logits, kind), weights.indomain_d)
             self._backward(parts, terms)
         self.networks.optimisers["d"].step()
@@ -144,14 +147,16 @@ class Step:
         self.networks.optimisers["d"].step()
 
     def _autoencoder_step(
-        self, parts: Sequence[Part], reconstructions: Sequence[Tensor] | None, adversarial: bool
+        self, parts: Sequence[Part], reconstructions: Sequence[_Sample] | None, adversarial: bool
     ) -> None:
         """Step 5."""
         weights = self.config.lambdas
         self.networks.train_only("encoder", "synthesis")
         for index, part in enumerate(self._each(parts, "encoder", "synthesis")):
-            output = reconstructions[index] if reconstructions else self._reconstruct(part)
+            stylemap, output = reconstructions[index] if reconstructions else self._reconstruct(part)
             terms = self._comparison(output, part.images)
+            if part.masks is not None:
+                terms |= self._local_edits(stylemap, part.images, part.masks)
             if adversarial and weights.indomain_e:
                 with self._precision():
                     logits = self.networks.critic(output, part.labels)
@@ -174,14 +179,24 @@ class Step:
             terms["style"] = (losses.style(self.features.maps(losses.widen(output)), wanted), weights.style)
         return terms
 
+    def _local_edits(
+        self, stylemap: Tensor, images: Tensor, masks: Tensor
+    ) -> dict[str, tuple[Tensor, float]]:
+        with self._precision():
+            edited = self._run("synthesis", stylemap, masks)
+        outside, inside = local_errors(edited, images, masks)
+        weights = self.config.lambdas
+        return {"local_src": (outside, weights.local_src), "local_ref": (inside, weights.local_ref)}
+
     def _reconstructs(self, adversarial: bool) -> bool:
         weights = self.config.lambdas
-        alone = weights.x_rec or weights.perceptual or weights.style
+        alone = weights.x_rec or weights.perceptual or weights.style or edits_locally(self.config)
         return bool(alone or (adversarial and weights.indomain_e))
 
-    def _reconstruct(self, part: Part, grad: bool = True) -> Tensor:
+    def _reconstruct(self, part: Part, grad: bool = True) -> _Sample:
         with self._precision():
-            return self._run("synthesis", self._run("encoder", part.images, grad=grad), grad=grad)
+            stylemap = self._run("encoder", part.images, grad=grad)
+            return _Sample(stylemap, self._run("synthesis", stylemap, grad=grad))
 
     def _run(self, name: str, *inputs: Tensor | None, grad: bool = True) -> Tensor:
         """A network: the distributed one where its parameters get gradients, else the plain one."""
