@@ -15,12 +15,19 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-_HUGE_PAGE = 2 << 20
+_PAGE, _HUGE_PAGE = 4096, 2 << 20
 
 
 def map_bytes(count: int) -> Tensor:
-    """``count`` bytes of zeros, uint8, aligned to 2 MiB and on huge pages where the system has them."""
-    pages = mmap.mmap(-1, count + _HUGE_PAGE)
+    """``count`` bytes of zeros, uint8, aligned to 2 MiB and on huge pages where the system has them.
+
+    For at least as many bytes as such a page has.
+    """
+    if hasattr(mmap, "MAP_PRIVATE"):
+        # Python's own choice, MAP_SHARED, is a file in memory, and most systems keep those on small pages.
+        pages = mmap.mmap(-1, count + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    else:
+        pages = mmap.mmap(-1, count + _HUGE_PAGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a wish: kernels without huge pages refuse it
             pages.madvise(mmap.MADV_HUGEPAGE)
@@ -70,8 +77,9 @@ class Arena:
         fitting = [i for i, block in enumerate(self._free) if size <= block.numel() <= 4 * size + _HUGE_PAGE]
         if fitting:
             return self._free.pop(min(fitting, key=lambda i: self._free[i].numel()))
-        page = _HUGE_PAGE if size >= _HUGE_PAGE else 4096
-        return map_bytes(max(1, -(-size // page)) * page)
+        if size < _HUGE_PAGE:
+            return torch.empty(max(1, -(-size // _PAGE)) * _PAGE, dtype=torch.uint8)
+        return map_bytes(-(-size // _HUGE_PAGE) * _HUGE_PAGE)
 
 
 class ArenaPool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
 
+from stylemap.engine.arena import empty_on_huge_pages
 from stylemap.engine.cache import Entry, Image, ImageCache
 from stylemap.engine.convolution import Convolution
 from stylemap.engine.main_path import MainPath
@@ -15,6 +17,8 @@ from stylemap.engine.patches import CodeEdit, Layouts
 from stylemap.engine.plan import CpuPlan
 from stylemap.engine.preview import Preview
 from stylemap.engine.reference import EditReference
+
+_ALIGNED = 32  # values: whole cache lines in any type
 
 
 class CpuRenderer:
@@ -36,7 +40,8 @@ class CpuRenderer:
         self._cache = ImageCache(self._build, self._code_bytes + self._map_bytes, cache_bytes)
         self._main_path = MainPath(plan)
         self._preview = Preview(plan)
-        self._working: tuple[int, list[Tensor]] | None = None
+        self._buffers: list[Tensor] = []
+        self._working: int | None = None
 
     def own(self, w: Tensor) -> Tensor:
         """A copy of a stylemap, as `decode` takes it."""
@@ -55,13 +60,13 @@ class CpuRenderer:
         """Forget an image."""
         self._cache.drop(number)
         self._preview.forget(number)
-        if self._working is not None and self._working[0] == number:
+        if self._working == number:
             self._working = None
 
     def cleared(self) -> None:
         """Forget all images."""
         self._cache.clear()
-        self._working = None
+        self._buffers, self._working = [], None
         self._main_path.forget()
         self._preview.forget()
 
@@ -102,14 +107,15 @@ class CpuRenderer:
         """The maps of ``a``, but those of the chosen stylecodes of ``b``; 1×3×S×S."""
         with self._cache.hold([a, b]) as entries:
             sources = [(b, entries[1]) if i in chosen else (a, entries[0]) for i in range(len(self._sides))]
-            maps = [entry.maps[i].float() for i, (_, entry) in enumerate(sources)]
+            self._working = None
+            maps = self._in_float32([entry.maps[i] for i, (_, entry) in enumerate(sources)])
             return self._main_path(maps, [image.number for image, _ in sources])
 
     def stats(self) -> dict[str, int]:
         cache, count = self._cache, len(self._cache)
         own = self.plan.convolutions()
         ring_bytes = sum(conv.bytes for conv in self._ring if conv not in own)
-        working = 0 if self._working is None else self._map_bytes // self._dtype.itemsize * 4
+        working = sum(buffer.numel() * buffer.element_size() for buffer in self._buffers)
         return {
             "cached_images": count,
             "cache_bytes": cache.bytes,
@@ -126,10 +132,19 @@ class CpuRenderer:
         }
 
     def _build(self, image: Image) -> Entry:
-        codes = self.plan.stylecodes(image.w)
-        maps = [_stored(maps, self._dtype) for maps in self.plan.modulations(codes)]
-        rows = [code.permute(0, 2, 3, 1).reshape(-1, code.shape[1]) for code in codes]
-        return Entry([_stored(code, self._dtype) for code in rows], maps)
+        shapes: list[tuple[int, ...]] = [(h * w, c) for c, h, w in self.plan.config.stylecode_shapes]
+        shapes += [self.plan.maps_shape(i) for i in range(len(self._sides))]
+        sizes = [math.prod(shape) for shape in shapes]
+        # One piece of memory on huge pages: mapping it in 4 KiB pages would take longer than filling it.
+        padded = [-(-size // _ALIGNED) * _ALIGNED for size in sizes]
+        values = empty_on_huge_pages(sum(padded), dtype=self._dtype)
+        pieces = zip(values.split(padded), sizes, shapes)
+        parts = [piece[:size].view(shape) for piece, size, shape in pieces]
+        codes, maps = parts[: len(self._sides)], parts[len(self._sides) :]
+        self.plan.write(image.w, codes, maps)
+        if self._dtype == torch.float16:
+            _check_range(parts)
+        return Entry(codes, maps)
 
     def _edits(
         self, references: Sequence[EditReference], entries: Sequence[Entry], maps: Sequence[Tensor]
@@ -146,14 +161,25 @@ class CpuRenderer:
 
     def _float_maps(self, image: Image, entry: Entry) -> list[Tensor]:
         """The maps of an original, which edits change in place: the cache's, or a copy in float32 that is
-        kept for the next edit of the same image.
+        good for the next edit of the same image, too.
         """
         if self._dtype == torch.float32:
             return entry.maps
-        if self._working is None or self._working[0] != image.number:
+        if self._working != image.number:
             self._working = None
-            self._working = image.number, [maps.float() for maps in entry.maps]
-        return self._working[1]
+            self._in_float32(entry.maps)
+            self._working = image.number
+        return self._buffers
+
+    def _in_float32(self, maps: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The same maps where they are in float32, else copies in memory that the next ones will take."""
+        if self._dtype == torch.float32:
+            return maps
+        if not self._buffers:
+            self._buffers = [empty_on_huge_pages(*each.shape, dtype=torch.float32) for each in maps]
+        for buffer, stored in zip(self._buffers, maps):
+            buffer.copy_(stored)
+        return self._buffers
 
     def _frame(
         self,
@@ -182,15 +208,8 @@ class CpuRenderer:
         return keys
 
 
-def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """A copy in the precision of the cache.
-
-    Raises:
-        ValueError: values that float16 cannot hold.
-    """
-    if dtype == torch.float32:
-        return values
-    stored = values.to(dtype)
-    if dtype == torch.float16 and not bool(stored.isfinite().all()):
+def _check_range(parts: Sequence[Tensor]) -> None:
+    """Raises ValueError for values that float16 could not hold."""
+    # The extremes are NaN where any value is; looking at every value takes twenty times longer.
+    if not all(bool(extreme.isfinite()) for part in parts for extreme in part.aminmax()):
         raise ValueError("this model's maps leave the range of fp16: use cache_precision 'bf16' or 'fp32'")
-    return stored

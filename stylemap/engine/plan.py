@@ -92,6 +92,29 @@ class CpuPlan:
                 for i, code in enumerate(codes)
             ]
 
+    @torch.no_grad()
+    def write(self, w: Tensor, codes: Sequence[Tensor], maps: Sequence[Tensor]) -> None:
+        """The codes of one stylemap 1×K×L×L, as rows (r·r)×C, and their maps, 1×r×r×M, into memory that is
+        there already, in whatever floating-point type it is.
+
+        One code after the other, so that nothing else of their size is needed.
+        """
+        check_stylemap(w, self.config, self._like)
+        with self._arenas.lease() as arena:
+            code = _nhwc(w)
+            for i, layer in enumerate(self._decoder.codes):
+                following, _ = layer(arena, code)
+                arena.give(code)
+                code = following
+                codes[i].copy_(code.view(codes[i].shape))
+                scratch = None
+                if maps[i].dtype != torch.float32:
+                    scratch = arena.take(*self.maps_shape(i))
+                made = self._maps(arena, i, code, maps[i] if scratch is None else scratch)
+                if scratch is not None:
+                    maps[i].copy_(made)
+                    arena.give(scratch)
+
     def _maps(self, arena: Arena, index: int, code: Tensor, out: Tensor | None) -> Tensor:
         conv = self._map_convolution(index)
         shape = self.maps_shape(index, code.shape[0])

@@ -1,0 +1,64 @@
+"""Memory of the CPU plan: where it comes from, and that it is used again."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylemap.engine.arena import Arena, empty_on_huge_pages, map_bytes
+
+MIB = 1 << 20
+
+
+def flags(tensor: Tensor) -> list[str]:
+    """How the system keeps the mapping a tensor lies in: see proc(5), VmFlags."""
+    for mapping in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text()):
+        first, last = (int(end, 16) for end in mapping.split(" ", 1)[0].split("-"))
+        if first <= tensor.data_ptr() < last:
+            return re.search(r"^VmFlags: (.*)$", mapping, re.MULTILINE)[1].split()  # type: ignore[index]
+    raise AssertionError("memory that is mapped nowhere")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_large_memory_is_private_and_asks_for_huge_pages() -> None:
+    """Shared memory is a file to the system: most keep those on 4 KiB pages, whatever is asked for."""
+    found = flags(map_bytes(8 * MIB))
+    assert "sh" not in found
+    if Path("/sys/kernel/mm/transparent_hugepage").exists():
+        assert "hg" in found
+
+
+@pytest.mark.parametrize("count", [2 * MIB, 5 * MIB + 3])
+def test_it_is_zero_and_aligned(count: int) -> None:
+    memory = map_bytes(count)
+    assert memory.shape == (count,)
+    assert memory.data_ptr() % (2 * MIB) == 0
+    assert not memory.any()
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (700, 1024)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_tensors_to_fill(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    tensor = empty_on_huge_pages(*shape, dtype=dtype)
+    assert tensor.shape == shape
+    assert tensor.dtype == dtype
+    assert tensor.is_contiguous()
+    assert bool((tensor.fill_(2) == 2).all())
+
+
+def test_an_arena_hands_out_the_same_memory_again() -> None:
+    arena = Arena()
+    large, small = arena.take(1024, 1024), arena.take(7)
+    assert large.data_ptr() != small.data_ptr()
+    held = arena.bytes
+    assert held >= 4 * MIB
+    arena.give(large, None, torch.empty(3))
+    assert arena.take(1024, 1023).data_ptr() == large.data_ptr()
+    arena.give_all()
+    assert arena.take(5).data_ptr() == small.data_ptr()
+    assert arena.bytes == held
