@@ -19,7 +19,7 @@ PARTS = ("edit", "cold", "ops", "training", "scaling")
 QUICK_DEMO = Settings(
     models=("demo",),
     backends=("engine", "published", "plain", "onnxruntime", "openvino"),
-    seconds=0.6,
+    seconds=0.35,
     least=3,
     most=40,
 )
@@ -27,7 +27,7 @@ QUICK_256 = Settings(
     models=("small",),
     backends=("engine", "published"),
     scenarios=("encode", "decode", "paint_64"),
-    seconds=1.5,
+    seconds=1.0,
     least=2,
     most=20,
 )
