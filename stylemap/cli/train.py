@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
         )
         values = FACES
     last = train(TrainConfig.from_dict(merge(values, args)), folder, resume=args.resume)
-    print(f"wrote {last}")
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes only the first writes
+        print(f"wrote {last}")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

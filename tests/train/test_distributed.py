@@ -16,13 +16,14 @@ from tests.train import two_processes
 ROOT = Path(__file__).parents[2]
 
 
-def torchrun(*arguments: str) -> None:
+def torchrun(*arguments: str) -> str:
     launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     done = subprocess.run(
         [sys.executable, "-m", *launcher, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=240,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
 
 
 @pytest.mark.slow
@@ -41,10 +42,11 @@ def test_gradients_equal_those_of_one_process(accumulate: int, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_the_command_under_torchrun(tmp_path: Path) -> None:
-    torchrun(
+    said = torchrun(
         "-m", "stylemap", "train", "--data", "faces", "--size", "16", "--latent-spatial-size", "4",
         "--latent-channel-size", "4", "--channel-table", "16:8,8:8,4:8", "--batch", "8", "--iterations", "3",
         "--log-every", "1", "--sample-every", "0", "--device", "cpu", "--output", str(tmp_path / "run"),
     )  # fmt: skip
+    assert said.count("wrote ") == 1
     assert [path.stem for path in checkpoints.found(tmp_path / "run" / "checkpoints")] == ["00000003"]
     assert len(record.read(tmp_path / "run" / "losses.jsonl")) == 3
