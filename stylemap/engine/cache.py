@@ -33,11 +33,20 @@ class ImageCache:
     """Least recently used entries go first, and are made again from the stylemap when they are needed.
 
     Not for several threads at once: the session has a lock. ``build`` makes an entry of ``entry_bytes``
-    bytes; ``limit`` is in bytes.
+    bytes; with ``reuse`` it may get an entry that is no longer needed, to overwrite. ``limit`` is in bytes.
     """
 
-    def __init__(self, build: Callable[[Image], Entry], entry_bytes: int, limit: int) -> None:
+    def __init__(
+        self,
+        build: Callable[[Image, Entry | None], Entry],
+        entry_bytes: int,
+        limit: int,
+        *,
+        reuse: bool = False,
+    ) -> None:
         self._build = build
+        self._reuse = reuse
+        self._spare: Entry | None = None
         self._entries: OrderedDict[int, Entry] = OrderedDict()
         self.entry_bytes = entry_bytes
         self.limit = limit
@@ -50,6 +59,13 @@ class ImageCache:
     @property
     def bytes(self) -> int:
         return len(self) * self.entry_bytes
+
+    @property
+    def spare_bytes(self) -> int:
+        """Of the entry that went last, whose memory the next one takes: new memory costs as much time as
+        filling it does. Together with ``bytes`` never more than the limit.
+        """
+        return 0 if self._spare is None else self.entry_bytes
 
     def prefetch(self, image: Image) -> None:
         """Make the entry of an image now, if there is room for any."""
@@ -71,17 +87,21 @@ class ImageCache:
             self._shrink(self.limit, frozenset())
 
     def drop(self, number: int) -> None:
-        self._entries.pop(number, None)
+        entry = self._entries.pop(number, None)
+        if entry is not None:
+            self._keep_spare(entry)
 
     def clear(self) -> None:
         self._entries.clear()
+        self._spare = None
 
     def _get(self, image: Image, held: set[int]) -> Entry:
         entry = self._entries.get(image.number)
         if entry is None:
             self.misses += 1
             self._shrink(self.limit - self.entry_bytes, held)
-            entry = self._entries[image.number] = self._build(image)
+            spare, self._spare = self._spare, None
+            entry = self._entries[image.number] = self._build(image, spare)
         else:
             self.hits += 1
         self._entries.move_to_end(image.number)
@@ -90,9 +110,15 @@ class ImageCache:
     def _shrink(self, limit: int, held: set[int] | frozenset[int]) -> None:
         for number in [number for number in self._entries if number not in held]:
             if self.bytes <= limit:
-                return
-            del self._entries[number]
+                break
+            self._keep_spare(self._entries.pop(number))
             self.evictions += 1
+        if self.bytes + self.spare_bytes > self.limit:
+            self._spare = None
+
+    def _keep_spare(self, entry: Entry) -> None:
+        if self._reuse and self.bytes + self.entry_bytes <= self.limit:
+            self._spare = entry
 
     def _warn(self, images: int) -> None:
         if images * self.entry_bytes > self.limit and not self._warned:

@@ -37,7 +37,7 @@ class CpuRenderer:
         self._code_bytes = sum(c * h * w for c, h, w in plan.config.stylecode_shapes) * cache_dtype.itemsize
         shapes = [plan.maps_shape(i) for i in range(len(self._sides))]
         self._map_bytes = sum(h * w * c for _, h, w, c in shapes) * cache_dtype.itemsize
-        self._cache = ImageCache(self._build, self._code_bytes + self._map_bytes, cache_bytes)
+        self._cache = ImageCache(self._build, self._code_bytes + self._map_bytes, cache_bytes, reuse=True)
         self._main_path = MainPath(plan)
         self._preview = Preview(plan)
         self._buffers: list[Tensor] = []
@@ -122,7 +122,7 @@ class CpuRenderer:
             "cache_limit_bytes": cache.limit,
             "code_bytes": count * self._code_bytes,
             "map_bytes": count * self._map_bytes,
-            "working_bytes": working + self._main_path.bytes + self._preview.bytes,
+            "working_bytes": working + cache.spare_bytes + self._main_path.bytes + self._preview.bytes,
             "weight_bytes": self.plan.bytes["weights"] + ring_bytes,
             "activation_bytes": self.plan.bytes["activations"],
             "hits": cache.hits,
@@ -131,20 +131,23 @@ class CpuRenderer:
             "reused_layers": self._main_path.reused,
         }
 
-    def _build(self, image: Image) -> Entry:
+    def _build(self, image: Image, spare: Entry | None) -> Entry:
+        entry = spare or self._new_entry()
+        self.plan.write(image.w, entry.codes, entry.maps)
+        if self._dtype == torch.float16:
+            _check_range([*entry.codes, *entry.maps])
+        return entry
+
+    def _new_entry(self) -> Entry:
         shapes: list[tuple[int, ...]] = [(h * w, c) for c, h, w in self.plan.config.stylecode_shapes]
         shapes += [self.plan.maps_shape(i) for i in range(len(self._sides))]
         sizes = [math.prod(shape) for shape in shapes]
-        # One piece of memory on huge pages: mapping it in 4 KiB pages would take longer than filling it.
         padded = [-(-size // _ALIGNED) * _ALIGNED for size in sizes]
+        # One piece of memory on huge pages: mapping it in 4 KiB pages would take longer than filling it.
         values = empty_on_huge_pages(sum(padded), dtype=self._dtype)
         pieces = zip(values.split(padded), sizes, shapes)
         parts = [piece[:size].view(shape) for piece, size, shape in pieces]
-        codes, maps = parts[: len(self._sides)], parts[len(self._sides) :]
-        self.plan.write(image.w, codes, maps)
-        if self._dtype == torch.float16:
-            _check_range(parts)
-        return Entry(codes, maps)
+        return Entry(parts[: len(self._sides)], parts[len(self._sides) :])
 
     def _edits(
         self, references: Sequence[EditReference], entries: Sequence[Entry], maps: Sequence[Tensor]

@@ -102,7 +102,7 @@ class GpuRenderer:
             "graphs": self._frames.graphs.captured + self.plan.graphs.captured,
         }
 
-    def _build(self, image: Image) -> Entry:
+    def _build(self, image: Image, _: Entry | None) -> Entry:
         """Not as a graph: its outputs would take the memory of another image."""
         plan = self.plan
         with torch.no_grad(), plan.lane():

@@ -33,7 +33,8 @@ def cache(limit: int) -> tuple[ImageCache, list[int]]:
     """A cache of entries of 10 bytes, and the numbers it has built."""
     built: list[int] = []
 
-    def build(image: Image) -> Entry:
+    def build(image: Image, spare: Entry | None) -> Entry:
+        assert spare is None
         built.append(image.number)
         return Entry([], [])
 
@@ -59,6 +60,33 @@ def test_held_images_stay_until_the_end(caplog: pytest.LogCaptureFixture) -> Non
     assert built == [1, 2, 3, 2]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "an edit needs 3 images" in caplog.text
+
+
+def test_the_memory_of_the_last_to_go_is_used_again() -> None:
+    """Within the limit, and never that of an entry somebody holds."""
+    given: list[Entry | None] = []
+
+    def build(image: Image, spare: Entry | None) -> Entry:
+        given.append(spare)
+        return spare or Entry([], [])
+
+    kept = ImageCache(build, 10, 25, reuse=True)
+    entries = []
+    for number in (1, 2, 3):
+        with kept.hold([image(number)]) as held:
+            entries += held
+        assert kept.bytes + kept.spare_bytes <= 25
+    assert given == [None, None, entries[0]]
+    assert entries[2] is entries[0]
+
+    kept.drop(2)
+    assert (kept.bytes, kept.spare_bytes) == (10, 10)
+    with kept.hold([image(4), image(5), image(3)]) as held:
+        assert given[3:] == [entries[1], None]
+        assert len({id(entry) for entry in held}) == 3
+    assert kept.bytes + kept.spare_bytes <= 25
+    kept.clear()
+    assert kept.bytes == kept.spare_bytes == 0
 
 
 def test_without_room_nothing_is_kept_or_made_early() -> None:
