@@ -1,7 +1,7 @@
 # make demo   set up, then edit two photos and write the picture
 # make editor   set up, then serve the web editor to this machine's browser
 # make test   set up, then run the tests
-# make bench  set up, then measure everything on this machine (25 minutes on two cores) and write README's tables
+# make bench  set up, then measure everything on this machine (more than half an hour on two cores) and write README's tables
 # make gpu-check   on a machine with a GPU: build, test, sanitize and time the CUDA kernels, without network
 # make gpu-bench   on a machine with a GPU: time operators and edits in ten minutes, without network
 # make lint   ruff, mypy, clang-format, layering, CUDA compilation where nvcc exists

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,10 @@ FULL_256 = (
     Settings(models=("full",), backends=("engine", "ncnn"), scenarios=edit.NCNN_SCENARIOS),
 )
 FULL_SMALL = Settings(models=("small",), backends=("engine", "published", "plain", "openvino", "ncnn"))
-#: At this size a rival takes seconds for a frame.
+#: At this size a rival takes seconds for a frame, and 24 GiB do not hold the published formulation too.
 FULL_1024 = Settings(
     models=("1024",),
-    backends=("engine", "published", "plain"),
+    backends=("engine", "plain"),
     scenarios=("open", "encode", "decode", "paint_64", "paint_128_many", "drag", "slider", "mix"),
     least=2,
 )
@@ -63,19 +63,34 @@ class Run:
     settings: Settings | None = None
 
 
-def run(asked: Run) -> dict[str, Any]:
-    """The document of a run; what goes wrong in one part is recorded, and the others still run."""
+def run(asked: Run, keep: Callable[[dict[str, Any]], object] | None = None) -> dict[str, Any]:
+    """The document of a run; what goes wrong in one part is recorded, and the others still run.
+
+    keep: gets the document as far as it is, whenever a group or a part is done: a system that runs out of
+    memory ends the process without asking.
+    """
     start = time.monotonic()
     torch.set_num_threads(asked.threads)
     content: dict[str, Any] = {"skipped": []}
+
+    def done() -> None:
+        if keep is not None:
+            keep(_document(asked, content, start))
+
     if "edit" in asked.parts:
-        _run_edit(asked, content)
+        _run_edit(asked, content, done)
     if "cold" in asked.parts:
         content["cold"] = _cold(asked, content["skipped"])
+        done()
     for part in ("ops", "training", "scaling"):
         if part in asked.parts:
             say(f"{part}:")
             _run_part(part, asked, content)
+            done()
+    return _document(asked, content, start)
+
+
+def _document(asked: Run, content: Mapping[str, Any], start: float) -> dict[str, Any]:
     settings = {
         "quick": asked.quick,
         "parts": list(asked.parts),
@@ -119,7 +134,7 @@ def chosen(given: Mapping[str, Any], quick: bool) -> Settings:
     return replace(base, **given)
 
 
-def _run_edit(asked: Run, content: dict[str, Any]) -> None:
+def _run_edit(asked: Run, content: dict[str, Any], done: Callable[[], None]) -> None:
     content |= {"ratios": [], "edit": [], "stages": []}
     for settings in edit_settings(asked):
         found = edit.Result()
@@ -133,7 +148,8 @@ def _run_edit(asked: Run, content: dict[str, Any]) -> None:
         add_new(content["edit"], found.rows)
         add_new(content["stages"], found.stages)
         content["skipped"] += [line for line in found.skipped if line not in content["skipped"]]
-    content["ratios"].sort(key=lambda row: "target" not in row)
+        content["ratios"].sort(key=lambda row: "target" not in row)
+        done()
 
 
 def add_new(rows: list[dict[str, Any]], more: Sequence[dict[str, Any]]) -> None:

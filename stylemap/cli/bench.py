@@ -60,9 +60,12 @@ def run(args: argparse.Namespace) -> None:
         parts=(args.part,) if args.part else suite.PARTS,
         settings=_edit_settings(args) if args.part == "edit" else None,
     )
-    content = suite.run(asked)
-    for path in suite.write(content, Path(args.output)):
+    folder = Path(args.output)
+    partial = folder / "bench.partial.json"
+    content = suite.run(asked, lambda done: _benchmarks("results").write(done, partial))
+    for path in suite.write(content, folder):
         print(f"wrote {path}")
+    partial.unlink(missing_ok=True)
     print(_benchmarks("report").summary(content))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import torch
-from stylemap.benchmarks import edit, models, results, rivals, stages, strokes
+from stylemap.benchmarks import edit, models, results, rivals, stages, strokes, suite
 from stylemap.benchmarks.backends import Backend, Engine, Photos, to_bytes
 from stylemap.benchmarks.ncnn_network import Folded
 from stylemap.benchmarks.truth import Truth, relative_error
@@ -47,6 +47,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
         assert main([*arguments, "--output", str(folder)]) == 0
     finally:
         torch.set_num_threads(threads)
+    assert not (folder / "bench.partial.json").exists()
     return json.loads((folder / "bench.json").read_text())
 
 
@@ -84,6 +85,30 @@ def test_the_engine_plays_everything(document: dict) -> None:
     assert all(row["error"] <= row["tolerance"] for row in document["edit"])
     stages_of_paint = next(row for row in document["stages"] if row["backend"] == "engine")["stages"]
     assert {"mask", "blend", "modulation", "main path", "bytes"} <= stages_of_paint.keys()
+
+
+def test_what_was_measured_survives_the_end_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second group ends everything: the first is there to be reported."""
+    groups = []
+
+    def play(settings: edit.Settings, result: edit.Result) -> None:
+        groups.append(settings)
+        if len(groups) == 2:
+            raise KeyboardInterrupt
+        row = {"model": "demo", "precision": "fp32", "scenario": "decode", "backend": "engine"}
+        result.rows.append(row | {"error": 1.0, "tolerance": 0.5, "status": "wrong"})
+
+    monkeypatch.setattr(edit, "run", play)
+    with pytest.raises(KeyboardInterrupt):
+        suite.run(
+            suite.Run("stylemap bench", torch.device("cpu"), torch.get_num_threads(), parts=("edit",)),
+            lambda document: results.write(document, tmp_path / "bench.partial.json"),
+        )
+    found = results.read(tmp_path / "bench.partial.json")
+    jsonschema.validate(found, SCHEMA)
+    assert [row["backend"] for row in found["edit"]] == ["engine"]
 
 
 def test_every_backend_computes_the_network(tiny: tuple[Photos, Truth, rivals.Makers]) -> None:
