@@ -103,17 +103,10 @@ class CpuPlan:
         with self._arenas.lease() as arena:
             code = _nhwc(w)
             for i, layer in enumerate(self._decoder.codes):
-                following, _ = layer(arena, code)
+                following = _into(arena, layer, code, codes[i].view(layer.output_shape(code, 1)))
                 arena.give(code)
                 code = following
-                codes[i].copy_(code.view(codes[i].shape))
-                scratch = None
-                if maps[i].dtype != torch.float32:
-                    scratch = arena.take(*self.maps_shape(i))
-                made = self._maps(arena, i, code, maps[i] if scratch is None else scratch)
-                if scratch is not None:
-                    maps[i].copy_(made)
-                    arena.give(scratch)
+                arena.give(_into(arena, self._map_convolution(i), code, maps[i]))
 
     def _maps(self, arena: Arena, index: int, code: Tensor, out: Tensor | None) -> Tensor:
         conv = self._map_convolution(index)
@@ -272,6 +265,15 @@ class CpuPlan:
     def _pointwise(self) -> list[Pointwise]:
         encoder = self._encoder
         return [encoder.from_rgb, *(block.skip for block in encoder.blocks), *self._decoder.skips]
+
+
+def _into(arena: Arena, conv: Convolution, x: Tensor, target: Tensor) -> Tensor:
+    """Writes conv(x) to ``target``; the result in float32: ``target``, or what it was rounded from."""
+    if target.dtype == torch.float32:
+        return conv(arena, x, target)[0]
+    result, _ = conv(arena, x, arena.take(*target.shape))
+    target.copy_(result)
+    return result
 
 
 def _nhwc(x: Tensor) -> Tensor:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 
 import torch
 import torch.distributed as dist
-
-# For its side effect only. Its functions take the default group of the moment it is imported as their
-# default argument. DistributedDataParallel imports it: after init_process_group, that would keep the
-# group and its threads beyond destroy_process_group.
-import torch.distributed.nn.functional
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -33,6 +29,10 @@ def start(device: str) -> tuple[torch.device, Share]:
         kind = f"cuda:{os.environ['LOCAL_RANK']}"
     if kind.startswith("cuda"):
         torch.cuda.set_device(kind)
+    # Its functions have the default group as default arguments, bound when it is imported, and
+    # DistributedDataParallel imports it. After init_process_group that would keep the group and its threads
+    # beyond destroy_process_group.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
     return torch.device(kind), Share(dist.get_rank(), dist.get_world_size())
 
