@@ -226,3 +226,10 @@ def test_readme_is_written_between_its_marks(tmp_path: Path) -> None:
     page.write_text("<!-- bench:nothing -->\n<!-- /bench -->")
     with pytest.raises(ValueError, match="nothing"):
         readme.update(readme=page, result=result)
+
+
+def test_readme_says_what_the_small_generator_was_measured_at() -> None:
+    root = Path(__file__).parents[2]
+    ratios = results.read(root / "benchmarks" / "results" / "small.json")["ratios"]
+    (found,) = (row["value"] for row in ratios if row["name"] == "small decode fp32 against ncnn")
+    assert f"{found:.2f} times as fast as in ncnn" in (root / "README.md").read_text()
