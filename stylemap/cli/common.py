@@ -17,6 +17,7 @@ import stylemap
 from stylemap import assets, images
 
 if TYPE_CHECKING:
+    from stylemap.engine.session import EditSession
     from stylemap.model import StyleMapGAN
 
 T = TypeVar("T")
@@ -63,6 +64,26 @@ def load_model(args: argparse.Namespace) -> StyleMapGAN:
     if is_exported(path):
         return _open_exported(path, args)
     return stylemap.load(path, device=pick_device(args.device), dtype=PRECISIONS[args.precision])
+
+
+def load_for_edits(args: argparse.Namespace) -> StyleMapGAN:
+    """The same, on its inference plan where there is one: for commands that need no gradients."""
+    path = Path(args.model) if args.model else assets.demo_model()
+    from stylemap.export.runtime import is_exported
+
+    if path is not None and is_exported(path):
+        return load_model(args)
+    from stylemap.engine.planned import planned
+
+    model = load_model(argparse.Namespace(**{**vars(args), "precision": "fp32"}))
+    return cast("StyleMapGAN", planned(model, next(model.parameters()).device, args.precision))
+
+
+def session_of(model: StyleMapGAN) -> EditSession | None:
+    """A session on the plan of a model from `load_for_edits`; None where that has none."""
+    from stylemap.engine.planned import PlannedModel
+
+    return model.session() if isinstance(model, PlannedModel) else None
 
 
 def _open_exported(path: Path, args: argparse.Namespace) -> StyleMapGAN:

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
             f"each kind needs two examples, got {len(positive)} with and {len(negative)} without"
         )
     edit.direction.require_svm()
-    model = common.load_model(args)
+    model = common.load_for_edits(args)
     direction = edit.fit_direction(
         common.encode_all(model, positive, args, "with"),
         common.encode_all(model, negative, args, "without"),
@@ -84,7 +84,7 @@ def _from_faces(args: argparse.Namespace) -> None:
         raise ValueError("--faces draws its own examples: leave out --positive, --negative and --labels")
     edit.direction.require_svm()
     names = tuple(ATTRIBUTES) if args.faces == "all" else tuple(n.strip() for n in args.faces.split(","))
-    model = common.load_model(args)
+    model = common.load_for_edits(args)
     faces = FacesDataset(model.config.size, args.count)
     starts = range(0, args.count, _BATCH)
     parts = (range(start, min(start + _BATCH, args.count)) for start in starts)

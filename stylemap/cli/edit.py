@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-import stylemap
 from stylemap import edit, images, ops
 from stylemap.cli import common, masks
 from stylemap.model import StyleMapGAN
-from stylemap.ops import _native
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
 
 if TYPE_CHECKING:
@@ -91,8 +89,8 @@ def run(args: argparse.Namespace) -> None:
     references = images.find(args.reference)
     mask_texts = _masks_per_frame(args, len(references), len(originals))
     output = common.Output.of(args, len(originals) * args.frames)
-    model = common.load_model(args)
-    session = _session(model, args)
+    model = common.load_for_edits(args)
+    session = common.session_of(model) if args.mode == "blend" else None
     encode: Callable[[Tensor], Any] = model.encode if session is None else session.add
     shifts = args.shift or [(0, 0)] * len(references)
     layers = []
@@ -115,16 +113,6 @@ def run(args: argparse.Namespace) -> None:
         if len(rows) < common.MAX_ROWS:
             rows.append(_row(photo[0], original, layers, frame_masks, results))
     output.finish(len(originals) * args.frames, _sheet(rows, args))
-
-
-def _session(model: StyleMapGAN, args: argparse.Namespace) -> EditSession | None:
-    """A session for blends where there is an inference plan: of checkpoints, in fp16 only on a GPU."""
-    if args.mode != "blend" or not isinstance(model, StyleMapGAN):
-        return None
-    device = next(model.parameters()).device
-    if _native.why_missing(device.type) is not None or (device.type == "cpu" and args.precision == "fp16"):
-        return None
-    return stylemap.EditSession(model, device, args.precision)
 
 
 def _blend(

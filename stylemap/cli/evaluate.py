@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         "seed",
     )
     options = Options(**{name: getattr(args, name) for name in names})
-    model = common.load_model(args)
+    model = common.load_for_edits(args)
     dataset = open_dataset(args.data, model.config.size, count=args.count, held_out=True)
     train: Any = None
     if args.data == "faces":

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--frames must be at least 1, got {args.frames}")
     pairs = common.pair_up(images.find([args.start]), images.find([args.end]))
     output = common.Output.of(args, len(pairs) * args.frames)
-    model = common.load_model(args)
+    model = common.load_for_edits(args)
     towards_b = edit.frame_weights(args.frames)
     rows: list[Row] = []
     names = common.unique_names([a.with_name(f"{a.stem}_{b.stem}.png") for a, b in pairs])

@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     paths = images.find(args.images)
     output = common.Output.of(args, len(paths) * len(args.strength))
-    model = common.load_model(args)
+    model = common.load_for_edits(args)
     direction = edit.load_direction(args.direction, model.config.stylemap_shape)
     rows: list[Row] = []
     for path, name in common.progress(list(zip(paths, common.unique_names(paths))), "manipulate"):

@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     pairs = common.pair_up(images.find([args.a]), images.find([args.b]))
     output = common.Output.of(args, len(pairs))
-    model = common.load_model(args)
+    model = common.load_for_edits(args)
     names = common.unique_names([a.with_name(f"{a.stem}_{b.stem}.png") for a, b in pairs])
     rows: list[Row] = []
     for (a, b), name in common.progress(list(zip(pairs, names)), "mix"):

@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     paths = images.find(args.images)
     output = common.Output.of(args, len(paths))
-    model = common.load_model(args)
+    model = common.load_for_edits(args)
     rows: list[Row] = []
     for path, name in common.progress(list(zip(paths, common.unique_names(paths))), "reconstruct"):
         photo = common.read(model, path, args)

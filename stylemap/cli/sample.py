@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
     output = common.Output.of(args, args.count)
-    model = common.load_model(args)
+    model = common.load_for_edits(args)
     mean = model.mean_stylemap() if args.truncation != 1 else None
     z = edit.latents(model, args.count, args.seed)
     tiles: list[Tile] = []

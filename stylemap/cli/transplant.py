@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     pairs = common.pair_up(images.find([args.original]), images.find([args.reference]))
     output = common.Output.of(args, len(pairs))
-    model = common.load_model(args)
+    model = common.load_for_edits(args)
     size, cells = model.config.size, model.config.latent_spatial_size
     names = common.unique_names([original for original, _ in pairs])
     rows: list[Row] = []

@@ -34,12 +34,7 @@ def shared_plan(model: StyleMapGAN, precision: str) -> CpuPlan:
     It lives as long as the model or a session that uses it.
     """
 
-    def make() -> CpuPlan:
-        plan = CpuPlan(model, precision)
-        ring_convolutions(model, plan)
-        return plan
-
-    return _shared(model, f"cpu {precision}", make)
+    return _shared(model, f"cpu {precision}", lambda: CpuPlan(model, precision))
 
 
 def shared_gpu_plan(model: StyleMapGAN, device: torch.device, precision: str) -> GpuPlan:

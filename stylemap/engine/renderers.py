@@ -36,32 +36,41 @@ def renderer(
     """
     if plan is None and device.type == "cpu" and precision == "fp16":
         raise ValueError("fp16 is for GPUs: on a CPU use precision 'fp32' or 'bf16'")
-    why = None
     if plan is not None:
         _check(plan, model, device, precision)
     else:
         device = torch.empty(0, device=device).device
-        why = _why_plain(model, device, DTYPES[precision])
-    if why is not None:
-        _log.warning("edits on %s run the model itself, without a cache: %s", device, why.splitlines()[0])
-        return PlainRenderer(model, device, DTYPES[precision])
-    if plan is None:
+        plan, why = find_plan(model, device, precision)
+        if plan is None:
+            _log.warning("edits on %s run the model itself, without a cache: %s", device, why)
+            return PlainRenderer(model, device, DTYPES[precision])
         _log.info("edits on %s run on the inference plan, %s", device, precision)
-        gpu = device.type == "cuda"
-        plan = shared_gpu_plan(model, device, precision) if gpu else shared_plan(model, precision)
     if isinstance(plan, GpuPlan):
         return GpuRenderer(plan, cache_bytes, cache_dtype)
     return CpuRenderer(plan, ring_convolutions(model, plan), cache_bytes, cache_dtype)
 
 
-def _why_plain(model: StyleMapGAN, device: torch.device, dtype: torch.dtype) -> str | None:
+def find_plan(
+    model: StyleMapGAN, device: torch.device, precision: str
+) -> tuple[CpuPlan | GpuPlan | None, str]:
+    """The plan that everything which runs this model shares, or None and a line that says why."""
+    why = _why_plain(model, device, precision)
+    if why is not None:
+        return None, why.splitlines()[0]
+    gpu = device.type == "cuda"
+    return shared_gpu_plan(model, device, precision) if gpu else shared_plan(model, precision), ""
+
+
+def _why_plain(model: StyleMapGAN, device: torch.device, precision: str) -> str | None:
     """Why there is no plan for this device and model; None where there is one."""
     if device.type not in ("cpu", "cuda"):
         return "there is no plan for this device"
     missing = _native.why_missing(device.type)
-    if missing is not None or device.type == "cpu":
+    if missing is not None:
         return missing
-    return why_not(model, dtype)
+    if device.type == "cpu":
+        return "fp16 is for GPUs" if precision == "fp16" else None
+    return why_not(model, DTYPES[precision])
 
 
 def _check(plan: CpuPlan | GpuPlan, model: StyleMapGAN, device: torch.device, precision: str) -> None:

@@ -1,0 +1,96 @@
+"""A model on its plan: the methods that edits and commands use give what the model gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from stylemap import edit
+from stylemap.engine.plan import CpuPlan
+from stylemap.engine.planned import PlannedModel, planned
+from stylemap.model import StyleMapGAN
+from stylemap.model.recipe import recipe_model
+from stylemap.ops import _native
+from tests.helpers import tiny
+from tests.helpers.goldens import relative_error
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from threads, and threads that wait for each other cost much."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def used() -> PlannedModel:
+    found = planned(tiny.model(), CPU, "fp32")
+    assert isinstance(found, PlannedModel)
+    assert isinstance(found.plan, CpuPlan)
+    return found
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_methods_are_the_models(used: PlannedModel, batch: int) -> None:
+    exact = tiny.model(torch.float64)
+    photos, z = torch.stack(list(tiny.photos(batch))), torch.randn(batch, tiny.CHANNELS)
+    with torch.no_grad():
+        w = exact.encode(photos.double())
+        codes = exact.stylecodes(w)
+        assert relative_error(used.encode(photos), w) < 1e-5
+        assert relative_error(used.decode(w.float()), exact.decode(w)) < 1e-5
+        assert relative_error(used(photos), exact(photos.double())) < 1e-5
+        assert relative_error(used.map(z), exact.map(z.double())) < 1e-5
+        assert relative_error(used.sample(z, 0.7), exact.sample(z.double(), 0.7)) < 1e-5
+        assert all(
+            relative_error(a, b) < 1e-5 for a, b in zip(used.stylecodes(w.float()), codes, strict=True)
+        )
+        assert relative_error(used.synthesize([c.float() for c in codes]), exact.synthesize(codes)) < 1e-5
+
+
+def test_edits_take_it_for_a_model(used: PlannedModel) -> None:
+    exact, ws = tiny.model(torch.float64), tiny.stylemaps(2, dtype=torch.float64)
+    a, b = ws.float().split(1)
+    mask = torch.zeros(tiny.SIZE, tiny.SIZE)
+    mask[4:20, 8:25] = 1
+    with torch.no_grad():
+        for given, expected in (
+            (edit.mix_styles(used, a, b), edit.mix_styles(exact, ws[:1], ws[1:])),
+            (edit.local(used, a, b, mask), edit.local(exact, ws[:1], ws[1:], mask)),
+            (edit.blend(used, a, [b], [mask]), edit.blend(exact, ws[:1], [ws[1:]], [mask])),
+            (edit.interpolate(used, a, b, [0.2, 0.9]), edit.interpolate(exact, ws[:1], ws[1:], [0.2, 0.9])),
+        ):
+            assert relative_error(given, expected) < 1e-5
+    assert edit.latents(used, 2).shape == (2, tiny.CHANNELS)
+
+
+def test_a_session_shares_the_plan(used: PlannedModel) -> None:
+    session = used.session(cache_bytes=1 << 20)
+    (photo,) = tiny.photos(1)
+    assert session._renderer.plan is used.plan
+    assert torch.equal(session.edit(session.add(photo)), used(photo[None])[0])
+
+
+def test_wrong_shapes_raise_as_the_model_does(used: PlannedModel) -> None:
+    for call in (used.encode, used.decode, used.map):
+        with pytest.raises(ValueError, match="expected"):
+            call(torch.zeros(2, 3, 5, 5))
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp16", torch.float16), ("bf16", torch.bfloat16)])
+def test_without_a_plan_the_model_runs(
+    precision: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if precision != "fp16":
+        monkeypatch.setattr(_native, "why_missing", lambda device: "no compiler was found\nlong story")
+    found = planned(recipe_model(tiny.CONFIG), CPU, precision)
+    assert isinstance(found, StyleMapGAN)
+    assert next(found.parameters()).dtype == dtype
+    why = "fp16 is for GPUs" if precision == "fp16" else "no compiler was found"
+    assert f"no inference plan on cpu, the model itself runs: {why}" in caplog.text
