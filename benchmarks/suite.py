@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +56,10 @@ FULL_1024 = Settings(
 
 @dataclass(frozen=True)
 class Run:
-    """What the command line asks for. ``settings``: instead of the suite's own, of the part "edit"."""
+    """What the command line asks for.
+
+    settings: instead of the suite's own, of the part "edit". isolated: its groups in processes of their own.
+    """
 
     command: str
     device: torch.device
@@ -61,6 +67,7 @@ class Run:
     quick: bool = False
     parts: tuple[str, ...] = PARTS
     settings: Settings | None = None
+    isolated: bool = False
 
 
 def run(asked: Run, keep: Callable[[dict[str, Any]], object] | None = None) -> dict[str, Any]:
@@ -137,12 +144,7 @@ def chosen(given: Mapping[str, Any], quick: bool) -> Settings:
 def _run_edit(asked: Run, content: dict[str, Any], done: Callable[[], None]) -> None:
     content |= {"ratios": [], "edit": [], "stages": []}
     for settings in edit_settings(asked):
-        found = edit.Result()
-        try:
-            edit.run(settings, found)
-        except (RuntimeError, OSError, MemoryError) as error:
-            # The other models and parts take long enough to be worth keeping.
-            found.skip(f"{', '.join(settings.models)}: {' '.join(str(error).split())[:200]}")
+        found = apart(group, settings) if asked.isolated else group(settings)
         # Of what was timed in several groups, the first counts; ratios are of one group each.
         add_new(content["ratios"], ratios.ratio_rows(found.rows))
         add_new(content["edit"], found.rows)
@@ -150,6 +152,29 @@ def _run_edit(asked: Run, content: dict[str, Any], done: Callable[[], None]) -> 
         content["skipped"] += [line for line in found.skipped if line not in content["skipped"]]
         content["ratios"].sort(key=lambda row: "target" not in row)
         done()
+
+
+def group(settings: Settings) -> edit.Result:
+    """One group; what goes wrong is in its result: others take long enough to be worth keeping."""
+    torch.set_num_threads(settings.threads)
+    found = edit.Result()
+    try:
+        edit.run(settings, found)
+    except (RuntimeError, OSError, MemoryError) as error:
+        found.skip(f"{', '.join(settings.models)}: {' '.join(str(error).split())[:200]}")
+    return found
+
+
+def apart(measure: Callable[[Settings], edit.Result], settings: Settings) -> edit.Result:
+    """The same in a process that gives back all its memory: rivals keep much of theirs (6 GB of the groups
+    before, at 1024). If the system ends it, this group alone is lost."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(measure, settings).result()
+        except BrokenProcessPool:
+            found = edit.Result()
+            found.skip(f"{', '.join(settings.models)}: the process was ended, for want of memory most likely")
+            return found
 
 
 def add_new(rows: list[dict[str, Any]], more: Sequence[dict[str, Any]]) -> None:

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
         quick=args.quick,
         parts=(args.part,) if args.part else suite.PARTS,
         settings=_edit_settings(args) if args.part == "edit" else None,
+        isolated=not args.quick,
     )
     folder = Path(args.output)
     partial = folder / "bench.partial.json"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import jsonschema
@@ -109,6 +111,27 @@ def test_what_was_measured_survives_the_end_of_the_process(
     found = results.read(tmp_path / "bench.partial.json")
     jsonschema.validate(found, SCHEMA)
     assert [row["backend"] for row in found["edit"]] == ["engine"]
+
+
+def test_groups_in_processes_of_their_own() -> None:
+    settings = edit.Settings(
+        models=("demo",), backends=("engine",), scenarios=("encode",), precisions=("fp32",),
+        seconds=0.05, least=1, most=2, threads=1,
+    )  # fmt: skip
+    threads = torch.get_num_threads()
+    asked = suite.Run(
+        "stylemap bench", torch.device("cpu"), threads, parts=("edit",), settings=settings, isolated=True
+    )
+    document = suite.run(asked)
+    assert [(row["scenario"], row["backend"]) for row in document["edit"]] == [("encode", "engine")]
+    lost = suite.apart(killed, settings)
+    assert (lost.rows, lost.skipped) == ([], ["demo: the process was ended, for want of memory most likely"])
+
+
+def killed(settings: edit.Settings) -> edit.Result:
+    """As a system that runs out of memory does it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
 
 
 def test_every_backend_computes_the_network(tiny: tuple[Photos, Truth, rivals.Makers]) -> None:

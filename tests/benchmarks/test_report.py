@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -233,3 +234,19 @@ def test_readme_says_what_the_small_generator_was_measured_at() -> None:
     ratios = results.read(root / "benchmarks" / "results" / "small.json")["ratios"]
     (found,) = (row["value"] for row in ratios if row["name"] == "small decode fp32 against ncnn")
     assert f"{found:.2f} times as fast as in ncnn" in (root / "README.md").read_text()
+
+
+def test_readme_says_what_training_was_measured_at() -> None:
+    root = Path(__file__).parents[2]
+    measured = json.loads((root / "benchmarks" / "results" / "training_cpu.json").read_text())
+    rows = {row["case"]: row for row in measured["results"]}
+    text = (root / "README.md").read_text()
+    assert f"commit {measured['machine']['commit']}; [JSON](benchmarks/results/training_cpu.json)" in text
+    for case, label in (
+        ("128 narrow batch 8", "128×128, batch 8"),
+        ("256 narrow batch 4", "256×256, batch 4"),
+    ):
+        (line,) = (line for line in text.splitlines() if line.startswith(f"| {label} |"))
+        for row in (rows[f"{case} fp32"], rows[f"{case} bf16"]):
+            assert f"{row['speedup']:.1f}×" in line
+            assert f"{row['memory_ratio']:.0%}".replace("%", " %") in line
