@@ -11,6 +11,7 @@ exact for α = 0 and α = 1 and defined for weights above 1.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,23 +31,52 @@ class Blend:
         self.side = side
         self.name = f"blend/{side}"
         source, inside = self._source(layers)
-        amount = self._amount(layers, source, inside)
-        # N×R×1×r², N×1×r×r and N×R×1×r×r
-        self.source = self._node("Unsqueeze", "source", source, self._integers([2]))
-        self.keep = graph.from_float(self._keep(amount), f"{self.name}/keep")
-        self.take = graph.from_float(self._take(amount), f"{self.name}/take")
+        self.amount = self._amount(layers, source, inside)
+        self._moved_from = source
+
+    @cached_property
+    def source(self) -> str:
+        """N×R×1×r²: as `_source`."""
+        return self._node("Unsqueeze", "source", self._moved_from, self._integers([2]))
+
+    @cached_property
+    def keep(self) -> str:
+        """N×1×r×r: how much of the original stays."""
+        return self.graph.from_float(self._keep(self.amount), f"{self.name}/keep")
+
+    @cached_property
+    def take(self) -> str:
+        """N×R×1×r×r: how much of each reference is taken."""
+        return self.graph.from_float(self._take(self.amount), f"{self.name}/take")
+
+    @cached_property
+    def border(self) -> str:
+        """N×1×r×r float32: above 0 where a 3×3 neighbourhood, nothing beyond the frame, is not all alike.
+
+        Elsewhere all nine cells are the same mixture of the same images, moved alike, so that a
+        convolution of the mixture is the mixture of their convolutions.
+        """
+        around = self._integers([0, 0, 1, 1, 0, 0, 1, 1])
+        wide = self._node("Pad", "framed", self.amount, around)
+        window = {"kernel_shape": [3, 3], "strides": [1, 1]}
+        most = self._node("MaxPool", "most", wide, **window)
+        least = self._node("MaxPool", "least", self._node("Neg", "negated", wide), **window)
+        spread = self._node("Add", "spread", most, least)
+        return self._node("ReduceMax", "border", spread, self._integers([1]), keepdims=1)
 
     def apply(self, code: Value, laid: Value, name: str) -> Value:
         """code N×C×r×r with the references N×R×C×r×r laid over it."""
         side, channels = self.side, code.channels
-        self.name = name
-        index = self._node("Expand", "index", self.source, self._integers([1, 1, channels, 1]))
+        source, keep, take = self.source, self.keep, self.take  # named after what the codes share
+        shared, self.name = self.name, name
+        index = self._node("Expand", "index", source, self._integers([1, 1, channels, 1]))
         flat = self._node("Reshape", "flat", laid.name, self._integers([0, 0, channels, side * side]))
         flat = self._node("GatherElements", "moved", flat, index, axis=3)
         moved = self._node("Reshape", "planes", flat, self._integers([0, 0, channels, side, side]))
-        parts = self._node("Mul", "parts", moved, self.take)
+        parts = self._node("Mul", "parts", moved, take)
         references = self._node("ReduceSum", "references", parts, self._integers([1]), keepdims=0)
-        original = self._node("Mul", "original", code.name, self.keep)
+        original = self._node("Mul", "original", code.name, keep)
+        self.name = shared
         return code._replace(name=self.graph.node("Add", [original, references], name))
 
     def _source(self, layers: Layers[Value]) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -81,13 +82,39 @@ class Eager:
     def modulate(self, x: Tensor, code: Tensor, both: Folded, mode: str | None, name: str) -> Tensor:
         return modulate(self, x, code, both, mode, name)
 
+    def ring(
+        self,
+        code: Tensor,
+        maps: Tensor,
+        laid: Tensor,
+        layers: Layers[Tensor],
+        both: Folded,
+        side: int,
+        name: str,
+    ) -> Tensor:
+        pasted = self.blend(maps, laid, layers, side, name)
+        near = torch.zeros(len(code), 1, side, side, dtype=torch.bool)
+        nothing = torch.zeros(1, 1, side, side)
+        for n, k in itertools.product(range(len(laid)), range(laid.shape[1])):
+            on, shift = self._laid(layers, n, k, side)
+            # Where this reference comes to lie: each cell with its neighbours, zeros beyond the frame.
+            covered = reference.blend(nothing, torch.ones_like(nothing), on, shift)
+            around = F.unfold(covered, 3, padding=1)
+            near[n] |= (around.amax(1) != around.amin(1)).view(1, side, side)
+        return torch.where(near, self.conv(code, both.weight, both.bias, name), pasted)
+
     def blend(self, code: Tensor, laid: Tensor, layers: Layers[Tensor], side: int, name: str) -> Tensor:
         samples = []
         for n, sample in enumerate(code.split(1)):
             for k in range(laid.shape[1]):
-                on = pool_average(layers.masks[n, k][None, None], side)
-                dx, dy = layers.shifts[n, k].tolist()
-                shift = shift_in_cells((dx, dy), layers.size // side)
+                on, shift = self._laid(layers, n, k, side)
                 sample = reference.blend(sample, laid[n, k][None], on, shift, layers.weights[n : n + 1])
             samples.append(sample)
         return torch.cat(samples)
+
+    @staticmethod
+    def _laid(layers: Layers[Tensor], n: int, k: int, side: int) -> tuple[Tensor, tuple[int, int]]:
+        """Coverage of the cells by the mask of reference k of image n, and its shift in cells."""
+        dx, dy = layers.shifts[n, k].tolist()
+        on = pool_average(layers.masks[n, k][None, None], side)
+        return on, shift_in_cells((dx, dy), layers.size // side)

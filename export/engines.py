@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
+from stylemap.export import ports
 from stylemap.export.description import Description
 from stylemap.export.engine_options import EngineOptions, Plan, for_precision, plan
 from stylemap.export.files import all_or_nothing, save, set_metadata
@@ -49,7 +50,8 @@ def export_tensorrt(
     each engine is verified like that too; its sidecar says so.
 
     Args:
-        model, folder, names, photos, progress: as in `export_onnx`.
+        model, folder, names, photos, progress: as in `export_onnx`; None for `ports.ALL` with the plugin
+            "ring", which serves only `ports.CACHED`.
         precision: fp32, fp16, bf16, or fp8, which takes photos to calibrate on.
         options: of the engines; None for the defaults.
 
@@ -57,9 +59,11 @@ def export_tensorrt(
         What `export_onnx`, `export_quantized`, `plan`, `for_precision` and `build_engine` raise. Nothing
         is written then.
     """
-    quantised = precision in KINDS
+    quantised, options = precision in KINDS, options or EngineOptions()
+    if names is None and "ring" in options.plugins:
+        names = ports.ALL
     chosen = check(model, names, KINDS[precision].base if quantised else precision, None)
-    checked = for_precision(plan(options or EngineOptions()), precision)
+    checked = for_precision(plan(options), precision)
     if quantised and photos is None:
         raise ValueError(f"{precision} is calibrated on photos, and there are none")
     folder, built = Path(folder), []
@@ -144,7 +148,7 @@ def describe_built(built: Built) -> str:
         checked = f"{psnr:.1f} dB"
     gpus, precision = ", ".join(sidecar.gpus), sidecar.description.precision
     if sidecar.plugins:
-        precision += f" with plugins {' and '.join(sidecar.plugins)}"
+        precision += f" with plugins {', '.join(sidecar.plugins)}"
     return (
         f"{built.path.name}: {size:.1f} MB, {precision}, compute capability {gpus}, "
         f"{nodes} nodes in {layers} layers, {checked}"

@@ -184,9 +184,25 @@ class GraphBuilder(Nodes):
         return modulate(self, x, code, both, mode, name)
 
     def blend(self, code: Value, laid: Value, layers: Layers[Value], side: int, name: str) -> Value:
+        return self._blend_of(layers, side).apply(code, laid, name)
+
+    def ring(
+        self, code: Value, maps: Value, laid: Value, layers: Layers[Value], both: Folded, side: int, name: str
+    ) -> Value:
+        pasted = self.blend(maps, laid, layers, side, f"{name}/pasted")
+        made = self.conv(code, both.weight, both.bias, f"{name}/made")
+        nothing = self.weight(torch.tensor(0.0), "constant/0", torch.float32)
+        near = self.node("Greater", [self.border(layers, side), nothing], f"{name}/near")
+        return pasted._replace(name=self.node("Where", [near, made.name, pasted.name], name))
+
+    def border(self, layers: Layers[Value], side: int) -> str:
+        """N×1×r×r float32, above 0 on the cells that `ring` convolves."""
+        return self._blend_of(layers, side).border
+
+    def _blend_of(self, layers: Layers[Value], side: int) -> Blend:
         if side not in self._blends:
             self._blends[side] = Blend(self, layers, side)
-        return self._blends[side].apply(code, laid, name)
+        return self._blends[side]
 
 
 def window_of(weight: Tensor, padding: int, stride: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from stylemap.export import network
 from stylemap.export.graph import GraphBuilder
 from stylemap.export.network import Layers, Operators, V
-from stylemap.export.ports import GRAPHS, inputs, outputs
+from stylemap.export.ports import ALL, inputs, outputs
 
 from stylemap.model import StyleMapGAN
 
@@ -21,20 +21,28 @@ BF16_OPSET = 22
 
 
 def compute(op: Operators[V], model: StyleMapGAN, graph: str, values: Mapping[str, V]) -> list[V]:
-    """The outputs of one of GRAPHS, in the order of `outputs`, from its inputs by name."""
+    """The outputs of one of `ports.ALL`, in the order of `outputs`, from its inputs by name."""
     config, decoder = model.config, model.generator.decoder
     count = len(config.stylecode_shapes)
     if graph == "mapping":
         return [network.mapping(op, model.generator.mapping_z, values["z"])]
     if graph == "encoder":
         return [network.encoder(op, model.encoder, values["images"])]
-    if graph == "editor":
-        codes = [values[f"codes_{index}"] for index in range(count)]
-        laid = [values[f"reference_codes_{index}"] for index in range(count)]
+
+    def all_of(stem: str) -> list[V]:
+        return [values[f"{stem}_{index}"] for index in range(count)]
+
+    if graph in ("editor", "cached_editor"):
+        codes, laid = all_of("codes"), all_of("reference_codes")
         layers = Layers(values["masks"], values["shifts"], values["weights"], config.size)
-        return [network.editor(op, decoder, config, codes, laid, layers)]
+        if graph == "editor":
+            return [network.editor(op, decoder, config, codes, laid, layers)]
+        cached = (codes, all_of("maps")), (laid, all_of("reference_maps"))
+        return [network.cached_editor(op, decoder, config, *cached, layers)]
+    if graph == "maps":
+        return network.maps(op, decoder, all_of("codes"))
     if graph == "synthesis":
-        codes = [values[f"codes_{index}"] for index in range(count)]
+        codes = all_of("codes")
     else:
         encode = graph == "reconstruct"
         w = network.encoder(op, model.encoder, values["images"]) if encode else values["w"]
@@ -49,7 +57,7 @@ def build(
     opset: int = DEFAULT_OPSET,
     builder: Callable[[str], GraphBuilder] = GraphBuilder,
 ) -> onnx.ModelProto:
-    """One of GRAPHS as an ONNX model with the shapes of all its tensors, checked.
+    """One of `ports.ALL` as an ONNX model with the shapes of all its tensors, checked.
 
     Raises:
         ValueError: an opset that was not tested, or too old for the precision.
@@ -77,7 +85,7 @@ def check_opset(opset: int, precision: str) -> None:
 
 def _model(nodes: GraphBuilder, graph: str, opset: int) -> onnx.ModelProto:
     weights = list(nodes.initializers.values())
-    proto = helper.make_graph(nodes.nodes, graph, nodes.inputs, nodes.outputs, weights, GRAPHS[graph])
+    proto = helper.make_graph(nodes.nodes, graph, nodes.inputs, nodes.outputs, weights, ALL[graph])
     opsets = [helper.make_opsetid("", opset)]
     # Standard operators only, but where an engine is built with plugins.
     opsets += [helper.make_opsetid(domain, 1) for domain in sorted({n.domain for n in nodes.nodes} - {""})]

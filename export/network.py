@@ -38,6 +38,13 @@ class Layers(Generic[V]):
     size: int
 
 
+@dataclass(frozen=True)
+class Maps(Generic[V]):
+    """γ and β of a layer that are there already, N×2C×r×r, in place of the stylecode they are made from."""
+
+    value: V
+
+
 class Operators(Protocol[V]):
     """What the networks are made of. Weights are float64 tensors; ``name`` is the layer's."""
 
@@ -85,6 +92,10 @@ class Operators(Protocol[V]):
     def blend(self, code: V, laid: V, layers: Layers[V], side: int, name: str) -> V:
         """One stylecode N×C×r×r of the interactive blend (spec section 8) with references N×R×C×r×r."""
 
+    def ring(self, code: V, maps: V, laid: V, layers: Layers[V], both: Folded, side: int, name: str) -> V:
+        """The maps of a blended code: those of the image N×M×r×r with the references' N×R×M×r×r laid over
+        them, and where the 3×3 neighbourhood of a cell is not all of one kind, convolved from the code."""
+
 
 def encoder(op: Operators[V], net: Encoder, images: V) -> V:
     """N×3×S×S → N×K×L×L."""
@@ -117,8 +128,8 @@ def stylecodes(op: Operators[V], net: Stylecodes, w: V) -> list[V]:
     return codes
 
 
-def synthesis(op: Operators[V], net: Decoder, codes: Sequence[V]) -> V:
-    """Stylecodes → N×3×S×S."""
+def synthesis(op: Operators[V], net: Decoder, codes: Sequence[V | Maps[V]]) -> V:
+    """Stylecodes, or the maps of some, → N×3×S×S."""
     name = "decoder/conv1"
     x = _modulated_constant(op, net, codes[0], name)
     x = _conv(op, x, fold.styled_conv(net.conv1), name)
@@ -144,6 +155,42 @@ def editor(
     return synthesis(op, net, mixed)
 
 
+def maps(op: Operators[V], net: Decoder, codes: Sequence[V]) -> list[V]:
+    """Stylecodes → γ and β of every layer."""
+    layers = zip(codes, _modulations(net), strict=True)
+    return [op.conv(code, both.weight, both.bias, f"{name}/modulation") for code, (name, both) in layers]
+
+
+def cached_editor(
+    op: Operators[V],
+    net: Decoder,
+    config: Config,
+    originals: tuple[Sequence[V], Sequence[V]],
+    references: tuple[Sequence[V], Sequence[V]],
+    layers: Layers[V],
+) -> V:
+    """`editor` from codes and maps of both."""
+    mixed: list[V | Maps[V]] = []
+    for index, (name, both) in enumerate(_modulations(net)):
+        side = config.stylecode_shapes[index][1]
+        (code, known), (laid, laid_maps) = (
+            (codes[index], made[index]) for codes, made in (originals, references)
+        )
+        code = op.blend(code, laid, layers, side, f"blend/codes_{index}")
+        mixed.append(Maps(op.ring(code, known, laid_maps, layers, both, side, f"{name}/modulation")))
+    return synthesis(op, net, mixed)
+
+
+def _modulations(net: Decoder) -> list[tuple[str, Folded]]:
+    """Name of the layer that each stylecode modulates, and the convolution that makes its maps."""
+    blocks = [cast(StyledResBlock, block) for block in net.convs]
+    styled = {"decoder/conv1": net.conv1}
+    for index, block in enumerate(blocks):
+        styled |= {f"decoder/convs.{index}/conv1": block.conv1, f"decoder/convs.{index}/conv2": block.conv2}
+    made = [(name, fold.modulation(layer.conv)) for name, layer in styled.items()]
+    return [*made, ("decoder/to_rgb", fold.to_rgb(net.to_rgb)[0])]
+
+
 def _conv(op: Operators[V], x: V, folded: Folded, name: str) -> V:
     return op.leaky(op.conv(x, folded.weight, folded.bias, name), f"{name}/activate")
 
@@ -155,7 +202,9 @@ def _res_block(op: Operators[V], block: ResBlock, x: V, name: str) -> V:
     return op.add(op.leaky(x, f"{name}/conv2/activate"), skip, name)
 
 
-def _styled_block(op: Operators[V], block: StyledResBlock, x: V, code: V, fine_code: V, name: str) -> V:
+def _styled_block(
+    op: Operators[V], block: StyledResBlock, x: V, code: V | Maps[V], fine_code: V | Maps[V], name: str
+) -> V:
     skip = op.upsample(op.conv(x, fold.skip(block.skip), None, f"{name}/skip"), f"{name}/skip/blur")
     x = _modulate(op, block.conv1.conv, x, code, f"{name}/conv1")
     x = op.up_conv(x, fold.styled_conv(block.conv1), f"{name}/conv1")
@@ -165,45 +214,52 @@ def _styled_block(op: Operators[V], block: StyledResBlock, x: V, code: V, fine_c
     return op.add(x, skip, name)
 
 
-def _modulate(op: Operators[V], layer: ModulatedConv2d, x: V, code: V, name: str) -> V:
+def _modulate(op: Operators[V], layer: ModulatedConv2d, x: V, code: V | Maps[V], name: str) -> V:
     """norm(x)·γ + β."""
     # The statistics of BatchNorm2d are constants, folded into γ and β.
     mode = None if layer.norm is not None else layer.normalize_mode
-    return op.modulate(x, code, fold.modulation(layer), mode, name)
+    both = fold.modulation(layer)
+    if isinstance(code, Maps):
+        return modulate(op, x, code, both, mode, name)
+    return op.modulate(x, code, both, mode, name)
 
 
-def modulate(op: Operators[V], x: V, code: V, both: Folded, mode: str | None, name: str) -> V:
+def modulate(op: Operators[V], x: V, code: V | Maps[V], both: Folded, mode: str | None, name: str) -> V:
     """`Operators.modulate` from the others."""
-    gamma, beta = _gamma_beta(op, code, both, len(both.bias) // 2, name)
+    channels = len(both.bias) // 2
+    gamma, beta = _gamma_beta(op, code, both, (channels, channels), name)
     normal = x if mode is None else op.normalize(x, mode, f"{name}/norm")
     return op.add(op.multiply(normal, gamma, f"{name}/scale"), beta, f"{name}/shift")
 
 
-def _modulated_constant(op: Operators[V], net: Decoder, code: V, name: str) -> V:
+def _modulated_constant(op: Operators[V], net: Decoder, code: V | Maps[V], name: str) -> V:
     """The same for the learned constant, whose norm is a constant too."""
     layer, value = net.conv1.conv, net.input.input.detach().double().cpu()
     if layer.norm is None:
         mean, var = reference.moments(value, layer.normalize_mode)
         grouped = reference.group_view(value, layer.normalize_mode)
         value = ((grouped - mean) * (var + fold.EPS).rsqrt()).reshape(value.shape)
-    gamma, beta = _gamma_beta(op, code, fold.modulation(layer), value.shape[1], name)
+    channels = value.shape[1]
+    gamma, beta = _gamma_beta(op, code, fold.modulation(layer), (channels, channels), name)
     scaled = op.multiply(op.constant(value, "decoder/input"), gamma, f"{name}/scale")
     return op.add(scaled, beta, f"{name}/shift")
 
 
-def _to_rgb(op: Operators[V], net: Decoder, x: V, code: V) -> V:
+def _to_rgb(op: Operators[V], net: Decoder, x: V, code: V | Maps[V]) -> V:
     name = "decoder/to_rgb"
     both, weight = fold.to_rgb(net.to_rgb)
-    style = op.conv(code, both.weight, both.bias, f"{name}/modulation")
-    gamma, beta = op.split(style, (weight.shape[1], 3), f"{name}/modulation")
+    gamma, beta = _gamma_beta(op, code, both, (weight.shape[1], 3), name)
     scaled = op.multiply(_normalize(op, net.to_rgb.conv, x, name), gamma, f"{name}/scale")
     image = op.add(op.conv(scaled, weight, None, name), beta, f"{name}/shift")
     return op.leaky(image, f"{name}/activate")
 
 
-def _gamma_beta(op: Operators[V], code: V, both: Folded, channels: int, name: str) -> list[V]:
-    style = op.conv(code, both.weight, both.bias, f"{name}/modulation")
-    return op.split(style, (channels, channels), f"{name}/modulation")
+def _gamma_beta(
+    op: Operators[V], code: V | Maps[V], both: Folded, channels: tuple[int, int], name: str
+) -> list[V]:
+    name = f"{name}/modulation"
+    made = code.value if isinstance(code, Maps) else op.conv(code, both.weight, both.bias, name)
+    return op.split(made, channels, name)
 
 
 def _normalize(op: Operators[V], layer: ModulatedConv2d, x: V, name: str) -> V:

@@ -8,6 +8,8 @@ from stylemap.config import Config
 
 BATCH, REFERENCES = "batch", "references"
 
+#: Exported unless others are asked for.
+
 GRAPHS: dict[str, str] = {
     "encoder": "Image to stylemap.",
     "mapping": "z, drawn from N(0, 1), to stylemap.",
@@ -18,6 +20,13 @@ GRAPHS: dict[str, str] = {
     "and shifts in pixels (dx, dy), and a weight, to the edited image.",
     "reconstruct": "Image to stylemap to image.",
 }
+#: For engines with the plugin "ring", which convolves a few cells of them; without it the editor is faster.
+CACHED: dict[str, str] = {
+    "maps": "Stylecodes to maps: γ and β of every layer, as cached_editor takes them.",
+    "cached_editor": "The editor, given the maps of the image and of its references too: new ones are made "
+    "only along the borders of masks.",
+}
+ALL = GRAPHS | CACHED
 
 
 class Port(NamedTuple):
@@ -32,30 +41,31 @@ class Port(NamedTuple):
 
 
 def inputs(graph: str, config: Config) -> list[Port]:
-    """What one of GRAPHS takes."""
+    """What one of ALL takes."""
     if graph == "mapping":
         return [Port("z", (BATCH, config.latent_channel_size))]
     if graph in ("encoder", "reconstruct"):
         return [_images(config)]
     if graph in ("stylecodes", "decoder"):
         return [_w(config)]
-    if graph == "synthesis":
+    if graph in ("synthesis", "maps"):
         return _codes(config)
-    laid = [
-        Port(f"reference_codes_{index}", (BATCH, REFERENCES, *shape))
-        for index, shape in enumerate(config.stylecode_shapes)
-    ]
+    laid = _laid(_codes(config))
+    if graph == "cached_editor":
+        laid += [*_maps(config), *_laid(_maps(config))]
     masks = Port("masks", (BATCH, REFERENCES, config.size, config.size), "mask")
     shifts = Port("shifts", (BATCH, REFERENCES, 2), "integer")
     return [*_codes(config), *laid, masks, shifts, Port("weights", (BATCH,), "mask")]
 
 
 def outputs(graph: str, config: Config) -> list[Port]:
-    """What one of GRAPHS gives."""
+    """What one of ALL gives."""
     if graph in ("encoder", "mapping"):
         return [_w(config)]
     if graph == "stylecodes":
         return _codes(config)
+    if graph == "maps":
+        return _maps(config)
     return [_images(config)._replace(name="reconstruction" if graph == "reconstruct" else "images")]
 
 
@@ -69,3 +79,19 @@ def _w(config: Config) -> Port:
 
 def _codes(config: Config) -> list[Port]:
     return [Port(f"codes_{i}", (BATCH, *shape)) for i, shape in enumerate(config.stylecode_shapes)]
+
+
+def _maps(config: Config) -> list[Port]:
+    """γ and β of the features that each layer modulates; the last one's β is that of the image."""
+    last = len(config.stylecode_shapes) - 1
+    ports = []
+    for index, (_, height, width) in enumerate(config.stylecode_shapes):
+        features = config.channels(height)
+        channels = features + 3 if index == last else 2 * features
+        ports.append(Port(f"maps_{index}", (BATCH, channels, height, width)))
+    return ports
+
+
+def _laid(images: list[Port]) -> list[Port]:
+    """The same of R references for each image."""
+    return [Port(f"reference_{name}", (BATCH, REFERENCES, *shape[1:])) for name, shape, _ in images]

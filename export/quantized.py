@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stylemap.export import graphs
+from stylemap.export import graphs, ports
 from stylemap.export.calibrate import METHODS, Recorder, calibrate
 from stylemap.export.description import Description, describe
 from stylemap.export.files import all_or_nothing, save, set_metadata
@@ -76,9 +76,13 @@ def export_quantized(
 
     Raises:
         QuantizationError: a graph stays below LEAST_PSNR; the message has what it reached.
-        ValueError: too few photos, an unknown kind or method; and what `export_onnx` raises.
+        ValueError: too few photos, an unknown kind or method, one of `ports.CACHED`; and what `export_onnx`
+            raises.
     """
     chosen = check(model, names, "fp32", opset)
+    cached = [name for name in chosen if name in ports.CACHED]
+    if cached:
+        raise ValueError(f"the graph {cached[0]} is not offered in {kind}")
     if kind not in KINDS:
         raise ValueError(f"quantisation must be one of {', '.join(KINDS)}, got {kind!r}")
     if method not in METHODS:

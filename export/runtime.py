@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,6 +25,14 @@ def is_exported(path: str | os.PathLike[str]) -> bool:
     """Whether a path names an exported model: an .onnx or .engine file, or a folder that holds some."""
     path = Path(path)
     return bool(_suffixes(path)) if path.is_dir() else path.suffix in (ONNX_SUFFIX, ENGINE_SUFFIX)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image as `Runtime.edit_prepared` takes it: its stylecodes, and the γ and β they make."""
+
+    codes: list[Tensor]
+    maps: list[Tensor]
 
 
 class Runtime:
@@ -123,30 +132,79 @@ class Runtime:
         count = len(reference_ws)
         if not self.has("editor") or count == 0 or count > (self._open("editor").max_references or count):
             return blend(self, original_w, reference_ws, masks, shifts, weights, chunk=chunk)  # type: ignore[arg-type]
+        for reference in reference_ws:
+            check_pair(original_w, reference, "original_w", "a reference")
+        original = Prepared(self.stylecodes(original_w), [])
+        references = [Prepared(self.stylecodes(reference), []) for reference in reference_ws]
+        return self._edit("editor", original, references, masks, shifts, weights, chunk)
+
+    def prepare(self, w: Tensor) -> Prepared:
+        """Images by their stylemaps N×K×L×L, as `edit_prepared` takes them, once for any number of edits."""
+        codes = self.stylecodes(w)
+        maps = self._run("maps", _named(codes))
+        return Prepared(codes, [maps[port.name] for port in ports.outputs("maps", self.config)])
+
+    def edit_prepared(
+        self,
+        original: Prepared,
+        references: Sequence[Prepared],
+        masks: Sequence[Tensor],
+        shifts: Sequence[tuple[int, int]] | None = None,
+        weights: float | Sequence[float] | Tensor = 1.0,
+        *,
+        chunk: int = 4,
+    ) -> Tensor:
+        """`edit` of prepared images, in the cached_editor graph; takes at least one reference.
+
+        Raises:
+            ValueError: no reference, or more than an engine was built for; and as `edit`.
+            FileNotFoundError: the graph was not exported.
+        """
+        limit = self._open("cached_editor").max_references or len(references)
+        if not 1 <= len(references) <= limit:
+            raise ValueError(
+                f"cached_editor takes 1 to {limit or 'any number of'} references, got {len(references)}"
+            )
+        return self._edit("cached_editor", original, references, masks, shifts, weights, chunk)
+
+    def _edit(
+        self,
+        graph: str,
+        original: Prepared,
+        references: Sequence[Prepared],
+        masks: Sequence[Tensor],
+        shifts: Sequence[tuple[int, int]] | None,
+        weights: float | Sequence[float] | Tensor,
+        chunk: int,
+    ) -> Tensor:
+        """One of the graphs that edit, on parts of the batch; maps may be missing where it takes none."""
+        count = len(references)
         shifts = [(0, 0)] * count if shifts is None else shifts
         if not count == len(masks) == len(shifts):
             raise ValueError(
                 f"each reference needs a mask and a shift: got {count} references, "
                 f"{len(masks)} masks and {len(shifts)} shifts"
             )
-        weight = per_sample(weights, original_w)
-        total = broadcast_batch(len(weight), original_w.shape[0], "weights")
+        weight = per_sample(weights, self._like)
+        total = broadcast_batch(len(weight), len(original.codes[0]), "weights")
         planes = [as_mask(mask, self.config.size, self.device) for mask in masks]
-        for reference, plane in zip(reference_ws, planes):
-            check_pair(original_w, reference, "original_w", "a reference")
-            total = broadcast_batch(broadcast_batch(total, len(reference), "images"), len(plane), "images")
-        codes = self.stylecodes(original_w)
-        laid = [self.stylecodes(reference) for reference in reference_ws]
+        for reference, plane in zip(references, planes):
+            count = len(reference.codes[0])
+            total = broadcast_batch(broadcast_batch(total, count, "images"), len(plane), "images")
         moves = torch.tensor([[int(dx), int(dy)] for dx, dy in shifts], device=self.device)
+        stems = ("codes", "maps") if graph == "cached_editor" else ("codes",)
 
         def render(part: slice) -> Tensor:
-            inputs = _named([_of(code, part) for code in codes])
-            stacked = [torch.stack([_of(code, part) for code in codes], 1) for codes in zip(*laid)]
-            inputs |= _named(stacked, "reference_codes")
+            inputs: dict[str, Tensor] = {}
+            for stem in stems:
+                laid = zip(*(getattr(reference, stem) for reference in references))
+                stacked = [torch.stack([_of(one, part) for one in each], 1) for each in laid]
+                inputs |= _named(stacked, f"reference_{stem}")
+                inputs |= _named([_of(one, part) for one in getattr(original, stem)], stem)
             inputs["masks"] = torch.cat([_of(plane, part) for plane in planes], 1)
             inputs["shifts"] = moves.expand(part.stop - part.start, -1, -1)
             inputs["weights"] = _of(weight, part)
-            return self._run("editor", inputs)["images"]
+            return self._run(graph, inputs)["images"]
 
         return in_chunks(total, chunk, render)
 
@@ -158,7 +216,7 @@ class Runtime:
         return self.folder / f"{graph}{self.suffix}"
 
     def _first(self) -> Path:
-        for graph in ports.GRAPHS:
+        for graph in ports.ALL:
             if self._path(graph).is_file():
                 return self._path(graph)
         raise FileNotFoundError(f"{self.folder} holds no graph as {graph}{self.suffix}: see stylemap export")

@@ -23,7 +23,7 @@ class Sidecar:
     engine, onnx: SHA-256 of the engine and of the ONNX file it was built from.
     package, version: what built it. gpus: compute capabilities it runs on. gpu: name of the GPU it
     was built on; None when built ahead of time.
-    batches: smallest, best and largest batch. max_references: of the editor, else 0.
+    batches: smallest, best and largest batch. max_references: of an editor, else 0.
     verified: how the engine itself was compared, with its error; or why it was not.
     layers: layers of the engine, each with the nodes of the ONNX graph that it holds.
     plugins: those that stand in it for nodes of that graph.

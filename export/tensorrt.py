@@ -59,7 +59,7 @@ def build_engine(path: Path, target: Path, plan: Plan, progress: Progress = lamb
         gpus=plan.gpus,
         gpu=plan.gpu,
         batches=(1, options.best_batch, options.max_batch),
-        max_references=options.max_references if description.graph == "editor" else 0,
+        max_references=options.max_references if description.graph.endswith("editor") else 0,
         version_compatible=options.version_compatible,
         weight_stripped=options.weight_stripped,
         verified={"by": None, "reason": "no GPU that it runs on"},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from stylemap.export import network
 from stylemap.export.eager import Eager
 from stylemap.export.network import Layers
 from stylemap.export.sessions import Session
@@ -56,10 +57,12 @@ class Samples:
         self.photos = photos
 
     def cases(self, graph: str) -> Iterator[Case]:
-        """The calls of one of `export.graphs.GRAPHS`."""
+        """The calls of one of `export.ports.ALL`."""
         for rows, name in self._rows():
             if graph == "editor":
                 yield self._edit(rows, name)
+            elif graph == "cached_editor":
+                yield self._edit_cached(rows, name)
             else:
                 inputs, expected = getattr(self, f"_{graph}")
                 yield Case(name, _take(inputs, rows), _take(expected, rows))
@@ -143,13 +146,34 @@ class Samples:
         expected[1::2] = self._each(self.model.decode, self.encoded[1::2])
         return {"images": self.images}, {"reconstruction": expected}
 
+    @cached_property
+    def maps(self) -> list[Tensor]:
+        decoder, op = self.model.generator.decoder, Eager()
+        with torch.no_grad():
+            each = [network.maps(op, decoder, list(one)) for one in zip(*(c.split(1) for c in self.codes))]
+        return [torch.cat(made) for made in zip(*each)]
+
+    @cached_property
+    def _maps(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        return self._named(self.codes), self._named(self.maps, "maps")
+
+    def _edit_cached(self, rows: list[int], name: str) -> Case:
+        """The same edits; what is expected is the model's, which knows no maps."""
+        edit, others = self._edit(rows, name), self._others(rows)
+        inputs = edit.inputs | self._named([made[rows] for made in self.maps], "maps")
+        inputs |= self._named([made[others] for made in self.maps], "reference_maps")
+        return Case(name, inputs, edit.expected)
+
+    def _others(self, rows: list[int]) -> Tensor:
+        """Each sample's references, the next ones: one in the largest batch, in the others two."""
+        count = 1 if len(rows) == self.count else _REFERENCES
+        return torch.tensor([[(row + k + 1) % self.count for k in range(count)] for row in rows])
+
     def _edit(self, rows: list[int], name: str) -> Case:
-        """Each sample with the next ones as references; the largest batch has one, the others two."""
-        references = 1 if len(rows) == self.count else _REFERENCES
-        others = torch.tensor([[(row + k + 1) % self.count for k in range(references)] for row in rows])
+        others = self._others(rows)
         codes = [code[rows] for code in self.codes]
         laid = [code[others] for code in self.codes]
-        layers = self._layers(rows, references)
+        layers = self._layers(rows, others.shape[1])
         blend = Eager().blend
         mixed = [blend(code, over, layers, code.shape[-1], "") for code, over in zip(codes, laid)]
         inputs = {**self._named(codes), **self._named(laid, "reference_codes")}

@@ -29,9 +29,7 @@ class PluginBuilder(GraphBuilder):
             return super().modulate(x, code, both, mode, name)
         inputs = [x.name, code.name]
         for part, weight, bias in zip(("gamma", "beta"), both.weight.chunk(2), both.bias.chunk(2)):
-            # A step along the depth of the product is the next channel of a tap.
-            taps = weight.permute(0, 2, 3, 1).flatten(1, 2)
-            inputs += [self.weight(taps, f"{name}/{part}.weight"), self.weight(bias, f"{name}/{part}.bias")]
+            inputs += self._taps(Folded(weight, bias), f"{name}/{part}")
         inputs += self._statistics(x, mode, f"{name}/norm")
         return x._replace(name=self._plugin("modulation", inputs, name))
 
@@ -41,6 +39,20 @@ class PluginBuilder(GraphBuilder):
         coverage, cells = self._move(layers, side)
         inputs = [code.name, laid.name, coverage, cells, layers.weights.name]
         return code._replace(name=self._plugin("blend", inputs, name))
+
+    def ring(
+        self, code: Value, maps: Value, laid: Value, layers: Layers[Value], both: Folded, side: int, name: str
+    ) -> Value:
+        if "ring" not in self.names or not recipes.takes_ring(code.channels):
+            return super().ring(code, maps, laid, layers, both, side, name)
+        inputs = [code.name, maps.name, laid.name, *self._move(layers, side), layers.weights.name]
+        inputs += [self.border(layers, side), *self._taps(both, name)]
+        return maps._replace(name=self._plugin("ring", inputs, name))
+
+    def _taps(self, folded: Folded, name: str) -> list[str]:
+        """Weight and bias; a step along the depth of the product is the next channel of a tap."""
+        taps = folded.weight.permute(0, 2, 3, 1).flatten(1, 2)
+        return [self.weight(taps, f"{name}.weight"), self.weight(folded.bias, f"{name}.bias")]
 
     def _statistics(self, x: Value, mode: str | None, name: str) -> list[str]:
         """Mean and 1/deviation, float32: N×groups, or 0 and 1 for each channel where they are folded."""

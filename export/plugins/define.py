@@ -54,10 +54,11 @@ def define(package: Package) -> int:
 
 
 def register(trt: Any, plugin: Any) -> None:
-    """Register both with a ``tensorrt.plugin`` module."""
+    """Register all of them with a ``tensorrt.plugin`` module."""
     kinds = {trt.DataType.FLOAT: "fp32", trt.DataType.HALF: "fp16", trt.DataType.BF16: "bf16"}
     _register_modulation(plugin, kinds)
     _register_blend(plugin, kinds)
+    _register_ring(plugin, kinds)
 
 
 def _register_modulation(plugin: Any, kinds: dict[Any, str]) -> None:
@@ -132,6 +133,59 @@ def _register_blend(plugin: Any, kinds: dict[Any, str]) -> None:
     ) -> Any:
         recipe = recipes.blend(kinds[code.dtype], code.shape[1], code.shape[2])
         return _launch(plugin, recipe, code.shape_expr[0], laid.shape_expr[1])
+
+    plugin.register(identity)(_typed(describe, plugin.TensorDesc))
+    plugin.autotune(identity)(_untyped(tune))
+    plugin.aot_impl(identity)(_returning(compiled, plugin))
+
+
+def _register_ring(plugin: Any, kinds: dict[Any, str]) -> None:
+    identity = f"{NAMESPACE}::ring"
+
+    def describe(
+        code: Any,
+        maps: Any,
+        laid: Any,
+        coverage: Any,
+        cells: Any,
+        weights: Any,
+        border: Any,
+        weight: Any,
+        bias: Any,
+    ) -> Any:
+        return maps.like()
+
+    def tune(
+        code: Any,
+        maps: Any,
+        laid: Any,
+        coverage: Any,
+        cells: Any,
+        weights: Any,
+        border: Any,
+        weight: Any,
+        bias: Any,
+        outputs: Any,
+    ) -> Any:
+        kind = kinds[maps.dtype].upper()
+        types = [kind] * 3 + ["FP32", "INT32", "FP32", "FP32"] + [kind] * 3
+        return [plugin.AutoTuneCombination(", ".join(types), "LINEAR")]
+
+    def compiled(
+        code: Any,
+        maps: Any,
+        laid: Any,
+        coverage: Any,
+        cells: Any,
+        weights: Any,
+        border: Any,
+        weight: Any,
+        bias: Any,
+        outputs: Any,
+        tactic: Any,
+    ) -> Any:
+        recipe = recipes.ring(kinds[maps.dtype], code.shape[1], maps.shape[1], maps.shape[2])
+        return _launch(plugin, recipe, maps.shape_expr[0], laid.shape_expr[1])
 
     plugin.register(identity)(_typed(describe, plugin.TensorDesc))
     plugin.autotune(identity)(_untyped(tune))

@@ -14,6 +14,8 @@ TILES: dict[int, tuple[int, int, int, int, int]] = {
 }
 _DEPTHS = (64, 32, 16)
 _CELLS, _CHANNELS = 128, 16
+# Pixels, columns and depth of a tile of `ring`: few pixels, so that few far from a border are convolved.
+_RING = (64, 64, 32)
 _HALF = ("fp16", "bf16")
 
 
@@ -113,4 +115,46 @@ def blend(dtype: str, channels: int, side: int) -> Recipe:
         warps=4,
         stages=2,
         aligned=("code", "laid", *even, "y"),
+    )
+
+
+def takes_ring(channels: int) -> bool:
+    """Whether there is a kernel for a stylecode of ``channels``."""
+    return channels % _DEPTHS[-1] == 0
+
+
+def ring(dtype: str, channels: int, columns: int, side: int) -> Recipe:
+    """Maps N×columns×side×side of a stylecode of ``channels``. dtype: fp16 or bf16."""
+    if dtype not in _HALF:
+        raise ValueError(f"plugin ring takes fp16 or bf16, not {dtype}")
+    if not takes_ring(channels):
+        raise ValueError(f"plugin ring takes stylecodes in multiples of 16 channels, not {channels}")
+    m, n, depth = _RING
+    pointer = f"*{dtype}"
+    row_tiles = -(-side * side // m)
+    integers = {"side": side, "columns": columns, "row_tiles": row_tiles, "references": None}
+    even = [name for name in ("side", "columns") if (integers[name] or 1) % 16 == 0]
+    return Recipe(
+        kernel="ring",
+        inputs={
+            **dict.fromkeys(("code", "maps", "laid"), pointer),
+            "coverage": "*fp32",
+            "cells": "*i32",
+            "weights": "*fp32",
+            "border": "*fp32",
+            "weight": pointer,
+            "bias": pointer,
+        },
+        integers=integers,
+        outputs={"y": pointer},
+        constants={
+            "CHANNELS": channels,
+            "BLOCK_M": m,
+            "BLOCK_N": n,
+            "BLOCK_K": next(size for size in _DEPTHS if size <= depth and channels % size == 0),
+        },
+        grid=(row_tiles, -(-columns // n)),
+        warps=4,
+        stages=3,
+        aligned=("code", "maps", "laid", "weight", *even, "y"),
     )

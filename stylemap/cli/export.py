@@ -43,7 +43,8 @@ def _add_common(parser: argparse.ArgumentParser, precisions: tuple[str, ...], de
         "--graphs",
         type=lambda text: text.split(","),
         metavar="NAME[,NAME…]",
-        help="encoder, mapping, stylecodes, synthesis, decoder, editor, reconstruct (default: all)",
+        help="encoder, mapping, stylecodes, synthesis, decoder, editor, reconstruct (default: all of these); "
+        "maps, cached_editor (for engines with the plugin ring)",
     )
     parser.add_argument("--precision", choices=precisions, default=default, help=f"default: {default}")
     parser.add_argument(
@@ -145,8 +146,8 @@ def _add_tensorrt(formats: Any) -> None:
         "--plugins",
         type=lambda text: text.split(","),
         default=[],
-        metavar="NAME[,NAME]",
-        help="modulation, blend: our kernels inside the engines, compiled ahead of time (fp16 and bf16)",
+        metavar="NAME[,NAME…]",
+        help="modulation, blend, ring: our kernels inside the engines, compiled ahead (fp16 and bf16)",
     )
 
 

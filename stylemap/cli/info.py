@@ -99,7 +99,7 @@ def _model(args: argparse.Namespace, path: str) -> Iterator[tuple[str, str]]:
 def _exported(runtime: Runtime) -> Iterator[tuple[str, str]]:
     """What an exported model adds: where it runs, what made it, how it was verified."""
     about = runtime.description
-    yield "graphs", ", ".join(graph for graph in ports.GRAPHS if runtime.has(graph))
+    yield "graphs", ", ".join(graph for graph in ports.ALL if runtime.has(graph))
     yield "runs in", f"{runtime.provider} on {runtime.device}"
     yield "exported as", about.precision
     yield "exported by", ", ".join(f"{name} {version}" for name, version in sorted(about.versions.items()))

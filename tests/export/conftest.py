@@ -14,12 +14,12 @@ from tests.helpers import tiny
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all graphs of `tiny.model()` in float32. Not to be changed: copy what is."""
-    from stylemap.export import export_onnx
+    from stylemap.export import export_onnx, ports
 
     folder = tmp_path_factory.mktemp("exported")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    export_onnx(tiny.model(), folder, photos=tiny.photos(3))
+    export_onnx(tiny.model(), folder, ports.ALL, photos=tiny.photos(3))
     torch.set_num_threads(before)
     return folder
 

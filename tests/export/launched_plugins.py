@@ -28,11 +28,12 @@ def run(
     inputs: Sequence[Tensor],
     tactic: int,
     dynamic: Sequence[Sequence[int]],
+    like: int = 0,
 ) -> Tensor:
-    """One launch with what the definition says: inputs, its integers, the output."""
+    """One launch with what the definition says: inputs, its integers, the output, ``like`` that input."""
     descs = [TensorDesc(value, axes) for value, axes in zip(inputs, dynamic)]
     kernel, recipe, launch, integers = registry.launch(f"stylemap::{name}", descs, tactic)
-    y = torch.full_like(inputs[0], torch.nan)  # in the same layout
+    y = torch.full_like(inputs[like], torch.nan)  # in the same layout
     grid = (launch.grid_x, launch.grid_y)
     options = {"num_warps": recipe.warps, "num_stages": recipe.stages}
     values = [int(value) for value in integers]
@@ -105,12 +106,49 @@ def test_blend(samples: int, references: int, channels: int, side: int, registry
     weights = torch.linspace(1, 0.4, samples, device=DEVICE)
     dynamic = [[0], [0, 1], [0, 1], [0, 1], [0]]
     y = run(registry, "blend", [code, laid, coverage, cells.int(), weights], 0, dynamic)
-    for n in range(samples):
-        expected = code[n : n + 1].float()
-        for k in range(references):
+    for n, expected in enumerate(laid_over(code, laid, coverage, cells, weights)):
+        assert_close(y[n], expected)
+
+
+def laid_over(code: Tensor, laid: Tensor, coverage: Tensor, cells: Tensor, weights: Tensor) -> list[Tensor]:
+    """Each sample with its references over it."""
+    results = []
+    for n in range(len(code)):
+        result = code[n : n + 1].float()
+        for k in range(laid.shape[1]):
             shift = tuple(cells[n, k].tolist())
             mask = coverage[n, k][None, None] > 0.5
-            expected = ops.blend(
-                expected, laid[n, k][None].float(), mask, shift=shift, weight=float(weights[n])
-            )
-        assert_close(y[n : n + 1], expected)
+            result = ops.blend(result, laid[n, k][None].float(), mask, shift=shift, weight=float(weights[n]))
+        results.append(result[0])
+    return results
+
+
+@pytest.mark.parametrize(
+    ("samples", "references", "channels", "columns", "side"),
+    [(1, 1, 16, 24, 8), (2, 2, 48, 70, 12), (1, 2, 32, 35, 24)],
+)
+def test_ring(
+    samples: int, references: int, channels: int, columns: int, side: int, registry: Registry
+) -> None:
+    """Cells on the border are convolved, tiles without any are pasted; the rest of a tile may be either."""
+    generator = torch.Generator().manual_seed(4)
+    code, maps = random(samples, channels, side, side), random(samples, columns, side, side, seed=1)
+    laid = random(samples, references, columns, side, side, seed=2)
+    coverage = torch.randint(0, 5, (samples, references, side, side), generator=generator).to(DEVICE) / 4
+    cells = torch.randint(-side // 2, side // 2, (samples, references, 2), generator=generator).to(DEVICE)
+    weights = torch.linspace(1, 0.4, samples, device=DEVICE)
+    border = torch.zeros(samples, 1, side, side, device=DEVICE)
+    border[:, :, : side // 8, side // 3 :] = 0.4
+    weight, bias = 0.1 * random(columns, channels, 3, 3, seed=3), random(columns, seed=5)
+    taps = weight.permute(0, 2, 3, 1).reshape(columns, 9, channels).contiguous()
+    inputs = [code, maps, laid, coverage, cells.int(), weights, border, taps, bias]
+    dynamic = [[0], [0], [0, 1], [0, 1], [0, 1], [0], [0], [], []]
+    y = run(registry, "ring", inputs, 0, dynamic, like=1)
+    made = F.conv2d(code.float(), weight.float(), bias.float(), padding=1).flatten(2)
+    rows = recipes.ring("fp16", channels, columns, side).constants["BLOCK_M"]
+    for n, pasted in enumerate(laid_over(maps, laid, coverage, cells, weights)):
+        tiles = border[n].flatten().split(rows)
+        convolved = torch.cat([torch.full_like(tile, float(tile.max() > 0)) for tile in tiles]) > 0
+        assert bool(convolved.any())
+        assert bool(convolved.all()) == (side == 8)  # one tile
+        assert_close(y[n].flatten(1), torch.where(convolved, made[n], pasted.flatten(1)))

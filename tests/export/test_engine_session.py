@@ -39,7 +39,7 @@ def sidecar(graph: str, engine: Path, **changes: Any) -> Sidecar:
         gpus=("9.0",),
         gpu=H200[0],
         batches=(1, 1, 4),
-        max_references=2 if graph == "editor" else 0,
+        max_references=2 if "editor" in graph else 0,
         version_compatible=False,
         weight_stripped=False,
         verified={},
@@ -65,7 +65,7 @@ def engines(
 ) -> Path:
     """A folder of stand-in engines of all graphs, and a CPU that plays the GPU."""
     machine()
-    for graph in ports.GRAPHS:
+    for graph in ports.ALL:
         path = tmp_path / f"{graph}.engine"
         shutil.copy(exported / f"{graph}.onnx", path)
         sidecar_path(path).write_text(sidecar(graph, path).to_json())
@@ -92,6 +92,17 @@ def test_more_references_than_the_engine_takes(engines: Path) -> None:
     mask = torch.ones(tiny.SIZE, tiny.SIZE)
     found = Runtime(engines, "tensorrt").edit(w[:1], list(w[1:].split(1)), [mask] * 3)
     assert relative_error(found, tiny.model().decode(w[3:])) < 1e-5
+
+
+def test_edit_of_prepared_images(engines: Path) -> None:
+    runtime, (a, b) = Runtime(engines, "tensorrt"), tiny.stylemaps(2).split(1)
+    mask = torch.zeros(tiny.SIZE, tiny.SIZE)
+    mask[4:20, 6:30] = 1
+    original, reference = runtime.prepare(a), runtime.prepare(b)
+    found = runtime.edit_prepared(original, [reference], [mask], [(2, 3)], 0.5)
+    assert relative_error(found, edit.blend(tiny.model(), a, [b], [mask], [(2, 3)], 0.5)) < 1e-5
+    with pytest.raises(ValueError, match="takes 1 to 2 references, got 3"):
+        runtime.edit_prepared(original, [reference] * 3, [mask] * 3)
 
 
 def test_batches_above_the_profile_are_split(engines: Path) -> None:

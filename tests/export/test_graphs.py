@@ -52,20 +52,20 @@ def test_every_norm_and_generator(mode: str, small: bool, tmp_path: Path) -> Non
 @pytest.mark.parametrize("opset", graphs.OPSETS)
 def test_every_opset(opset: int, tmp_path: Path) -> None:
     samples = Samples(tiny.model(), tiny.photos(1), batches=(2,))
-    for graph in ports.GRAPHS:
+    for graph in ports.ALL:
         verify(opened(tiny.model(), graph, tmp_path, opset=opset), samples, 1e-5)
 
 
 def test_half_precision(tmp_path: Path) -> None:
     samples = Samples(tiny.model(), tiny.photos(1), batches=(2,))
-    for graph in ports.GRAPHS:
+    for graph in ports.ALL:
         errors = verify(opened(tiny.model(), graph, tmp_path, "fp16"), samples, TOLERANCE["fp16"])
         assert max(errors.values()) > 1e-5  # it is computed in half precision, not in float32
 
 
 def test_bfloat16() -> None:
     samples = Samples(tiny.model(), tiny.photos(1), batches=(2,))
-    for graph in ports.GRAPHS:
+    for graph in ports.ALL:
         proto = graphs.build(tiny.model(), graph, "bf16", graphs.BF16_OPSET)
         kinds = {node.op_type for node in proto.graph.node}
         assert "ConvTranspose" not in kinds
@@ -92,7 +92,7 @@ def test_phases_are_the_transposed_convolution(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_standard_operators_with_known_shapes(precision: str) -> None:
     opset = graphs.BF16_OPSET if precision == "bf16" else graphs.DEFAULT_OPSET
-    for graph in ports.GRAPHS:
+    for graph in ports.ALL:
         proto = graphs.build(tiny.model(), graph, precision, opset)
         assert {entry.domain for entry in proto.opset_import} == {""}
         assert all(node.domain == "" for node in proto.graph.node)
@@ -106,7 +106,7 @@ def test_standard_operators_with_known_shapes(precision: str) -> None:
 
 
 def test_inputs_and_outputs() -> None:
-    for graph in ports.GRAPHS:
+    for graph in ports.ALL:
         proto = graphs.build(tiny.model(), graph)
         for infos, expected in (
             (proto.graph.input, ports.inputs(graph, tiny.CONFIG)),
@@ -147,6 +147,7 @@ def editor() -> ort.InferenceSession:
     return ort.InferenceSession(graphs.build(tiny.model(), "editor").SerializeToString())
 
 
+Reference = tuple[tuple[int, int, int, int], tuple[int, int]]
 SIDE = st.integers(0, tiny.SIZE)
 SHIFT = st.integers(-tiny.SIZE - 4, tiny.SIZE + 4)
 REFERENCE = st.tuples(st.tuples(SIDE, SIDE, SIDE, SIDE), st.tuples(SHIFT, SHIFT))
@@ -159,25 +160,81 @@ REFERENCE = st.tuples(st.tuples(SIDE, SIDE, SIDE, SIDE), st.tuples(SHIFT, SHIFT)
 )
 def test_editor_against_blend(
     editor: ort.InferenceSession,
-    references: list[tuple[tuple[int, int, int, int], tuple[int, int]]],
+    references: list[Reference],
     weights: list[float],
 ) -> None:
     """Any rectangles, shifts beyond the frame, overlaps, weights above 1."""
     with torch.no_grad():
-        model, count = tiny.model(), len(references)
-        w = tiny.stylemaps(1 + count)
-        masks = [_rectangle(*corners) for corners, _ in references]
-        shifts = [shift for _, shift in references]
-        expected = edit.blend(model, w[:1], list(w[1:].split(1)), masks, shifts, weights)
-        frames = len(weights)
-        feeds = {f"codes_{i}": _frames(code, frames) for i, code in enumerate(model.stylecodes(w[:1]))}
-        for i, code in enumerate(model.stylecodes(w[1:])):
-            feeds[f"reference_codes_{i}"] = _frames(code[None], frames)
-        feeds["masks"] = _frames(torch.stack(masks)[None], frames)
-        feeds["shifts"] = np.ascontiguousarray(np.broadcast_to(np.array(shifts), (frames, count, 2)))
-        feeds["weights"] = np.array(weights, np.float32)
+        feeds, expected = _edit(references, weights)
         (images,) = editor.run(None, feeds)
     assert relative_error(torch.from_numpy(images), expected) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def cached() -> tuple[ort.InferenceSession, ort.InferenceSession]:
+    maps, cached_editor = (
+        ort.InferenceSession(graphs.build(tiny.model(), graph).SerializeToString()) for graph in ports.CACHED
+    )
+    return maps, cached_editor
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    references=st.lists(REFERENCE, min_size=1, max_size=4),
+    weights=st.lists(st.sampled_from([0.0, 0.25, 1.0, 1.5]), min_size=1, max_size=3),
+)
+def test_cached_editor_against_blend(
+    cached: tuple[ort.InferenceSession, ort.InferenceSession],
+    references: list[Reference],
+    weights: list[float],
+) -> None:
+    """The same edits from maps of the unedited images."""
+    with torch.no_grad():
+        feeds, expected = _edit(references, weights)
+        (images,) = cached[1].run(None, feeds | _maps(cached[0], feeds))
+    assert relative_error(torch.from_numpy(images), expected) < 1e-5
+
+
+def test_cached_maps_are_used_away_from_borders(
+    cached: tuple[ort.InferenceSession, ort.InferenceSession],
+) -> None:
+    """Wrong maps of the reference show, but not where nothing of it is laid."""
+    inner, outside = ((8, 8, 16, 16), (0, 0)), ((0, 0, 32, 32), (99, 0))
+    for reference, shows in ((inner, True), (outside, False)):
+        feeds, expected = _edit([reference], [1.0])
+        maps = _maps(cached[0], feeds)
+        wrong = {name: value + name.startswith("reference") for name, value in maps.items()}
+        (images,) = cached[1].run(None, feeds | wrong)
+        assert (relative_error(torch.from_numpy(images), expected) > 1e-2) == shows
+
+
+def _edit(references: list[Reference], weights: list[float]) -> tuple[dict[str, np.ndarray], Tensor]:
+    """What an editor is fed, and what `edit.blend` makes of it."""
+    model, count, frames = tiny.model(), len(references), len(weights)
+    w = tiny.stylemaps(1 + count)
+    masks = [_rectangle(*corners) for corners, _ in references]
+    shifts = [shift for _, shift in references]
+    expected = edit.blend(model, w[:1], list(w[1:].split(1)), masks, shifts, weights)
+    feeds = {f"codes_{i}": _frames(code, frames) for i, code in enumerate(model.stylecodes(w[:1]))}
+    for i, code in enumerate(model.stylecodes(w[1:])):
+        feeds[f"reference_codes_{i}"] = _frames(code[None], frames)
+    feeds["masks"] = _frames(torch.stack(masks)[None], frames)
+    feeds["shifts"] = np.ascontiguousarray(np.broadcast_to(np.array(shifts), (frames, count, 2)))
+    feeds["weights"] = np.array(weights, np.float32)
+    return feeds, expected
+
+
+def _maps(session: ort.InferenceSession, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of the image and of its references."""
+    codes = {name: value for name, value in feeds.items() if name.startswith("codes")}
+    laid = {f"codes_{i}": feeds[f"reference_codes_{i}"] for i in range(len(codes))}
+    batch, count = laid["codes_0"].shape[:2]
+    made = session.run(None, codes)
+    others = session.run(None, {name: value.reshape(-1, *value.shape[2:]) for name, value in laid.items()})
+    result = {f"maps_{i}": value for i, value in enumerate(made)}
+    return result | {
+        f"reference_maps_{i}": value.reshape(batch, count, *value.shape[1:]) for i, value in enumerate(others)
+    }
 
 
 def _rectangle(top: int, left: int, height: int, width: int) -> Tensor:

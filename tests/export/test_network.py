@@ -82,7 +82,13 @@ def test_editor_is_the_blend() -> None:
     codes = model.stylecodes(w[:2])
     laid = [torch.stack([code[:2], code[2:]], 1) for code in model.stylecodes(w[2:])]
     layers = Layers(masks, shifts, weights, size)
-    images = network.editor(Eager(torch.float64), decoder, model.config, codes, laid, layers)
+    op = Eager(torch.float64)
+    images = network.editor(op, decoder, model.config, codes, laid, layers)
+    maps = network.maps(op, decoder, codes)
+    laid_maps = [
+        torch.stack([made[:2], made[2:]], 1) for made in network.maps(op, decoder, model.stylecodes(w[2:]))
+    ]
+    cached = network.cached_editor(op, decoder, model.config, (codes, maps), (laid, laid_maps), layers)
     for n in range(2):
         expected = edit.blend(
             model,
@@ -93,6 +99,7 @@ def test_editor_is_the_blend() -> None:
             float(weights[n]),
         )
         assert_same(images[n : n + 1], expected)
+        assert_same(cached[n : n + 1], expected)
 
 
 @pytest.mark.parametrize("case", ["full_32_8x8", "small_64_8x8"])

@@ -21,9 +21,7 @@ from tests.helpers import tiny  # noqa: E402
 
 
 def test_every_graph_is_written(exported: Path) -> None:
-    assert sorted(path.name for path in exported.iterdir()) == sorted(
-        f"{graph}.onnx" for graph in ports.GRAPHS
-    )
+    assert sorted(path.name for path in exported.iterdir()) == sorted(f"{graph}.onnx" for graph in ports.ALL)
 
 
 def test_metadata(exported: Path) -> None:

@@ -21,7 +21,7 @@ from onnx.reference.op_run import OpRun  # noqa: E402
 from stylemap.export import engines, graphs, package, ports  # noqa: E402
 from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
 from stylemap.export.engines import describe_built, export_tensorrt  # noqa: E402
-from stylemap.export.plugins import define  # noqa: E402
+from stylemap.export.plugins import NAMES, define  # noqa: E402
 from stylemap.export.plugins.builder import PluginBuilder  # noqa: E402
 from stylemap.export.sidecar import Sidecar, digest, read_sidecar  # noqa: E402
 from stylemap.export.verify import Samples, relative_error  # noqa: E402
@@ -72,18 +72,53 @@ class blend(OpRun):
         return (y,)
 
 
+class GatherElements(OpRun):  # onnx's own takes 64 elements at most
+    op_domain = ""
+
+    def _run(self, data, indices, axis: int = 0) -> tuple[np.ndarray]:  # type: ignore[no-untyped-def]
+        return (np.take_along_axis(data, indices, axis),)
+
+
+class ring(OpRun):
+    op_domain = "stylemap"
+
+    def _run(
+        self, code, maps, laid, coverage, cells, weights, border, weight, bias, **attributes: Any
+    ) -> tuple[np.ndarray]:  # type: ignore[no-untyped-def]
+        taps = torch.tensor(weight).unflatten(1, (3, 3)).permute(0, 3, 1, 2)
+        made = F.conv2d(torch.tensor(code), taps, torch.tensor(bias), padding=1).numpy()
+        pasted = maps.copy()
+        side = maps.shape[-1]
+        assert border.shape == (len(maps), 1, side, side)
+        for n, k, row, line in np.ndindex(*laid.shape[:2], side, side):
+            from_line, from_row = line - cells[n, k, 0], row - cells[n, k, 1]
+            if 0 <= from_line < side and 0 <= from_row < side and coverage[n, k, from_row, from_line] > 0.5:
+                pasted[n, :, row, line] += weights[n] * (
+                    laid[n, k, :, from_row, from_line] - pasted[n, :, row, line]
+                )
+        return (np.where(border > 0, made, pasted),)
+
+
 @pytest.mark.parametrize(
-    ("mode", "graph"), [*((mode, "decoder") for mode in NORMALIZE_MODES), ("LayerNorm", "editor")]
+    ("mode", "graph"),
+    [
+        *((mode, "decoder") for mode in NORMALIZE_MODES),
+        ("LayerNorm", "editor"),
+        ("LayerNorm", "cached_editor"),
+    ],
 )
 def test_graphs_with_plugins_compute_the_same(mode: str, graph: str) -> None:
     model = recipe_model(dataclasses.replace(CONFIG, normalize_mode=mode))
-    names = ("modulation", "blend")
+    names = ("modulation", "blend", "ring")
     proto = graphs.build(model, graph, "fp32", 20, lambda precision: PluginBuilder(precision, names))
     made = [node.op_type for node in proto.graph.node if node.domain == "stylemap"]
-    # All but the finest (stylecodes of 8 channels) and the learned constant's.
-    assert made.count("modulation") == 3
-    assert made.count("blend") == (len(model.config.stylecode_shapes) if graph == "editor" else 0)
-    evaluator = ReferenceEvaluator(proto, new_ops=[modulation, blend])
+    codes = len(model.config.stylecode_shapes)
+    # All but the finest (stylecodes of 8 channels) and, of modulation, the learned constant's.
+    assert made.count("modulation") == (0 if graph == "cached_editor" else 3)
+    assert made.count("ring") == (4 if graph == "cached_editor" else 0)
+    # Where there is no ring, the maps are blended too.
+    assert made.count("blend") == {"editor": codes, "cached_editor": codes + codes - 4}.get(graph, 0)
+    evaluator = ReferenceEvaluator(proto, new_ops=[GatherElements, modulation, blend, ring])
     for case in Samples(model, tiny.photos(2), batches=(2,)).cases(graph):
         outputs = evaluator.run(None, {name: value.numpy() for name, value in case.inputs.items()})
         for port, found in zip(ports.outputs(graph, model.config), outputs):
@@ -91,10 +126,10 @@ def test_graphs_with_plugins_compute_the_same(mode: str, graph: str) -> None:
 
 
 def test_only_plugins_that_were_asked_for() -> None:
-    for names in ((), ("blend",), ("modulation",)):
+    for names in ((), ("blend",), ("modulation",), ("ring",)):
         proto = graphs.build(
             recipe_model(CONFIG),
-            "editor",
+            "cached_editor" if "ring" in names else "editor",
             "fp16",
             20,
             lambda precision, names=names: PluginBuilder(precision, names),
@@ -137,12 +172,31 @@ def test_engines_with_plugins(full: SimpleNamespace, monkeypatch: pytest.MonkeyP
     built = export_tensorrt(recipe_model(CONFIG), tmp_path, ["encoder", "editor"], options=OPTIONS)
     assert seen == {"encoder": set(), "editor": {"modulation", "blend"}}
     assert [engine.sidecar.plugins for engine in built] == [(), ("modulation", "blend")]
-    assert "fp16 with plugins modulation and blend, compute capability 9.0" in describe_built(built[1])
+    assert "fp16 with plugins modulation, blend, compute capability 9.0" in describe_built(built[1])
     for name in ("encoder", "editor"):
         beside = tmp_path / f"{name}.onnx"
         assert not any(node.domain for node in onnx.load(beside).graph.node)
         assert read_sidecar(tmp_path / f"{name}.engine").onnx == digest(beside)
     assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_ring_brings_its_graphs(
+    full: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def stop(*arguments: Any) -> None:
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr(engines, "export_onnx", lambda model, folder, names, **options: seen.extend(names))
+    monkeypatch.setattr(engines, "_build_with_plugins", stop)
+    for plugins, expected in ((("blend",), ports.GRAPHS), (("ring",), ports.ALL)):
+        seen.clear()
+        with pytest.raises(RuntimeError, match="far enough"):
+            export_tensorrt(
+                recipe_model(CONFIG), tmp_path, options=dataclasses.replace(OPTIONS, plugins=plugins)
+            )
+        assert seen == list(expected)
 
 
 def test_definitions_are_made_once(full: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,13 +205,13 @@ def test_definitions_are_made_once(full: SimpleNamespace, monkeypatch: pytest.Mo
     monkeypatch.setattr(define, "_defined", set())
     for _ in range(2):
         assert define.define(package.load("tensorrt")) == 1 << 3
-    assert set(full.tensorrt_plugin.plugins) == {"stylemap::modulation", "stylemap::blend"}
+    assert set(full.tensorrt_plugin.plugins) == {f"stylemap::{name}" for name in NAMES}
 
 
 @pytest.mark.parametrize(
     ("change", "precision", "message"),
     [
-        ({"plugins": ("blend", "magic")}, "fp16", "no plugin 'magic': there are modulation, blend"),
+        ({"plugins": ("blend", "magic")}, "fp16", "no plugin 'magic': there are modulation, blend, ring"),
         ({"weight_stripped": True}, "fp16", "keeps its weights"),
         ({}, "fp32", "plugins compute in fp16 or bf16, not in fp32"),
         ({}, "fp8", "plugins compute in fp16 or bf16, not in fp8"),

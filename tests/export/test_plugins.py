@@ -28,7 +28,7 @@ LIMIT = {80: 163 << 10, 86: 99 << 10, 90: 227 << 10, 120: 99 << 10}
 
 def kernel_recipes(dtype: str) -> list[recipes.Recipe]:
     made = [recipes.modulation(dtype, 128, 128, 64, 64, 1, tactic) for tactic in recipes.TILES]
-    return [*made, recipes.blend(dtype, 128, 64)]
+    return [*made, recipes.blend(dtype, 128, 64), recipes.ring(dtype, 128, 256, 64)]
 
 
 @pytest.mark.parametrize(("arch", "dtype"), [(80, "fp16"), (86, "bf16"), (90, "fp16"), (120, "bf16")])
@@ -54,6 +54,7 @@ def test_one_tactic_fits_into_what_every_launch_has() -> None:
     for arch in LIMIT:
         recipe = recipes.modulation("fp16", 128, 128, 64, 64, 1, min(recipes.TILES))
         assert compile_kernel(recipe, arch).shared <= 48 << 10
+        assert compile_kernel(recipes.ring("fp16", 128, 256, 64), arch).shared <= 48 << 10
 
 
 def test_scratch_memory_is_refused() -> None:
@@ -132,7 +133,39 @@ def test_description_of_blend(registry: Registry) -> None:
     assert list(extra) == [24, 8, 1, 5]
 
 
+def ring_inputs(dtype: torch.dtype, channels: int = 48) -> list[TensorDesc]:
+    tensors = [
+        (torch.empty(2, channels, 16, 16, dtype=dtype), [0]),
+        (torch.empty(2, 70, 16, 16, dtype=dtype), [0]),
+        (torch.empty(2, 5, 70, 16, 16, dtype=dtype), [0, 1]),
+        (torch.empty(2, 5, 16, 16), [0, 1]),
+        (torch.empty(2, 5, 2, dtype=torch.int32), [0, 1]),
+        (torch.empty(2), [0]),
+        (torch.empty(2, 1, 16, 16), [0]),
+        (torch.empty(70, 9, channels, dtype=dtype), []),
+        (torch.empty(70, dtype=dtype), []),
+    ]
+    return [TensorDesc(tensor, dynamic) for tensor, dynamic in tensors]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_description_of_ring(dtype: torch.dtype, registry: Registry) -> None:
+    descs = ring_inputs(dtype)
+    (choice,), output = registry.combinations("stylemap::ring", descs)
+    assert (output.dtype, output.shape) == (fake_plugin.KINDS[dtype], (-1, 70, 16, 16))
+    assert choice.types == [fake_plugin.NAMES[desc.dtype] for desc in [*descs, output]]
+    assert choice.layouts == ["LINEAR"]
+    name, ptx, launch, extra = registry.launch("stylemap::ring", descs, 0)
+    assert f".visible .entry {name}(" in ptx
+    assert (launch.grid_x, launch.grid_y) == (2 * 4, 2)
+    assert list(extra) == [16, 70, 4, 5]
+
+
 def test_shapes_that_have_no_kernel(registry: Registry) -> None:
+    with pytest.raises(ValueError, match=r"ring takes stylecodes in multiples of 16 channels, not 24"):
+        registry.launch("stylemap::ring", ring_inputs(torch.float16, 24), 0)
+    with pytest.raises(ValueError, match="ring takes fp16 or bf16, not fp32"):
+        registry.launch("stylemap::ring", ring_inputs(torch.float32), 0)
     with pytest.raises(ValueError, match=r"in multiples of 16 channels .* not 24 and 24"):
         registry.launch("stylemap::modulation", modulation_inputs(torch.float16, 24), 1)
     with pytest.raises(ValueError, match="takes fp16 or bf16, not fp32"):

@@ -151,6 +151,11 @@ def test_a_graph_without_those_layers_is_refused(tmp_path: Path, monkeypatch: py
     assert "dB with modulation" not in str(error.value)
 
 
+def test_graphs_with_maps_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the graph cached_editor is not offered in int8"):
+        export_quantized(narrow_model(), tmp_path, tiny.photos(4), ["decoder", "cached_editor"])
+
+
 def test_refusal_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantized, "LEAST_PSNR", 90.0)
     message = (

@@ -86,6 +86,30 @@ def test_edit_is_the_blend(runtime: Runtime, frames: int) -> None:
     assert_same(runtime.edit(a, *arguments), edit.blend(model, a, *arguments))
 
 
+@pytest.mark.parametrize("frames", [1, 6])
+def test_edit_of_prepared_images_is_the_blend(runtime: Runtime, frames: int) -> None:
+    model = tiny.model()
+    a, b, c = tiny.stylemaps(3).split(1)
+    arguments = ([left_half(), left_half().T], [(3, 0), (-5, 7)], edit.frame_weights(frames))
+    original, *references = (runtime.prepare(w) for w in (a, b, c))
+    found = runtime.edit_prepared(original, references, *arguments)
+    assert_same(found, edit.blend(model, a, [b, c], *arguments))
+    w = tiny.stylemaps(4)
+    pairs = runtime.edit_prepared(runtime.prepare(w[:2]), [runtime.prepare(w[2:])], [left_half()])
+    assert_same(pairs, edit.blend(model, w[:2], [w[2:]], [left_half()]))
+
+
+def test_edit_of_prepared_images_checks_its_arguments(runtime: Runtime, tmp_path: Path) -> None:
+    original = runtime.prepare(tiny.stylemaps(1))
+    with pytest.raises(ValueError, match="takes 1 to any number of references, got 0"):
+        runtime.edit_prepared(original, [], [])
+    with pytest.raises(ValueError, match="each reference needs a mask and a shift"):
+        runtime.edit_prepared(original, [original], [])
+    shutil.copy(runtime.folder / "stylecodes.onnx", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"maps\.onnx is missing: export the maps graph"):
+        Runtime(tmp_path, runtime.provider).prepare(tiny.stylemaps(1))
+
+
 def test_edit_of_a_batch(runtime: Runtime) -> None:
     """Originals and references of a batch go in pairs; so do masks."""
     w = tiny.stylemaps(4)
