@@ -6,7 +6,7 @@ import gc
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,23 +35,35 @@ NCNN_SCENARIOS = ("encode", "decode", "paint_64", "paint_128_many")
 BATCHED = ("plain", "openvino")
 #: Error of what gave no result; a number, as JSON has no infinity.
 FAILED = 1e9
+#: Seconds. ncnn's threads wait for more work in a loop for 20 ms.
+SPINS = {"ncnn": 0.025}
 #: The stroke that everything is compared by gets time for its slowest hundredth.
 LONG = {"paint_64": 5.0}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to time. seconds: for each scenario of each model and precision, all backends together."""
+    """What to time.
+
+    seconds: for each scenario of each model and precision, all backends together. together: all precisions
+    in turns, else one after the other, which takes less memory.
+    """
 
     models: tuple[str, ...] = ("demo", "full", "small", "1024")
     precisions: tuple[str, ...] = ("fp32", "bf16")
     backends: tuple[str, ...] = NAMES
     scenarios: tuple[str, ...] = tuple(SCENARIOS)
     seconds: float = 8.0
-    least: int = 3
+    least: int = 5
     most: int = 300
     threads: int = 2
+    together: bool = True
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def turns(self) -> list[tuple[str, ...]]:
+        """Precisions that are timed in turns."""
+        return [self.precisions] if self.together else [(precision,) for precision in self.precisions]
 
 
 @dataclass
@@ -81,11 +93,13 @@ def run(settings: Settings, result: Result) -> None:
                 start = time.perf_counter()
                 truth = Truth(model, photos.tensors, settings.scenarios, settings.device)
                 say(f"  eager float64 to compare with: {time.perf_counter() - start:.1f} s")
-                backends = ready(settings, makers, result)
-                _play_all(name, backends, truth, settings, clock, result)
+                for precisions in settings.turns:
+                    part = replace(settings, precisions=precisions)
+                    _play_all(name, ready(part, makers, result), truth, part, clock, result)
+                    gc.collect()
             finally:
                 makers.close()
-            del backends, truth, makers
+            del truth, makers
             torch._dynamo.reset()
             gc.collect()
 
@@ -158,7 +172,8 @@ def _budget(scenario: str, runs: Mapping[str, Run], settings: Settings) -> Budge
     # Many images in a run are a mean in themselves.
     least = 1 if SCENARIOS[scenario].images > 1 else settings.least
     leads = tuple(label for label in runs if label.startswith("engine"))
-    return Budget(settings.seconds * LONG.get(scenario, 1.0), least, settings.most, leads)
+    spins = {label: seconds for label in runs for name, seconds in SPINS.items() if label.startswith(name)}
+    return Budget(settings.seconds * LONG.get(scenario, 1.0), least, settings.most, leads, spins)
 
 
 def takes_part(backend: str, scenario: str) -> bool:

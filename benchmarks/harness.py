@@ -21,8 +21,9 @@ Run = Callable[[int], Any]
 _FLUSH_BYTES = 512 << 20
 # Between two candidates: threads of the one before stop spinning.
 _PAUSE = 0.003
-# Milliseconds beyond which what a first run takes longer than others is nothing to it: it counts.
-_SLOW = 1500.0
+# Milliseconds of a first run: beyond the one a second run warms up enough, beyond the other it takes so long
+# that the first one counts.
+_SLOW, _SLOWEST = 1500.0, 10_000.0
 _LEADS = 0.6
 
 
@@ -65,12 +66,14 @@ class Budget:
     """seconds: of all candidates together. most: rounds at most. least: runs of each at least.
 
     leads: those that take part in every round; they get more than half of the time.
+    spins: seconds for which threads of a candidate keep a core busy when it has finished, if that is long.
     """
 
     seconds: float
     least: int = 3
     most: int = 300
     leads: tuple[str, ...] = ()
+    spins: Mapping[str, float] = field(default_factory=dict)
 
 
 def interleave(candidates: Mapping[str, Run], budget: Budget, clock: Clock) -> dict[str, Samples]:
@@ -79,15 +82,17 @@ def interleave(candidates: Mapping[str, Run], budget: Budget, clock: Clock) -> d
     rounds, strides = schedule(cost, budget)
     samples = {name: Samples(strides[name]) for name in candidates}
     names = list(candidates)
+    before = names[-1]
     for number in range(rounds):
         # Nobody always runs after the same one.
         for name in names[number % len(names) :] + names[: number % len(names)]:
             if number % strides[name] == 0:
-                if number == 0 and cost[name] >= _SLOW:
+                if number == 0 and cost[name] >= _SLOWEST:
                     milliseconds = cost[name]
                 else:
-                    time.sleep(_PAUSE)
+                    time.sleep(budget.spins.get(before, _PAUSE))
                     milliseconds = clock(candidates[name], number)
+                before = name
                 samples[name].milliseconds.append(round(milliseconds, 4))
     return samples
 
@@ -95,9 +100,10 @@ def interleave(candidates: Mapping[str, Run], budget: Budget, clock: Clock) -> d
 def _warmed_up(run: Run, clock: Clock) -> float:
     """Milliseconds of a run that is not the first, unless the first shows that another takes too long."""
     cost = clock(run, 0)
-    for step in (0, 1):
-        if cost < _SLOW:
-            cost = clock(run, step)
+    if cost < _SLOWEST:
+        cost = clock(run, 0)
+    if cost < _SLOW:
+        cost = clock(run, 1)
     return cost
 
 

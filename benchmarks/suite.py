@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import multiprocessing
 import time
@@ -51,6 +52,7 @@ FULL_1024 = Settings(
     backends=("engine", "plain"),
     scenarios=("open", "encode", "decode", "paint_64", "paint_128_many", "drag", "slider", "mix"),
     least=2,
+    together=False,
 )
 
 
@@ -175,6 +177,100 @@ def apart(measure: Callable[[Settings], edit.Result], settings: Settings) -> edi
             found = edit.Result()
             found.skip(f"{', '.join(settings.models)}: the process was ended, for want of memory most likely")
             return found
+
+
+def again(
+    asked: Run,
+    before: Mapping[str, Any],
+    of: Sequence[str] = tuple(models.CONFIGS),
+    keep: Callable[[dict[str, Any]], object] | None = None,
+) -> dict[str, Any]:
+    """A document with those groups of its part "edit" measured again in which something could not be told.
+
+    of: models whose groups may be.
+
+    Everything else stays as it is; ``again`` lists what was measured anew, and on which commit.
+
+    Raises:
+        ValueError: the document is of another machine, or there is nothing to measure again.
+    """
+    for name in of:
+        if name not in models.CONFIGS:
+            raise ValueError(f"--again: {name!r} is none of {', '.join(models.CONFIGS)}")
+    start = time.monotonic()
+    torch.set_num_threads(asked.threads)
+    content: dict[str, Any] = copy.deepcopy(dict(before))
+    here = results.document({}, command=asked.command, settings={}, device=asked.device, start=start)
+    _check_same(content["machine"], here["machine"])
+    known: set[tuple[Any, ...]] = set()
+    nothing = True
+    for settings in edit_settings(asked):
+        rows = [
+            row for row in content.get("edit", []) if _is_of(settings, row) and identity(row) not in known
+        ]
+        own = {identity(row) for row in rows}
+        known |= own
+        unsure = [row for row in rows if row["status"] == "unsteady"]
+        unsure += [
+            row
+            for row in content.get("ratios", [])
+            if row.get("status") == "unsure"
+            and row["model"] in settings.models
+            and {row["slow"]["backend"], row["fast"]["backend"]} <= set(settings.backends)
+        ]
+        # Where there is no row, the group was lost.
+        if (rows and not unsure) or not set(settings.models) & set(of):
+            continue
+        nothing = False
+        found = apart(group, settings) if asked.isolated else group(settings)
+        if not found.rows:
+            say(f"kept as it was: {', '.join(found.skipped)}")
+            continue
+        lost = f"{', '.join(settings.models)}: "
+        kept = [line for line in content["skipped"] if not line.startswith(lost)]
+        content["skipped"] = kept + [line for line in found.skipped if line not in kept]
+        for part, newer in (
+            ("edit", [row for row in found.rows if identity(row) in own]),
+            ("ratios", ratios.ratio_rows(found.rows)),
+            ("stages", found.stages),
+        ):
+            _replace(content[part], newer)
+        add_new(content["edit"], found.rows)
+        add_new(content["ratios"], ratios.ratio_rows(found.rows))
+        add_new(content["stages"], found.stages)
+        content["ratios"].sort(key=lambda row: "target" not in row)
+        entry = {key: here[key] for key in ("command", "date")}
+        entry |= {key: here["machine"][key] for key in ("commit", "changed") if key in here["machine"]}
+        entry |= {"models": list(settings.models), "backends": list(settings.backends)}
+        content.setdefault("again", []).append(entry)
+        if keep is not None:
+            keep(content)
+    if nothing:
+        raise ValueError("there is nothing to measure again: everything could be told")
+    return content
+
+
+def _check_same(before: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    for name in ("cpu", "device", "cores", "threads", "instructions", "torch", "packages"):
+        if before.get(name) != here.get(name):
+            raise ValueError(
+                f"what was measured elsewhere cannot be measured again here: {name} was {before.get(name)}, "
+                f"is {here.get(name)}"
+            )
+
+
+def _is_of(settings: Settings, row: Mapping[str, Any]) -> bool:
+    return (
+        row["model"] in settings.models
+        and row["backend"] in settings.backends
+        and row["scenario"] in settings.scenarios
+    )
+
+
+def _replace(rows: list[dict[str, Any]], newer: Sequence[dict[str, Any]]) -> None:
+    """Put rows in the place of those about the same."""
+    found = {identity(row): row for row in newer}
+    rows[:] = [found.get(identity(row), row) for row in rows]
 
 
 def add_new(rows: list[dict[str, Any]], more: Sequence[dict[str, Any]]) -> None:

@@ -122,7 +122,9 @@ def machine(content: Mapping[str, Any]) -> str:
     vectors = next((text for name, text in _VECTORS if name in m.get("instructions", [])), "")
     commit = f", commit {m['commit']}{' with changes' if m.get('changed') else ''}" if m["commit"] else ""
     threads = f"{m['threads']} thread{'s' * (m['threads'] != 1)}"
-    return f"{device}{vectors}, {threads}, torch {m['torch']}{commit}, {content['date'][:10]}"
+    later = sorted({entry["commit"] for entry in content.get("again", [])})
+    again = f", what could not be told then on {', '.join(later)}" if later else ""
+    return f"{device}{vectors}, {threads}, torch {m['torch']}{commit}, {content['date'][:10]}{again}"
 
 
 _VECTORS = (("avx512_bf16", " (AVX-512, bf16)"), ("avx512f", " (AVX-512)"), ("avx2", " (AVX2)"))

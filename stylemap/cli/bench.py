@@ -21,6 +21,15 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "bench", help="measure the speed of everything here", description=_describe()
     )
     _add_common(parser, {"output": _DEFAULT, "threads": 0, "device": "auto", "quick": False})
+    parser.add_argument(
+        "--again",
+        nargs="?",
+        const="demo,full,small,1024",
+        type=lambda text: tuple(text.split(",")),
+        metavar="MODELS",
+        help="measure again, in the results that lie in --output, what was too unsteady to tell "
+        "(default: of demo,full,small,1024)",
+    )
     parts = parser.add_subparsers(dest="part", metavar="PART")
     _add_edit(parts)
     for name, text in (
@@ -63,7 +72,17 @@ def run(args: argparse.Namespace) -> None:
     )
     folder = Path(args.output)
     partial = folder / "bench.partial.json"
-    content = suite.run(asked, lambda done: _benchmarks("results").write(done, partial))
+    results = _benchmarks("results")
+
+    def keep(done: dict[str, Any]) -> None:
+        results.write(done, partial)
+
+    if args.again:
+        if args.part:
+            raise ValueError("--again goes without a part: it measures groups of the part edit")
+        content = suite.again(asked, results.read(folder / "bench.json"), args.again, keep)
+    else:
+        content = suite.run(asked, keep)
     for path in suite.write(content, folder):
         print(f"wrote {path}")
     partial.unlink(missing_ok=True)

@@ -47,16 +47,33 @@ def test_leads_get_most_of_the_time() -> None:
     assert all(len(range(0, rounds, strides[f"slow {i}"])) in (5, 6) for i in range(8))
 
 
-def test_the_first_run_of_something_slow_counts() -> None:
+@pytest.mark.parametrize(
+    ("cost", "expected"), [(20_000.0, [0, 1, 2]), (2000.0, [0, 0, 0, 1, 2]), (20.0, [0, 0, 1, 0, 1, 2])]
+)
+def test_the_first_run_of_something_very_slow_counts(cost: float, expected: list[int]) -> None:
     class Fake(Clock):
         def __call__(self, run, step: int) -> float:
             run(step)
-            return 2000.0
+            return cost
 
     steps: list[int] = []
     samples = interleave({"a": steps.append}, Budget(1.0, least=3, most=3), Fake(torch.device("cpu")))
-    assert steps == [0, 1, 2]
-    assert samples["a"].milliseconds == [2000.0] * 3
+    assert steps == expected
+    assert samples["a"].milliseconds == [cost] * 3
+
+
+def test_spinning_threads_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    budget = Budget(1e-3, least=2, most=2, spins={"b": 0.5})
+    interleave({"a": len, "b": len}, budget, _Instant(torch.device("cpu")))
+    # a after b, b after a, then in the other order: b after b, a after b.
+    assert [seconds == 0.5 for seconds in waited] == [True, False, True, True]
+
+
+class _Instant(Clock):
+    def __call__(self, run, step: int) -> float:
+        return 1.0
 
 
 @pytest.mark.parametrize("least", [1, 2, 3, 7])
