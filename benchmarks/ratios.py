@@ -85,7 +85,7 @@ def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     }
     found = []
     for goal in GOALS:
-        row = _ratio_row(sides, goal.name, goal.model, goal.slow, goal.fast)
+        row = _ratio_row(sides, goal.name, goal.model, goal.slow, goal.fast, goal.target)
         if row is not None:
             row["target"] = goal.target
             if row["status"] == "ok":
@@ -101,7 +101,9 @@ def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def _ratio_row(sides: Sides, name: str, model: str, slow: Side, fast: Side) -> dict[str, Any] | None:
+def _ratio_row(
+    sides: Sides, name: str, model: str, slow: Side, fast: Side, target: float | None = None
+) -> dict[str, Any] | None:
     slower, faster = sides.get((model, *slow)), sides.get((model, *fast))
     if slower is None or faster is None:
         return None
@@ -113,16 +115,22 @@ def _ratio_row(sides: Sides, name: str, model: str, slow: Side, fast: Side) -> d
     if ratio is None:
         return None
     row: dict[str, Any] = {"name": name, "model": model, "slow": _side(slow), "fast": _side(fast)}
-    row |= {"pairs": ratio.pairs, "paired": paired, "status": "ok" if _told(ratio, slow) else "unsure"}
+    row |= {
+        "pairs": ratio.pairs,
+        "paired": paired,
+        "status": "ok" if _told(ratio, slow, target) else "unsure",
+    }
     if row["status"] == "ok":
         row |= {key: float(f"{getattr(ratio, key):.4g}") for key in ("value", "low", "high")}
     return row
 
 
-def _told(ratio: Ratio, slow: Side) -> bool:
-    """Many images in a run are a mean in themselves: one such run is enough."""
+def _told(ratio: Ratio, slow: Side, target: float | None) -> bool:
+    """Whether a ratio can be reported; of a goal also if its interval lies on one side of the target."""
+    # Many images in a run are a mean in themselves: one such run is enough.
     pairs = 3 if SCENARIOS[slow[2]].images > 1 else ratio.pairs
-    return Ratio(ratio.value, ratio.low, ratio.high, pairs).told
+    decided = target is not None and pairs >= 3 and not ratio.low < target <= ratio.high
+    return decided or Ratio(ratio.value, ratio.low, ratio.high, pairs).told
 
 
 def by_round(row: Row) -> dict[int, float]:

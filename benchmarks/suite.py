@@ -210,6 +210,8 @@ def again(
         ]
         own = {identity(row) for row in rows}
         known |= own
+        # Of rows that were timed in turns; those of a group without its engine's follow the run's own.
+        _replace(content["ratios"], ratios.ratio_rows(rows))
         unsure = [row for row in rows if row["status"] == "unsteady"]
         unsure += [
             row

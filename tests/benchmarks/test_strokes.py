@@ -44,3 +44,9 @@ def test_goals_are_judged() -> None:
     assert unsure[0]["status"] == "unsure"
     assert "value" not in unsure[0]
     assert "met" not in unsure[0]
+    # However wide, an interval on one side of the target tells; the same ratio as no goal does not.
+    goal, rival = ratios.ratio_rows(_side_rows([80.0, 210.0, 90.0, 300.0, 85.0], [10.0] * 5))
+    assert (goal["met"], goal["low"], goal["high"], goal["status"]) == (True, 8.0, 30.0, "ok")
+    assert rival["status"] == "unsure"
+    (goal, _) = ratios.ratio_rows(_side_rows([10.0, 55.0, 20.0, 50.0, 30.0], [10.0] * 5))
+    assert goal["met"] is False
