@@ -123,7 +123,7 @@ def machine(content: Mapping[str, Any]) -> str:
     commit = f", commit {m['commit']}{' with changes' if m.get('changed') else ''}" if m["commit"] else ""
     threads = f"{m['threads']} thread{'s' * (m['threads'] != 1)}"
     later = sorted({entry["commit"] for entry in content.get("again", [])})
-    again = f", what could not be told then on {', '.join(later)}" if later else ""
+    again = f"; measured again where it could not be told, on commit {' and '.join(later)}" if later else ""
     return f"{device}{vectors}, {threads}, torch {m['torch']}{commit}, {content['date'][:10]}{again}"
 
 

@@ -184,7 +184,10 @@ def test_what_could_not_be_told_is_measured_again(monkeypatch: pytest.MonkeyPatc
     )
     assert ratio["value"] == 1.0
     assert [entry["models"] for entry in after["again"]] == [["full"], ["1024"]]
-    assert f"what could not be told then on {after['again'][0]['commit']}" in tables.machine(after)
+    assert (
+        f"measured again where it could not be told, on commit {after['again'][0]['commit']}"
+        in tables.machine(after)
+    )
     with pytest.raises(ValueError, match="nothing to measure again"):
         suite.again(asked, after)
     with pytest.raises(ValueError, match="--again: 'fast' is none of demo, full"):
