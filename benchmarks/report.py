@@ -17,14 +17,15 @@ Content = Mapping[str, Any]
 _CSS = Path(__file__).parent / "report.css"
 _METHOD = (
     "All backends of a model take turns: each does the same step of the same recorded strokes, round after "
-    "round, and the order rotates. Slow ones take part in every k-th round.",
+    "round, and the order rotates. Slow ones take part in every k-th round, and threads that spin after "
+    "work (ncnn's) are waited for.",
     "A result is compared with the model in eager float64 before it is timed; a backend that is further off "
     "than its tolerance is reported as wrong.",
     "A frame begins with the mask and the shift, and ends with RGB bytes in the host's memory. Rivals keep "
     "the stylecodes of every photo, as a host of theirs would; the published request does not.",
     "Ratios are medians over the rounds that both sides took part in; intervals are bootstrapped over these. "
     "A latency whose middle half spreads over more than half its median, and a ratio whose interval is wider "
-    "than 30 % of it, are not reported.",
+    "than 30 % of it, are not reported; but a goal is judged wherever its interval lies on one side of it.",
     "p95 needs 20 runs, p99 needs 100. On a GPU, times are of device events, after a flush of its cache.",
 )
 
