@@ -25,7 +25,8 @@ _METHOD = (
     "the stylecodes of every photo, as a host of theirs would; the published request does not.",
     "Ratios are medians over the rounds that both sides took part in; intervals are bootstrapped over these. "
     "A latency whose middle half spreads over more than half its median, and a ratio whose interval is wider "
-    "than 30 % of it, are not reported; but a goal is judged wherever its interval lies on one side of it.",
+    "than 30 % of it, are not reported; but a goal is judged where its whole interval lies on one "
+    "side of it, and then that end of the interval is told.",
     "p95 needs 20 runs, p99 needs 100. On a GPU, times are of device events, after a flush of its cache.",
 )
 

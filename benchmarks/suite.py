@@ -220,26 +220,27 @@ def again(
             and row["model"] in settings.models
             and {row["slow"]["backend"], row["fast"]["backend"]} <= set(settings.backends)
         ]
-        # Where there is no row, the group was lost.
-        if (rows and not unsure) or not set(settings.models) & set(of):
+        name = f"{', '.join(settings.models)}: "
+        rivals = any(row["backend"] != "engine" for row in rows)
+        lost = not rivals and any(line.startswith(name) for line in content["skipped"])
+        if not (unsure or lost) or not set(settings.models) & set(of):
             continue
         nothing = False
         found = apart(group, settings) if asked.isolated else group(settings)
         if not found.rows:
             say(f"kept as it was: {', '.join(found.skipped)}")
             continue
-        lost = f"{', '.join(settings.models)}: "
-        kept = [line for line in content["skipped"] if not line.startswith(lost)]
+        kept = [line for line in content["skipped"] if not line.startswith(name)]
         content["skipped"] = kept + [line for line in found.skipped if line not in kept]
-        for part, newer in (
-            ("edit", [row for row in found.rows if identity(row) in own]),
+        # Rows that belong to an earlier group stay as that one measured them.
+        newer = [row for row in found.rows if identity(row) in own or identity(row) not in known]
+        for part, rows in (
+            ("edit", newer),
             ("ratios", ratios.ratio_rows(found.rows)),
             ("stages", found.stages),
         ):
-            _replace(content[part], newer)
-        add_new(content["edit"], found.rows)
-        add_new(content["ratios"], ratios.ratio_rows(found.rows))
-        add_new(content["stages"], found.stages)
+            _replace(content[part], rows)
+            add_new(content[part], rows)
         content["ratios"].sort(key=lambda row: "target" not in row)
         entry = {key: here[key] for key in ("command", "date")}
         entry |= {key: here["machine"][key] for key in ("commit", "changed") if key in here["machine"]}

@@ -8,6 +8,7 @@ from typing import Any
 from stylemap.benchmarks.models import TITLES
 from stylemap.benchmarks.rivals import LABELS, NAMES
 from stylemap.benchmarks.strokes import SCENARIOS
+from stylemap.benchmarks.summary import UNSURE
 
 Row = Mapping[str, Any]
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -183,7 +184,7 @@ def headlines(content: Mapping[str, Any], model: str) -> list[tuple[str, str]]:
     for row in content.get("ratios", []):
         goal = row.get("target") and row["fast"]["scenario"] in ("paint_64", "decode")
         if goal and row["model"] == model and row["status"] == "ok":
-            found.append((row["name"], f"{row['value']:.3g}×"))
+            found.append((row["name"], times(row)))
     return found[:6]
 
 
@@ -200,7 +201,14 @@ def models(content: Mapping[str, Any]) -> list[str]:
 def _measured(row: Row) -> tuple[str, str]:
     if row["status"] != "ok":
         return "too unsteady to tell", ""
-    return f"{row['value']:.3g}×", f"{row['low']:.3g} to {row['high']:.3g}"
+    return times(row), f"{row['low']:.3g} to {row['high']:.3g}"
+
+
+def times(row: Row) -> str:
+    """The ratio; where its interval is too wide for that, the end of it that can be told."""
+    if (row["high"] - row["low"]) <= UNSURE * row["value"]:
+        return f"{row['value']:.3g}×"
+    return f"at least {row['low']:.3g}×" if row["met"] else f"at most {row['high']:.3g}×"
 
 
 def _goal(row: Row) -> str:

@@ -23,7 +23,8 @@ def planned(model: StyleMapGAN, device: torch.device, precision: str) -> StyleMa
     """``model`` on its plan, or where there is none (a log line says why) itself in that precision.
 
     Args:
-        model: in float32, from which a plan takes its weights in any precision. It may be moved.
+        model: in float32, from which a plan takes its weights in any precision. It may be moved, and must not
+            be changed afterwards: the plan is made once, `map` and `session` read the model later.
         precision: "fp32", "bf16" or "fp16".
     """
     plan, why = find_plan(model, device, precision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from stylemap.benchmarks import ratios, strokes
+from stylemap.benchmarks import ratios, strokes, tables
 
 
 def test_scripts_follow_from_the_seed_alone() -> None:
@@ -48,5 +48,8 @@ def test_goals_are_judged() -> None:
     goal, rival = ratios.ratio_rows(_side_rows([80.0, 210.0, 90.0, 300.0, 85.0], [10.0] * 5))
     assert (goal["met"], goal["low"], goal["high"], goal["status"]) == (True, 8.0, 30.0, "ok")
     assert rival["status"] == "unsure"
+    assert tables.times(goal) == "at least 8×"
+    assert tables.times(met[0]) == "7×"
     (goal, _) = ratios.ratio_rows(_side_rows([10.0, 55.0, 20.0, 50.0, 30.0], [10.0] * 5))
     assert goal["met"] is False
+    assert tables.times(goal) == "at most 5.5×"
