@@ -1,4 +1,4 @@
-"""The interactive blend (spec section 8) as ONNX nodes, for any number of references.
+"""The interactive blend (docs/network.md section 8) as ONNX nodes, for any number of references.
 
 Laying R references over a code one after the other, where the shifted mask k is on with weight α, is a
 sum: with a_k = α where mask k is on and 0 elsewhere,

@@ -90,7 +90,7 @@ class Operators(Protocol[V]):
         """norm(x)·γ + β with γ and β by one 3×3 convolution of the code; no norm where mode is None."""
 
     def blend(self, code: V, laid: V, layers: Layers[V], side: int, name: str) -> V:
-        """One stylecode N×C×r×r of the interactive blend (spec section 8) with references N×R×C×r×r."""
+        """A stylecode N×C×r×r of the interactive blend (docs/network.md section 8), references N×R×C×r×r."""
 
     def ring(self, code: V, maps: V, laid: V, layers: Layers[V], both: Folded, side: int, name: str) -> V:
         """The maps of a blended code: those of the image N×M×r×r with the references' N×R×M×r×r laid over

@@ -1,5 +1,7 @@
-// Every operator's schema. The meaning of each is a function of the same name in
-// stylemap/ops/reference.py; fakes and autograd are in stylemap/ops/.
+// Schemas of the operators that the model uses. Each is defined by the function of the same name in
+// stylemap/ops/reference.py; fakes and autograd are in stylemap/ops/. Other schemas: the GPU plan's
+// in passes.cpp, the CPU plan's in conv2d_cpu.cpp and pointwise_cpu.cpp, the drawing's in
+// raster_cpu.cpp.
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(stylemap, m) {

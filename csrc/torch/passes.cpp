@@ -1,5 +1,5 @@
-// Schemas of the passes of the GPU plan: the decoder's layers cut where a GPU likes it. They have
-// CUDA kernels alone; their meaning is in stylemap/ops/passes.py.
+// Schemas of the passes of the GPU plan, the steps into which it divides a layer. They have
+// CUDA kernels only; their definitions are in stylemap/ops/passes/.
 //
 // `groups` of a result says which statistics of it the next norm wants (see modulate); -1: none.
 #include <torch/csrc/stable/library.h>

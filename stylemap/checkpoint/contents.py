@@ -19,7 +19,7 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """State dicts by the names of spec section 7, on the CPU in the dtypes of the file.
+    """State dicts by the names of docs/network.md section 7, on the CPU in the dtypes of the file.
 
     The tensors of a file being read are mapped from it: copy what outlives the file.
 

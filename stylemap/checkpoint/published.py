@@ -1,4 +1,4 @@
-"""The published .pt layout: a dict written by torch.save (spec section 7).
+"""The published .pt layout: a dict written by torch.save (docs/network.md section 7).
 
 Only torch's restricted unpickler reads it, and only after every class and function the file refers to
 has been found in `_ALLOWED`: torch's own list also holds constructors that allocate what a file tells

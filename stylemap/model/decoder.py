@@ -1,4 +1,4 @@
-"""Decoder: stylecodes → image, and the generator that pairs it with the mapping network (spec section 5)."""
+"""Decoder: stylecodes → image (docs/network.md section 5), and the generator: mapping network and decoder."""
 
 from __future__ import annotations
 

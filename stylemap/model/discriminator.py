@@ -1,4 +1,4 @@
-"""Discriminator (StyleGAN2's, spec section 6)."""
+"""Discriminator (StyleGAN2's, docs/network.md section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoder: image → stylemap (spec section 3)."""
+"""Encoder: image → stylemap (docs/network.md section 3)."""
 
 from __future__ import annotations
 

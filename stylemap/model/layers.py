@@ -1,4 +1,4 @@
-"""Equalised layers and the residual block of the encoder and discriminator (StyleGAN2's, spec section 1).
+"""Equalised layers and the residual block of encoder and discriminator (docs/network.md section 1).
 
 Layers that may stand in a ConvLayer are modules of their own: their position is part of the published
 state-dict keys (``0.weight``, ``1.kernel``, ``2.bias``).
@@ -119,7 +119,7 @@ class ConvLayer(nn.Sequential):
 
     The resampling 1×1 skips blur at the rate that is cheaper: down, the blur keeps every second sample
     before the convolution; up, the convolution runs before zeros are inserted. Both commute with a 1×1
-    convolution, so the results are those of the strided convolutions of the specification.
+    convolution, so the results are those of the strided convolutions of docs/network.md section 1.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Mapping network: Gaussian z → stylemap (spec section 4)."""
+"""Mapping network: Gaussian z → stylemap (docs/network.md section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spatially-variant modulated convolution (spec section 5).
+"""Spatially-variant modulated convolution (docs/network.md section 5).
 
 A stylecode gives every position of the feature map its own scale γ and offset β:
 y = norm(x)·γ + β. There is no demodulation, and the convolution weight is the same for every sample.

@@ -1,4 +1,4 @@
-"""Stylecodes: the chain that turns a stylemap into two codes per resolution (spec section 5)."""
+"""Stylecodes: the chain that turns a stylemap into two codes per resolution (docs/network.md section 5)."""
 
 from __future__ import annotations
 

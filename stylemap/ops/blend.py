@@ -22,7 +22,9 @@ def blend(
     shift: tuple[int, int] = (0, 0),
     weight: Tensor | float = 1.0,
 ) -> Tensor:
-    """code + weight * (shifted reference - code) where the shifted mask is on, elsewhere code (section 8).
+    """code + weight * (shifted reference - code) where the shifted mask is on, elsewhere code.
+
+    The step of the interactive blend (docs/network.md section 8).
 
     Args:
         code: N x C x H x W, float64, float32, bfloat16 or float16.

@@ -25,7 +25,7 @@ def modulate(
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
 ) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * gamma + beta: spatially varying modulation (spec section 5).
+    """(x - mean) / sqrt(var + eps) * gamma + beta: spatially varying modulation (docs/network.md section 5).
 
     Args:
         x: N x C x H x W, float64, float32, bfloat16 or float16.

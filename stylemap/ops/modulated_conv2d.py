@@ -38,7 +38,7 @@ def modulated_conv2d(
     negative_slope: float = 0.2,
     gain: float = math.sqrt(2.0),
 ) -> Tensor:
-    """Spatially-variant modulated convolution with bias and activation (spec section 5, StyledConv).
+    """Spatially varying modulated convolution with activation (StyledConv in docs/network.md section 5).
 
     gamma, beta = conv3x3(style); y = norm(x) * gamma + beta; then conv k x k with padding k // 2 or, given
     a filter, a transposed conv 3x3 of stride 2 and the filter with padding 1; then bias_act. The backward

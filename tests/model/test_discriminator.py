@@ -1,4 +1,4 @@
-"""Discriminator and its minibatch standard deviation (spec section 6)."""
+"""Discriminator and its minibatch standard deviation (docs/network.md section 6)."""
 
 from __future__ import annotations
 

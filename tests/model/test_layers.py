@@ -1,4 +1,4 @@
-"""Layers against the formulas of spec section 1, written out with PyTorch's own convolutions."""
+"""Layers against the formulas of docs/network.md section 1, written out with PyTorch's own convolutions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def activated(x: Tensor, bias: Tensor) -> Tensor:
 
 
 def specified(layer: ConvLayer, x: Tensor, size: int, mode: str, activate: bool) -> Tensor:
-    """The ConvLayer of the specification: strided and transposed convolutions also in the 1×1 skips."""
+    """ConvLayer as docs/network.md section 1 writes it, with strided convolutions in the 1×1 skips too."""
     state = layer.state_dict()
     (weight,) = (t for key, t in state.items() if key.endswith("weight"))
     weight = weight / math.sqrt(weight.shape[1] * size**2)

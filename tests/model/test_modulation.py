@@ -1,4 +1,4 @@
-"""ModulatedConv2d against spec section 5, with PyTorch's own norms."""
+"""ModulatedConv2d against docs/network.md section 5, with PyTorch's own norms."""
 
 from __future__ import annotations
 

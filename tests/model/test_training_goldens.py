@@ -1,4 +1,4 @@
-"""Losses, logits, R1 and gradients of generator, encoder and discriminator (spec section 9, before any λ).
+"""Losses, logits, R1 and gradients of all three networks (docs/network.md section 9, before any λ).
 
 The gradient jumps where a leaky ReLU changes its branch, and of the 66 million activations of this case
 about 14 are so close to zero that rounding in float32 changes their sign. That alone moves single gradients
