@@ -30,15 +30,16 @@ bench: native
 
 # With the machine's own python3: the torch there is a CUDA build.
 gpu-check:
-	$(PYTHON) -m benchmarks.gpu_check
+	$(PYTHON) -m stylemap.benchmarks.gpu_check
 
 gpu-bench:
-	$(PYTHON) -m benchmarks.gpu_bench
+	$(PYTHON) -m stylemap.benchmarks.gpu_bench
 
 lint: native
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	git ls-files 'csrc/**.h' 'csrc/**.cpp' 'csrc/**.cu' 'csrc/**.cuh' | xargs -r $(BIN)/clang-format --dry-run -Werror
 	$(BIN)/python tests/lint_native.py
 

@@ -53,7 +53,11 @@ class NativeDistribution(Distribution):
         return True
 
 
-packages = find_packages(include=["stylemap", "stylemap.*"])
+# stylemap/export and stylemap/benchmarks are links to folders here, for the tools that read paths alone.
+links = ["stylemap.export", "stylemap.benchmarks"]
+packages = find_packages(
+    include=["stylemap", "stylemap.*"], exclude=[*links, *(f"{name}.*" for name in links)]
+)
 packages += ["stylemap.export", *(f"stylemap.export.{name}" for name in find_packages("export"))]
 packages += ["stylemap.benchmarks"]
 

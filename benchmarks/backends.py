@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from stylemap.benchmarks import models
-from stylemap.benchmarks.strokes import Step
 from torch import Tensor
 
 import stylemap
 from stylemap import ops
+from stylemap.benchmarks import models
+from stylemap.benchmarks.strokes import Step
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
 from stylemap.edit.mix import code_indices
 from stylemap.engine.reference import EditReference
@@ -47,6 +47,8 @@ class Backend(ABC):
     """One way to compute everything. ``label``: as tables name it."""
 
     ours = False
+    #: of every photo of the run
+    stylemaps: list[Tensor]
 
     def __init__(self, label: str, precision: str, photos: Photos) -> None:
         self.label, self.precision, self.photos = label, precision, photos
@@ -75,6 +77,9 @@ class Backend(ABC):
     def decode(self, step: Step) -> Tensor: ...
 
     @abstractmethod
+    def decode_batch(self, stylemaps: Tensor) -> Tensor: ...
+
+    @abstractmethod
     def edit(self, step: Step) -> Tensor: ...
 
     @abstractmethod
@@ -101,18 +106,21 @@ class Engine(Backend):
         self.session = stylemap.EditSession(model, where, precision, cache_bytes=8 << 30)
         self._renderer = self.session._renderer
         self.images = [self.session.add(photo.to(where)) for photo in photos.tensors]
-        self._ws = [self.session.stylemap(image) for image in self.images]
+        self.stylemaps = [self.session.stylemap(image) for image in self.images]
 
     def open(self, step: Step) -> Tensor:
         image = self.session.add(models.opened(self.photos.files[step.original], self.photos.size))
         self.session.remove(image)
-        return self._ws[step.original]
+        return self.stylemaps[step.original]
 
     def encode(self, step: Step) -> Tensor:
         return self._renderer.encode(self.photos.one(step.original))
 
     def decode(self, step: Step) -> Tensor:
-        return self._renderer.decode(self._ws[step.original])
+        return self.decode_batch(self.stylemaps[step.original])
+
+    def decode_batch(self, stylemaps: Tensor) -> Tensor:
+        return self._renderer.decode(stylemaps)
 
     def references(self, step: Step, images: Sequence[stylemap.ImageHandle]) -> list[EditReference]:
         parts = zip(step.parts, self.photos.masks(step))
@@ -168,8 +176,8 @@ class Codes(Backend):
         self._network, self._chunk = network, chunk
         self._like = torch.empty(0, dtype=dtype, device=device)
         self._tensors = photos.tensors.to(self._like)
-        self._ws = [network.encode(photo[None]).clone() for photo in self._tensors]
-        self._codes = [self._stylecodes(w) for w in self._ws]
+        self.stylemaps = [network.encode(photo[None]).clone() for photo in self._tensors]
+        self._codes = [self._stylecodes(w) for w in self.stylemaps]
 
     def open(self, step: Step) -> Tensor:
         photo = models.opened(self.photos.files[step.original], self.photos.size).to(self._like)
@@ -181,7 +189,10 @@ class Codes(Backend):
         return self._network.encode(self._tensors[step.original : step.original + 1])
 
     def decode(self, step: Step) -> Tensor:
-        return self._network.decode(self._ws[step.original])
+        return self.decode_batch(self.stylemaps[step.original])
+
+    def decode_batch(self, stylemaps: Tensor) -> Tensor:
+        return self._network.decode(stylemaps)
 
     def edit(self, step: Step) -> Tensor:
         return self._frames(self._codes, step)

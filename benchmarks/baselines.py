@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylemap.model import StyleMapGAN
+
 SQRT2 = math.sqrt(2.0)
 
 
@@ -26,7 +28,7 @@ def leaky(x: Tensor, bias: Tensor) -> Tensor:
 class Published:
     """Encoder and decoder in the published formulation, on the parameters of ``model``."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: StyleMapGAN) -> None:
         self.encoder = dict(model.encoder.state_dict())
         self.decoder = {
             key.removeprefix("decoder."): value
@@ -128,13 +130,14 @@ class Published:
 class Plain(nn.Module):
     """The network written with care; `encode` and `decode` can be given to torch.compile."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: StyleMapGAN) -> None:
         super().__init__()
         published = Published(model)
         self.blocks = published.blocks
         for part, values in (("encoder", published.encoder), ("decoder", published.decoder)):
             for key, value in values.items():
                 self.register_buffer(f"{part}.{key}".replace(".", "_"), self._prepared(key, value))
+        self.kernel: Tensor
         self.register_buffer("kernel", published.kernel)
 
     @staticmethod
@@ -185,7 +188,7 @@ class Plain(nn.Module):
             h = self.styled(x, codes[2 * i + 1], f"convs.{i}.conv1.", up=True)
             h = self.styled(h, codes[2 * i + 2], f"convs.{i}.conv2.")
             skip = F.conv2d(x, self._get("decoder", f"convs.{i}.skip.0.weight"))
-            x = self.joined(h, self.double(skip))
+            x = self.joined(h, self.doubled(skip))
         return self.styled(x, codes[-1], "to_rgb.")
 
     def styled(self, x: Tensor, code: Tensor, name: str, up: bool = False) -> Tensor:
@@ -225,7 +228,7 @@ class Plain(nn.Module):
         kernel = (self.kernel * gain).to(x.dtype).expand(channels, 1, 4, 4)
         return F.conv2d(x, kernel, padding=padding, stride=stride, groups=channels)
 
-    def double(self, x: Tensor) -> Tensor:
+    def doubled(self, x: Tensor) -> Tensor:
         """upfirdn2d with up = 2: a bilinear resize with zeros outside."""
         padded = F.pad(x, (1, 1, 1, 1))
         resized = F.interpolate(padded, scale_factor=2.0, mode="bilinear", align_corners=False)

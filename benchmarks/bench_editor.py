@@ -1,6 +1,6 @@
 """The web editor in a real browser: how long a stroke takes to the screen.
 
-    python -m benchmarks.bench_editor [--seconds 30] [--clients 1] [--model FILE] [--threads 2]
+    python -m stylemap.benchmarks.bench_editor [--seconds 30] [--clients 1] [--model FILE] [--threads 2]
                                       [--output benchmarks/results/editor.json]
 
 The server runs as a process of its own, Chromium (headless, drawing without a GPU) beside it on the same
@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import machine
+from stylemap.benchmarks import machine
 
 EVENTS_PER_SECOND = 60
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -165,7 +165,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_editor", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stylemap.benchmarks.bench_editor", description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--clients", type=int, default=1, help="pages that paint at once")
     parser.add_argument("--model", help="default: the bundled one")

@@ -1,7 +1,9 @@
 """Exported models against the model itself and the engine, in turns: encode, decode, edit.
 
-    python -m benchmarks.bench_export [--models demo full small] [--seconds 15] [--threads 2] [--output FILE]
-    python -m benchmarks.bench_export --forms        (how norms and up-samplings are best written in ONNX)
+    python -m stylemap.benchmarks.bench_export
+        [--models demo full small] [--seconds 15] [--threads 2] [--output FILE]
+    python -m stylemap.benchmarks.bench_export
+        --forms        (how norms and up-samplings are best written in ONNX)
 
 Every backend is compared with the model first; one that differs is reported as wrong and not timed. Each
 then takes turns with the engine in float32, round after round, so that whatever else the machine does
@@ -25,16 +27,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stylemap.benchmarks import machine, models
-from stylemap.benchmarks.export_turns import Run, in_turns, table
-from stylemap.export import Runtime, export_onnx
-from stylemap.export.quantized import LEAST_PHOTOS, QuantizationError, export_quantized
-from stylemap.export.verify import Samples, relative_error
 from torch import Tensor
 
 import stylemap
 from stylemap import edit
 from stylemap.assets import demo_model
+from stylemap.benchmarks import machine, models
+from stylemap.benchmarks.export_turns import Run, in_turns, table
+from stylemap.export import Runtime, export_onnx
+from stylemap.export.quantized import LEAST_PHOTOS, QuantizationError, export_quantized
+from stylemap.export.verify import Samples, relative_error
 from stylemap.model import StyleMapGAN
 
 GRAPHS = ("encoder", "stylecodes", "synthesis", "decoder", "editor")

@@ -1,6 +1,6 @@
 """The operators' CPU kernels against their plain-PyTorch definitions, in pairs.
 
-    python -m benchmarks.bench_ops [--quick] [--threads 2] [--output benchmarks/results/ops_cpu.json]
+    python -m stylemap.benchmarks.bench_ops [--quick] [--threads 2] [--output benchmarks/results/ops_cpu.json]
     python -m pytest benchmarks/pytest_ops.py --benchmark-only     (both sides, forward and backward)
 
 Each case is checked for correctness first. The two sides run alternately, so that whatever else the
@@ -227,10 +227,9 @@ def main() -> None:
                     "copy_gb_per_s": round(size / copy / 1e9, 1),
                 }
             )
-            print(
-                "{case:62} {native_ms:9.3f} {reference_ms:9.3f} ms {ratio:7.2f}x".format(**rows[-1]),
-                flush=True,
-            )
+            row: dict[str, Any] = rows[-1]
+            line = "{case:62} {native_ms:9.3f} {reference_ms:9.3f} ms {ratio:7.2f}x"
+            print(line.format(**row), flush=True)
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """Training iterations on our operators against the same loop on their plain-PyTorch definitions.
 
-    python -m benchmarks.bench_training [--quick] [--threads 2] [--device auto]
+    python -m stylemap.benchmarks.bench_training [--quick] [--threads 2] [--device auto]
                                         [--output benchmarks/results/training_cpu.json]
 
 Both sides run the five steps of an iteration from the same weights, and must agree on the generator's loss

@@ -44,6 +44,7 @@ def measure(model: str, precision: str, backend: str, device: str, threads: int)
 def main(arguments: Sequence[str]) -> None:
     model_name, precision, backend_name, device_name, threads = arguments
     import torch
+
     from stylemap.benchmarks import machine, models
     from stylemap.benchmarks.backends import Photos, to_bytes
     from stylemap.benchmarks.rivals import Makers

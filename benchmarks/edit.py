@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+
 from stylemap.benchmarks import models, summary
 from stylemap.benchmarks.backends import Backend, Photos, to_bytes
 from stylemap.benchmarks.harness import Budget, Clock, Run, Samples, interleave
@@ -145,8 +146,11 @@ def _play_all(
             key = name, backend.precision, proof_of(scenario)
             if key not in errors:
                 errors[key] = _checked(name, backend, key[2], truth, result)
-            row = {"model": model, "precision": backend.precision, "scenario": scenario, "backend": name}
-            row |= {
+            row: dict[str, Any] = {
+                "model": model,
+                "precision": backend.precision,
+                "scenario": scenario,
+                "backend": name,
                 "error": float(f"{min(errors[key], FAILED):.2g}"),
                 "tolerance": tolerance(backend),
                 "status": "wrong",
@@ -165,7 +169,9 @@ def _play_all(
     wrong = {(row["backend"], row["precision"]) for row in result.rows if row["status"] == "wrong"}
     for name, backend in backends:
         if (name, backend.precision) not in wrong:
-            result.stages += stage_times(model, name, backend, settings)
+            result.stages += stage_times(
+                model, name, backend, settings.scenarios, settings.most, settings.device
+            )
 
 
 def _budget(scenario: str, runs: Mapping[str, Run], settings: Settings) -> Budget:

@@ -1,6 +1,6 @@
 """Ways to write the decoder's norms and up-samplings in ONNX, in turns in ONNX Runtime.
 
-`export.graph.GraphBuilder` has the best of them; each class here changes one thing.
+`stylemap.export.graph.GraphBuilder` has the best of them; each class here changes one thing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 import onnxruntime
 import torch
+from torch import Tensor
+
 from stylemap.export import graphs
 from stylemap.export.fold import EPS
 from stylemap.export.graph import GraphBuilder
 from stylemap.export.nodes import Value
 from stylemap.export.verify import relative_error
-from torch import Tensor
-
 from stylemap.model import StyleMapGAN
 from stylemap.model.layers import blur_kernel
 
@@ -97,7 +97,9 @@ def measure_forms(model: StyleMapGAN, w: Tensor, threads: int, rounds: int) -> l
     expected, feeds = model.decode(w), {"w": w.numpy()}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    sessions, rows, seconds = {}, [], {}
+    sessions: dict[str, onnxruntime.InferenceSession] = {}
+    rows: list[dict[str, Any]] = []
+    seconds: dict[str, list[float]] = {}
     for name, builder in FORMS.items():
         proto = graphs.build(model, "decoder", builder=builder)
         sessions[name] = onnxruntime.InferenceSession(proto.SerializeToString(), options)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from stylemap.benchmarks.harness import Budget, Clock, interleave
 from stylemap.benchmarks.summary import paired_ratio
-from torch import Tensor
 
 Run = Callable[[], Tensor]
 

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
+
 from stylemap.benchmarks.rivals import LABELS, NAMES
 from stylemap.benchmarks.stages import STAGES
 from stylemap.benchmarks.stages import TITLES as STAGE_TITLES
@@ -39,7 +40,7 @@ STAGE_COLOURS = {
     "rest": "#c9ced6",
 }
 _HATCH = {"fp32": "", "bf16": "////", "fp16": "...."}
-_STYLE = {
+_STYLE: Any = {
     "svg.hashsalt": "stylemap",
     "font.family": "sans-serif",
     "font.size": 10,

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
 from stylemap.benchmarks.figures import COLOURS, svg
 from stylemap.benchmarks.rivals import LABELS
 from stylemap.benchmarks.summary import line, slope

@@ -1,6 +1,7 @@
 """Everything to measure on a machine with a GPU, in one command of at most ten minutes, without network.
 
-    make gpu-bench, or python -m benchmarks.gpu_bench [--output benchmarks/results] [--skip install,plan]
+    make gpu-bench, or python -m stylemap.benchmarks.gpu_bench
+        [--output benchmarks/results] [--skip install,plan]
 
 Builds the kernels for this GPU, edits in EditSession, the published formulation, plain PyTorch and
 torch.compile, in turns, and times plan and operators as `gpu_check` does. Each step has its share of the
@@ -96,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--skip", default="", help=f"steps to leave out, of {', '.join(STEPS)}")
     options = parser.parse_args(arguments)
     # Needs a checkout: its tests are part of it.
-    from benchmarks import gpu_check
+    from stylemap.benchmarks import gpu_check
 
     try:
         machine = gpu_check.query()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -142,7 +143,7 @@ def convolution_cases(make: Maker, n: int, c: int, size: int) -> Iterator[Case]:
         found: dict[str, Run] = {}
         for name in only:
             label = name if name == "cudnn" else f"ours: {name}"
-            found[label] = lambda name=name: function(*args, implementation=name, **options)
+            found[label] = partial(function, *args, implementation=name, **options)
         return found
 
     def case(name: str, candidates: dict[str, Run], expected: Run, work: int, **goal: Any) -> Case:
@@ -204,9 +205,10 @@ def _rgb(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor, wei
 
 
 def _modulated(x: Tensor, style: Tensor, *weights: Tensor) -> Tensor:
-    wide = [w.float() for w in weights]
-    gamma = F.conv2d(style.float(), *wide[:2], padding=1)
-    return reference.modulate(x.float(), gamma, F.conv2d(style.float(), *wide[2:], padding=1))
+    gamma_weight, gamma_bias, beta_weight, beta_bias = (w.float() for w in weights)
+    gamma = F.conv2d(style.float(), gamma_weight, gamma_bias, padding=1)
+    beta = F.conv2d(style.float(), beta_weight, beta_bias, padding=1)
+    return reference.modulate(x.float(), gamma, beta)
 
 
 def _conv_act(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

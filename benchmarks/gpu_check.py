@@ -1,6 +1,7 @@
 """Everything to check on a machine with a GPU, in one command of at most ten minutes, without network.
 
-    make gpu-check, or python -m benchmarks.gpu_check [--output benchmarks/results] [--skip install,sanitizer]
+    make gpu-check, or python -m stylemap.benchmarks.gpu_check
+        [--output benchmarks/results] [--skip install,sanitizer]
 
 Installs the package with kernels for this GPU, runs the operator tests on it, runs them again at small sizes
 under compute-sanitizer (memcheck, racecheck), times the operators against PyTorch, torch.compile and cuDNN,
@@ -120,12 +121,12 @@ def sanitizer(arch: str) -> dict[str, Any]:
 
 
 def operators(arch: str) -> dict[str, Any]:
-    return benchmark("benchmarks.gpu_ops", arch, SECONDS["operators"], 40)
+    return benchmark("stylemap.benchmarks.gpu_ops", arch, SECONDS["operators"], 40)
 
 
 def plan(arch: str, seconds: float) -> dict[str, Any]:
     """Ended early it still passes if the first model has been timed: its rivals take minutes to compile."""
-    result = benchmark("benchmarks.gpu_plan", arch, seconds, seconds / 2)
+    result = benchmark("stylemap.benchmarks.gpu_plan", arch, seconds, seconds / 2)
     timed = any("rows" in model for model in result.get("models", {}).values())
     if timed and result["status"].startswith("not finished"):
         result |= {"status": "passed", "ended_early": True}

@@ -11,8 +11,8 @@ from unittest import mock
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.gpu_timing import Timer, captured
 from stylemap import ops
+from stylemap.benchmarks.gpu_timing import Timer, captured
 from stylemap.ops import passes
 
 _PASSES = (

@@ -1,6 +1,6 @@
 """The operators on a GPU against PyTorch, torch.compile and cuDNN, as fractions of the machine's peaks.
 
-    python -m benchmarks.gpu_ops --output FILE.json [--seconds 150]
+    python -m stylemap.benchmarks.gpu_ops --output FILE.json [--seconds 150]
 
 A candidate whose result is wrong is reported as wrong and not timed. Everything runs as a CUDA graph; one
 that cannot be captured runs eagerly, and is marked. ``--device cpu --tiny`` checks the program itself.
@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gpu_cases import Case, Maker, convolution_cases, memory_cases
-from benchmarks.gpu_timing import Timer, captured, peaks
+from stylemap.benchmarks.gpu_cases import Case, Maker, convolution_cases, memory_cases
+from stylemap.benchmarks.gpu_timing import Timer, captured, peaks
 
 #: Relative L2 error against float32 beyond which a candidate is wrong.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 3e-3, torch.bfloat16: 2e-2}
@@ -46,7 +46,8 @@ def cases(device: torch.device, tiny: bool) -> Iterator[Case]:
 
 def measure(case: Case, timer: Timer, peak: dict[str, float]) -> dict[str, Any]:
     """One row of the result."""
-    device, row = timer.device, {"case": case.name, "candidates": {}}
+    device = timer.device
+    row: dict[str, Any] = {"case": case.name, "candidates": {}}
     expected = None if case.expected is None else _tensor(case.expected())
     ready = {}
     for name, run in case.runs.items():

@@ -1,6 +1,6 @@
 """The GPU plan at full size: decode, cached edit, encode against torch.compile, passes against the roofline.
 
-    python -m benchmarks.gpu_plan --output FILE.json [--seconds 240]
+    python -m stylemap.benchmarks.gpu_plan --output FILE.json [--seconds 240]
 
 256 full and 1024 small in fp16, batch 1. Everything that is timed has been compared with the model in
 float32. "replay" is the graph alone; "call" is the method with its copies; "stroke" is, on the host's
@@ -16,16 +16,17 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks import gpu_layers
-from benchmarks.baselines import Plain
-from benchmarks.gpu_timing import Timer, peaks
 from stylemap import EditSession, edit, ops
+from stylemap.benchmarks import gpu_layers
+from stylemap.benchmarks.baselines import Plain
+from stylemap.benchmarks.gpu_timing import Timer, peaks
 from stylemap.config import Config
 from stylemap.engine.gpu_plan import DTYPES, GpuPlan
 from stylemap.engine.gpu_renderer import GpuRenderer
@@ -150,7 +151,8 @@ def measure(
     if wrong:
         save(result | {"failure": f"wrong: {', '.join(wrong)}"})
         return
-    programs, rows = setting.programs(), {}
+    programs = setting.programs()
+    rows: dict[str, dict[str, Any]] = {}
     for what, run in setting.runs().items():
         timings = timer.compare({"replay": programs[what], "call": run})
         rows[what] = {name: timing.median_ms for name, timing in timings.items()}
@@ -159,7 +161,7 @@ def measure(
     save(result := result | {"rows": rows})
     layers = {}
     for what, program in programs.items():
-        layers[what] = gpu_layers.profile(lambda p=program: p._function(*p.inputs), timer, peak)
+        layers[what] = gpu_layers.profile(partial(program._function, *program.inputs), timer, peak)
         save(result := result | {"layers": layers})
     for what, run in rivals(setting, compiled=timer.device.type == "cuda").items():
         # Whoever edits without a session has to decode. All by turns in one run.

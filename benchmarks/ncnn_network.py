@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from stylemap.benchmarks.baselines import SQRT2, Plain
 from torch import Tensor, nn
 
+from stylemap.benchmarks.baselines import SQRT2, Plain
 from stylemap.model import StyleMapGAN
 
 _LIMIT = 300
@@ -30,7 +30,7 @@ _UNSCALED = "gamma|beta|convs_[0-9]+_conv2_"
 class Folded(Plain):
     """`Plain` with √2 and 1/√2 in the weights, and γ and β in one convolution."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: StyleMapGAN) -> None:
         super().__init__(model)
         self.merged: dict[str, tuple[Tensor, Tensor]] = {}
         for name, value in self.named_buffers():
@@ -134,4 +134,5 @@ class _Traced(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         method = getattr(self.plain, self._name)
-        return method(list(inputs)) if self._name == "synthesize" else method(*inputs)
+        result: Tensor = method(list(inputs)) if self._name == "synthesize" else method(*inputs)
+        return result

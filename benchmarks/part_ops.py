@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from stylemap.benchmarks.bench_ops import Case, Run, cases, check, sides
 from stylemap.benchmarks.harness import Budget, Clock, interleave
 from stylemap.benchmarks.summary import paired_ratio
-from torch import Tensor
 
 _SECONDS = {True: 0.15, False: 0.7}
 # Feature maps that a backward reads and writes at least; upfirdn2d's is itself.
@@ -44,7 +45,7 @@ def peaks(clock: Clock, quick: bool) -> dict[str, float]:
     source = torch.ones((64 if quick else 256) << 20, dtype=torch.uint8)
     target = torch.empty_like(source)
     runs: dict[str, Any] = {"copy": lambda _: target.copy_(source)}
-    products = {}
+    products: dict[str, Any] = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         products |= {f"{way} {name}": each for way, each in _products(dtype).items()}
     runs |= {name: play for name, (play, _) in products.items()}
@@ -141,7 +142,8 @@ def backwards(case: Case) -> tuple[Run, Run]:
     runs = []
     for side in (0, 1):
         leaves: list[Tensor] = []
-        result = sides(case, leaves)[side]()
+        native, definition, _ = sides(case, leaves)
+        result = (native, definition)[side]()
         grad = torch.ones_like(result)
         runs.append(
             lambda y=result, xs=leaves, g=grad: torch.autograd.grad(

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+
 from stylemap.benchmarks import models, summary
 from stylemap.benchmarks.backends import Backend, Codes, Engine, Photos
 from stylemap.benchmarks.baselines import Plain
 from stylemap.benchmarks.harness import Budget, Clock, Run, interleave
 from stylemap.benchmarks.strokes import Part, Step
-from torch import Tensor
-
 from stylemap.config import Config
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
@@ -94,11 +93,8 @@ def _batches(backends: Mapping[str, Backend]) -> dict[Point, Run]:
 
 
 def _batch_player(backend: Backend, batch: int) -> Run:
-    ws = torch.cat([backend._ws[i % models.PHOTOS] for i in range(batch)])
-    decode: Callable[[Tensor], Tensor] = (
-        backend._renderer.decode if isinstance(backend, Engine) else backend._network.decode
-    )
-    return lambda _: decode(ws)
+    ws = torch.cat([backend.stylemaps[i % models.PHOTOS] for i in range(batch)])
+    return lambda _: backend.decode_batch(ws)
 
 
 def _threads(backends: Mapping[str, Backend]) -> dict[Point, Run]:
@@ -133,7 +129,7 @@ def _moved(part: Part) -> Part:
 
 def _backends(model: StyleMapGAN, device: torch.device) -> dict[str, Any]:
     photos = Photos(model.config.size)
-    plain = Plain(model).eval().to(device).to(memory_format=torch.channels_last)
+    plain = Plain(model).eval().to(device)
     return {
         "engine": Engine(model, "fp32", photos, device),
         "plain": Codes("plain PyTorch", "fp32", photos, plain, chunk=8, device=device),

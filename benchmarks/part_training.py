@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+
 from stylemap.benchmarks import bench_training as training
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from stylemap.benchmarks.bench_ops import Case, cases, check, sides
 from stylemap.benchmarks.part_ops import backwards
 

@@ -1,6 +1,6 @@
 """README's tables, written from the committed results.
 
-    python -m benchmarks.readme [--check]      (or stylemap bench readme)
+    python -m stylemap.benchmarks.readme [--check]      (or stylemap bench readme)
 
 What lies between ``<!-- bench:NAME -->`` and ``<!-- /bench -->`` is generated; without committed results it
 is empty.
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from stylemap.benchmarks import results, tables
-
 from stylemap.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent

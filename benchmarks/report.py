@@ -10,7 +10,6 @@ from typing import Any
 
 from stylemap.benchmarks import tables
 from stylemap.benchmarks.models import TITLES
-
 from stylemap.files import write_whole
 
 Content = Mapping[str, Any]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stylemap.benchmarks import machine
 
+from stylemap.benchmarks import machine
 from stylemap.files import write_whole
 
 SCHEMA = Path(__file__).parent / "schema.json"
@@ -49,7 +49,7 @@ def read(path: Path) -> dict[str, Any]:
         ValueError: something else; the message names the file.
     """
     try:
-        content = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text())
         version = content["schema"]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no result of stylemap bench") from error

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stylemap.benchmarks.backends import DTYPES, Backend, Codes, Engine, Photos
-from stylemap.benchmarks.baselines import Plain, Published
 from torch import Tensor, nn
 
+from stylemap.benchmarks.backends import DTYPES, Backend, Codes, Engine, Photos
+from stylemap.benchmarks.baselines import Plain, Published
 from stylemap.model import StyleMapGAN
 
 #: In the order of tables. "engine" is what everything is compared with.
@@ -149,13 +149,17 @@ class Compiled:
         self._encode, self._stylecodes, self._synthesize = make
 
     def encode(self, images: Tensor) -> Tensor:
-        return self._encode(images)
+        stylemap: Tensor = self._encode(images)
+        return stylemap
 
     def stylecodes(self, w: Tensor) -> list[Tensor]:
-        return self._stylecodes(w)
+        codes: list[Tensor] = self._stylecodes(w)
+        return codes
 
     def synthesize(self, codes: list[Tensor]) -> Tensor:
-        return self._synthesize([code.contiguous(memory_format=torch.channels_last) for code in codes])
+        last = [code.contiguous(memory_format=torch.channels_last) for code in codes]
+        image: Tensor = self._synthesize(last)
+        return image
 
     def decode(self, w: Tensor) -> Tensor:
         return self.synthesize(self.stylecodes(w))
@@ -177,7 +181,7 @@ class _Part(nn.Module):
 
 def _plain_network(model: StyleMapGAN, precision: str, device: torch.device) -> Plain:
     network = Plain(model).eval()
-    return network.to(device, DTYPES[precision]).to(memory_format=torch.channels_last)
+    return network.to(device, DTYPES[precision])
 
 
 def _need(*packages: str) -> None:

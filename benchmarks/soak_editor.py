@@ -1,6 +1,7 @@
 """Ten minutes of clients that connect, upload, paint and vanish: does the editor's memory stay bounded?
 
-    python -m benchmarks.soak_editor [--minutes 10] [--clients 3] [--model FILE] [--threads 1] [--output FILE]
+    python -m stylemap.benchmarks.soak_editor
+        [--minutes 10] [--clients 3] [--model FILE] [--threads 1] [--output FILE]
 
 The server's resident memory is sampled once a second. It is bounded where the second half of the run needs no
 more than the first, up to a few megabytes of allocator noise.
@@ -27,8 +28,8 @@ from PIL import Image
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from benchmarks import machine
-from benchmarks.bench_editor import server
+from stylemap.benchmarks import machine
+from stylemap.benchmarks.bench_editor import server
 from stylemap.editor import protocol
 
 #: MiB that two halves of a run may differ by.
@@ -128,7 +129,7 @@ def resident(process: int) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak_editor", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stylemap.benchmarks.soak_editor", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--model", help="default: the bundled one")

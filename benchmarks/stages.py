@@ -6,18 +6,15 @@ import contextlib
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 from unittest import mock
 
 import torch
+
 from stylemap.benchmarks.backends import Backend, Codes, Engine, to_bytes
 from stylemap.benchmarks.strokes import script
-
 from stylemap.engine import main_path, patches, ring
-
-if TYPE_CHECKING:
-    from stylemap.benchmarks.edit import Settings
 
 STAGES = ("mask", "blend", "modulation", "main path", "network", "bytes", "rest")
 TITLES = {
@@ -88,19 +85,21 @@ def watched(backend: Backend, watch: Stopwatch) -> Iterator[None]:
         yield
 
 
-def stage_times(model: str, name: str, backend: Backend, settings: Settings) -> list[dict[str, Any]]:
+def stage_times(
+    model: str, name: str, backend: Backend, scenarios: Collection[str], most: int, device: torch.device
+) -> list[dict[str, Any]]:
     """A row for every scenario that is split: medians over the first steps of its script."""
     found = []
     for scenario in ("paint_64", "paint_128_many"):
-        if scenario not in settings.scenarios:
+        if scenario not in scenarios:
             continue
         steps = script(scenario)
         if name != "engine" and scenario != "paint_64":
             continue
-        count = max(3, min(30, settings.most // 4)) if name == "engine" else 1
+        count = max(3, min(30, most // 4)) if name == "engine" else 1
         taken: dict[str, list[float]] = defaultdict(list)
         for step in steps[: count + 1]:
-            watch = Stopwatch(settings.device)
+            watch = Stopwatch(device)
             with watched(backend, watch), watch.stage("rest"):
                 images = backend.edit(step)
                 with watch.stage("bytes"):

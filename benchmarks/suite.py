@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from stylemap.benchmarks import cold, edit, models, ratios, results, strokes
 from stylemap.benchmarks.edit import Settings, say
 from stylemap.benchmarks.rivals import NAMES, offered

@@ -82,7 +82,7 @@ def line(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
 
 def _resampled_medians(values: np.ndarray, seed: int) -> np.ndarray:
     drawn = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
-    return np.median(values[drawn], axis=1)
+    return np.asarray(np.median(values[drawn], axis=1))
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

@@ -212,7 +212,7 @@ def times(row: Row) -> str:
 
 
 def _goal(row: Row) -> str:
-    verdict = {True: " met", False: " not met"}.get(row.get("met"), "")  # type: ignore[call-overload]
+    verdict = {True: " met", False: " not met", None: ""}[row.get("met")]
     return f"{row['target']:g}×{verdict}"
 
 

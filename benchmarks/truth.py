@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from stylemap.benchmarks.strokes import SCENARIOS, script
 from torch import Tensor
 
 from stylemap import edit, ops
+from stylemap.benchmarks.strokes import SCENARIOS, script
 from stylemap.model import StyleMapGAN
 
 #: Relative L2 error beyond which a backend is wrong. Others than the engine may have somewhat more: LayerNorm
@@ -85,7 +85,8 @@ class _Work:
         if kind == "encode":
             return w
         if kind == "decode":
-            return self._model.synthesize(self._model.stylecodes(w))
+            image: Tensor = self._model.synthesize(self._model.stylecodes(w))
+            return image
         others = [self.stylemap(part.photo) for part in step.parts]
         if kind == "mix":
             return edit.mix_styles(self._model, w, others[0], "coarse")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from onnx import TensorProto
+
 from stylemap.export.network import Layers
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from stylemap.export.eager import Eager
 from stylemap.export.fold import Folded
-from torch import Tensor
 
 METHODS = ("minmax", "percentile", "entropy")
 BINS = 2048

@@ -20,7 +20,7 @@ PREFIX = "stylemap."
 class Description:
     """One exported graph.
 
-    graph: its name, as in `export.ports.ALL`. precision: fp32, fp16, bf16 or int8.
+    graph: its name, as in `stylemap.export.ports.ALL`. precision: fp32, fp16, bf16 or int8.
     model: fingerprint of the weights, so that files of one model can be told from another's.
     versions: of the packages that made the file. verified: how its output was compared, with the
     largest relative error; empty before the comparison.

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from stylemap.export.fold import EPS, Folded
-from stylemap.export.network import Layers, modulate
 from torch import Tensor
 
 from stylemap.edit.masks import pool_average, shift_in_cells
+from stylemap.export.fold import EPS, Folded
+from stylemap.export.network import Layers, modulate
 from stylemap.model.layers import blur_kernel
 from stylemap.ops import reference
 
 
 class Eager:
-    """`export.network.Operators` on tensors of one dtype on the CPU."""
+    """`stylemap.export.network.Operators` on tensors of one dtype on the CPU."""
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         self.dtype = dtype

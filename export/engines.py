@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
+from torch import Tensor
+
 from stylemap.export import ports
 from stylemap.export.description import Description
 from stylemap.export.engine_options import EngineOptions, Plan, for_precision, plan
@@ -21,8 +23,6 @@ from stylemap.export.sessions.base import ENGINE_SUFFIX
 from stylemap.export.sidecar import Sidecar, digest, sidecar_path
 from stylemap.export.tensorrt import build_engine
 from stylemap.export.verify import BATCHES, TOLERANCE, Samples, verify
-from torch import Tensor
-
 from stylemap.model import StyleMapGAN
 
 

@@ -1,4 +1,4 @@
-"""ONNX graphs from the networks of `export.network`: standard operators only, weights inside."""
+"""ONNX graphs from the networks of `stylemap.export.network`: standard operators only, weights inside."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 from onnx import TensorProto
+from torch import Tensor
+
 from stylemap.export.blend import Blend
 from stylemap.export.fold import EPS, Folded
 from stylemap.export.network import Layers, modulate
 from stylemap.export.nodes import Nodes, Value
-from torch import Tensor
-
 from stylemap.model.layers import blur_kernel
 from stylemap.ops.reference import GROUP_NORM_GROUPS
 
 
 class GraphBuilder(Nodes):
-    """`export.network.Operators` whose values are ONNX tensors.
+    """`stylemap.export.network.Operators` whose values are ONNX tensors.
 
     Activations and weights have the dtype of ``precision`` (fp32, fp16 or bf16); statistics of the
     norms, masks and blending weights are float32, shifts int64.

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import onnx
 from onnx import TensorProto, helper
+
 from stylemap.export import network
 from stylemap.export.graph import GraphBuilder
 from stylemap.export.network import Layers, Operators, V
 from stylemap.export.ports import ALL, inputs, outputs
-
 from stylemap.model import StyleMapGAN
 
 # All operators are defined in these versions in the way they are used here.

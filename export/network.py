@@ -1,7 +1,7 @@
 """The networks for inference, written once over a small set of operators.
 
-`export.eager.Eager` runs these functions on tensors, `export.graph.GraphBuilder` turns them into ONNX
-nodes. Names of layers are those of the checkpoints.
+`stylemap.export.eager.Eager` runs these functions on tensors, `stylemap.export.graph.GraphBuilder` turns
+them into ONNX nodes. Names of layers are those of the checkpoints.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, cast
 
-from stylemap.export import fold
-from stylemap.export.fold import RESIDUAL, Folded
 from torch import Tensor
 
 from stylemap.config import Config
+from stylemap.export import fold
+from stylemap.export.fold import RESIDUAL, Folded
 from stylemap.model import Decoder, Encoder, MappingNetwork, Stylecodes
 from stylemap.model.decoder import StyledResBlock
 from stylemap.model.layers import ConvLayer, EqualLinear, ResBlock

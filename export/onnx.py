@@ -10,6 +10,8 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch import Tensor
+
 from stylemap.export import graphs, ports
 from stylemap.export.description import Description, describe
 from stylemap.export.files import SharedWeights, all_or_nothing, save, set_metadata
@@ -18,8 +20,6 @@ from stylemap.export.sessions import Session, open_session
 from stylemap.export.sessions.base import require
 from stylemap.export.sessions.eager import EagerSession
 from stylemap.export.verify import BATCHES, TOLERANCE, Samples, verify
-from torch import Tensor
-
 from stylemap.model import StyleMapGAN
 
 Progress = Callable[[str], None]

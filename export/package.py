@@ -93,7 +93,7 @@ def make_logger(package: Package, log: Log) -> Any:
     """A logger of the package that writes to ``log`` instead of the terminal."""
     trt = package.trt
 
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Logger(trt.ILogger):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
 

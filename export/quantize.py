@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from stylemap.export.graph import GraphBuilder, window_of
 from stylemap.export.nodes import Value
-from torch import Tensor
 
 Ranges = Mapping[str, tuple[float, float]]
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from stylemap.export import graphs, ports
 from stylemap.export.calibrate import METHODS, Recorder, calibrate
 from stylemap.export.description import Description, describe
@@ -19,8 +21,6 @@ from stylemap.export.onnx import Progress, check, versions
 from stylemap.export.quantize import KINDS, QuantizedBuilder, Ranges
 from stylemap.export.sessions import Session, open_session
 from stylemap.export.verify import Samples
-from torch import Tensor
-
 from stylemap.model import StyleMapGAN
 
 LEAST_PSNR = 35.0

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from stylemap.export import ports
-from stylemap.export.sessions import Session, open_session
-from stylemap.export.sessions.base import ENGINE_SUFFIX, ONNX_SUFFIX, default_provider
 from torch import Tensor
 
 from stylemap.config import Config
 from stylemap.edit.blend import blend
 from stylemap.edit.checks import broadcast_batch, check_pair, in_chunks, per_sample
 from stylemap.edit.masks import as_mask
+from stylemap.export import ports
+from stylemap.export.sessions import Session, open_session
+from stylemap.export.sessions.base import ENGINE_SUFFIX, ONNX_SUFFIX, default_provider
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import check_codes, check_images, check_stylemap, check_tensor
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+
 from stylemap.export import ports
 from stylemap.export.description import PREFIX, Description
 from stylemap.export.engine_options import EngineOptions, Plan
@@ -144,7 +145,7 @@ def _timing_cache(config: Any, options: EngineOptions) -> Path | None:
 def _monitor(trt: Any, report: Callable[[str], None]) -> Any:
     """Reports the outermost phases of a build."""
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+    class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
             super().__init__()
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from torch import Tensor
+
 from stylemap.export import network
 from stylemap.export.eager import Eager
 from stylemap.export.network import Layers
 from stylemap.export.sessions import Session
-from torch import Tensor
-
 from stylemap.model import StyleMapGAN
 
 BATCHES = (1, 2, 5)
@@ -57,7 +57,7 @@ class Samples:
         self.photos = photos
 
     def cases(self, graph: str) -> Iterator[Case]:
-        """The calls of one of `export.ports.ALL`."""
+        """The calls of one of `stylemap.export.ports.ALL`."""
         for rows, name in self._rows():
             if graph == "editor":
                 yield self._edit(rows, name)

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from onnx import TensorProto
+
 from stylemap.export.fold import EPS, Folded
 from stylemap.export.graph import GraphBuilder
 from stylemap.export.network import Layers
 from stylemap.export.nodes import Value
 from stylemap.export.plugins import NAMESPACE, recipes
-
 from stylemap.ops.reference import GROUP_NORM_GROUPS
 
 
@@ -79,7 +79,8 @@ class PluginBuilder(GraphBuilder):
             name, factor = f"blend/{side}", layers.size // side
             coverage = layers.masks.name
             if factor > 1:
-                window = {"kernel_shape": [factor] * 2, "strides": [factor] * 2, "pads": [0] * 4}
+                square = [factor] * 2
+                window: dict[str, Any] = {"kernel_shape": square, "strides": square, "pads": [0] * 4}
                 coverage = self.node("AveragePool", [coverage], f"{name}/coverage", **window)
             distance = self.node("Abs", [layers.shifts.name], f"{name}/distance")
             whole = self.node("Div", [distance, self.integers(factor)], f"{name}/whole")

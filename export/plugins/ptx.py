@@ -56,9 +56,10 @@ def _compile(
     arch: int,
 ) -> Kernel:
     import triton
-    from stylemap.export.plugins import kernels
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
+
+    from stylemap.export.plugins import kernels
 
     function = getattr(kernels, kernel)
     places = {name: place for place, name in enumerate(function.arg_names)}

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from stylemap.export.description import Description
 from torch import Tensor
+
+from stylemap.export.description import Description
 
 PROVIDERS = (
     "onnxruntime",
@@ -41,7 +42,7 @@ class Session(ABC):
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Outputs by name. Floating-point inputs may be of any dtype; such outputs are float32.
 
-        Inputs are complete and of the right shapes: `export.runtime.Runtime` checks them.
+        Inputs are complete and of the right shapes: `stylemap.export.runtime.Runtime` checks them.
         """
 
 

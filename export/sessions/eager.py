@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
+
 from stylemap.export import graphs, ports
 from stylemap.export.description import Description
 from stylemap.export.eager import Eager
 from stylemap.export.sessions.base import Session
-from torch import Tensor
-
 from stylemap.model import StyleMapGAN
 
 

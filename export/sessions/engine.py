@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from stylemap.export.package import Log, Package, gpu, load, make_logger
 from stylemap.export.sessions.base import ONNX_SUFFIX, Session
 from stylemap.export.sidecar import Sidecar, digest, read_sidecar
-from torch import Tensor
 
 _SHAPES = 4
 

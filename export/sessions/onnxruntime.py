@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from stylemap.export.description import Description
 from stylemap.export.sessions.base import Session, one_line, require
-from torch import Tensor
 
 _PROVIDERS = {
     "onnxruntime": "CPUExecutionProvider",

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from stylemap.export.description import PREFIX, Description
 from stylemap.export.sessions.base import Session, one_line, require
 from stylemap.export.sessions.signal_stack import kept_signal_stack
-from torch import Tensor
 
 
 class OpenVinoSession(Session):

@@ -226,7 +226,7 @@ def _mixed(labels: _Labels) -> _Bool:
     mixed = in_row.copy()
     mixed[1:] |= in_row[:-1] | down
     mixed[:-1] |= in_row[1:] | down
-    return mixed
+    return np.asarray(mixed)
 
 
 def _padded_differently(
@@ -268,7 +268,7 @@ def _dilate(cells: _Bool) -> _Bool:
     result = wide.copy()
     result[1:] |= wide[:-1]
     result[:-1] |= wide[1:]
-    return result
+    return np.asarray(result)
 
 
 def _regions(labels: _Labels, where: _Bool, patterns: list[Pattern], box: _Frame) -> list[Region]:

@@ -12,6 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+from torch import Tensor
+
 from stylemap.benchmarks import (
     edit,
     harness,
@@ -26,8 +28,6 @@ from stylemap.benchmarks import (
 from stylemap.benchmarks.backends import Backend, Engine, Photos, to_bytes
 from stylemap.benchmarks.ncnn_network import Folded
 from stylemap.benchmarks.truth import Truth, relative_error
-from torch import Tensor
-
 from stylemap.cli import main
 from stylemap.config import Config
 

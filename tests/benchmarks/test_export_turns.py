@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import torch
+
 from stylemap.benchmarks.export_turns import in_turns, table
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from stylemap.benchmarks import edit, models, ratios, rivals
 from stylemap.benchmarks.backends import Photos
 from stylemap.benchmarks.harness import Budget, Clock, interleave
 from stylemap.benchmarks.summary import paired_ratio, unpaired_ratio
-
 from tests.helpers.fresh_process import fresh_process
 from tests.ops.common import threads
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import jsonschema
 import pytest
 import torch
-from stylemap.benchmarks import edit, gpu_bench, suite
 
-from benchmarks import gpu_check
+from stylemap.benchmarks import edit, gpu_bench, gpu_check, suite
 from stylemap.cli import bench
 from stylemap.cli.app import build_parser
 from tests.benchmarks.test_edit import SCHEMA

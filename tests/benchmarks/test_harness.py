@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+
 from stylemap.benchmarks import summary
 from stylemap.benchmarks.harness import Budget, Clock, Samples, interleave, schedule
 

@@ -13,6 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+
+from stylemap import benchmarks
 from stylemap.benchmarks import (
     compare,
     edit,
@@ -23,8 +25,6 @@ from stylemap.benchmarks import (
     tables,
 )
 from stylemap.benchmarks.ratios import ratio_rows
-
-from stylemap import benchmarks
 from stylemap.cli import main
 from tests.benchmarks.test_edit import SCHEMA
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import gpu_check, gpu_ops, gpu_plan
-from benchmarks.gpu_cases import Case
+from stylemap.benchmarks import gpu_check, gpu_ops, gpu_plan
+from stylemap.benchmarks.gpu_cases import Case
 
 
 def test_benchmark_runs_and_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from stylemap.export.runtime import Runtime
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from stylemap.editor import protocol, server
 from stylemap.editor.limits import Limits
 from stylemap.editor.studio import Studio
+from stylemap.export.runtime import Runtime
 from stylemap.model import StyleMapGAN
 from tests.helpers import tiny
 

@@ -16,7 +16,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from stylemap.export.runtime import Runtime
 from websockets.exceptions import ConnectionClosed
 
 from stylemap import edit, images
@@ -24,6 +23,7 @@ from stylemap.editor import openapi
 from stylemap.editor.app import create_app
 from stylemap.editor.limits import Limits
 from stylemap.editor.studio import Studio
+from stylemap.export.runtime import Runtime
 from tests.editor import serving
 from tests.editor.serving import Painter, photo_file, pixels
 from tests.helpers import tiny

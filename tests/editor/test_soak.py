@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from benchmarks.soak_editor import resident, soak
+from stylemap.benchmarks.soak_editor import resident, soak
 from tests.editor import serving
 
 

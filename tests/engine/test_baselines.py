@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.baselines import Plain, Published
+from stylemap.benchmarks.baselines import Plain, Published
 from tests.helpers import goldens
 from tests.helpers.goldens import relative_error
 

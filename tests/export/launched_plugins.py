@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from stylemap.export.plugins import define, kernels, recipes
 from torch import Tensor
 
 from stylemap import ops
+from stylemap.export.plugins import define, kernels, recipes
 from stylemap.ops import reference
 from tests.export import fake_plugin
 from tests.export.fake_plugin import Registry, TensorDesc

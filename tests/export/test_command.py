@@ -14,10 +14,9 @@ from PIL import Image
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from stylemap.export import ports  # noqa: E402
-
 from stylemap import checkpoint, edit, images  # noqa: E402
 from stylemap.cli import main  # noqa: E402
+from stylemap.export import ports  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 
 rtx = pytest.mark.skipif(

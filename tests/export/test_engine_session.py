@@ -14,14 +14,13 @@ import torch
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from stylemap import edit  # noqa: E402
 from stylemap.export import Runtime, ports  # noqa: E402
 from stylemap.export.description import describe  # noqa: E402
 from stylemap.export.package import Package  # noqa: E402
 from stylemap.export.sessions import engine as sessions  # noqa: E402
 from stylemap.export.sessions.engine import EngineSession, check_runnable  # noqa: E402
 from stylemap.export.sidecar import Sidecar, digest, sidecar_path  # noqa: E402
-
-from stylemap import edit  # noqa: E402
 from tests.export import fake_tensorrt  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 from tests.helpers.goldens import relative_error  # noqa: E402

@@ -15,15 +15,14 @@ from torch import Tensor
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
+from stylemap import edit  # noqa: E402
+from stylemap.config import NORMALIZE_MODES  # noqa: E402
 from stylemap.export import graphs, ports  # noqa: E402
 from stylemap.export.description import describe  # noqa: E402
 from stylemap.export.files import set_metadata  # noqa: E402
 from stylemap.export.sessions import Session, open_session  # noqa: E402
 from stylemap.export.sessions.eager import EagerSession  # noqa: E402
 from stylemap.export.verify import TOLERANCE, Samples, relative_error, verify  # noqa: E402
-
-from stylemap import edit  # noqa: E402
-from stylemap.config import NORMALIZE_MODES  # noqa: E402
 from stylemap.model import StyleMapGAN  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
 from tests.helpers import tiny  # noqa: E402

@@ -6,13 +6,13 @@ import dataclasses
 
 import pytest
 import torch
-from stylemap.export import network
-from stylemap.export.eager import Eager
-from stylemap.export.network import Layers
 from torch import Tensor
 
 from stylemap import edit
 from stylemap.config import NORMALIZE_MODES, Config
+from stylemap.export import network
+from stylemap.export.eager import Eager
+from stylemap.export.network import Layers
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from tests.helpers import goldens, tiny

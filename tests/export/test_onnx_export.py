@@ -15,7 +15,6 @@ from stylemap.export import export_onnx, fold, ports  # noqa: E402
 from stylemap.export.description import Description, fingerprint  # noqa: E402
 from stylemap.export.sessions import open_session  # noqa: E402
 from stylemap.export.verify import BATCHES, MismatchError, Samples, verify  # noqa: E402
-
 from stylemap.model.recipe import recipe_model  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 

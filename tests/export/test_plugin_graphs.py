@@ -18,6 +18,10 @@ pytest.importorskip("onnxruntime")
 triton = pytest.importorskip("triton")
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 from onnx.reference.op_run import OpRun  # noqa: E402
+
+from stylemap import checkpoint  # noqa: E402
+from stylemap.cli import main  # noqa: E402
+from stylemap.config import NORMALIZE_MODES, Config  # noqa: E402
 from stylemap.export import engines, graphs, package, ports  # noqa: E402
 from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
 from stylemap.export.engines import describe_built, export_tensorrt  # noqa: E402
@@ -25,10 +29,6 @@ from stylemap.export.plugins import NAMES, define  # noqa: E402
 from stylemap.export.plugins.builder import PluginBuilder  # noqa: E402
 from stylemap.export.sidecar import Sidecar, digest, read_sidecar  # noqa: E402
 from stylemap.export.verify import Samples, relative_error  # noqa: E402
-
-from stylemap import checkpoint  # noqa: E402
-from stylemap.cli import main  # noqa: E402
-from stylemap.config import NORMALIZE_MODES, Config  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
 from tests.export import fake_plugin  # noqa: E402
 from tests.export.fake_plugin import Registry  # noqa: E402

@@ -14,10 +14,10 @@ import torch
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 triton = pytest.importorskip("triton")
-from stylemap.export.plugins import define, recipes  # noqa: E402
-from stylemap.export.plugins.ptx import compile_kernel, without_scratch  # noqa: E402
 from triton.backends.nvidia.compiler import get_ptxas  # noqa: E402
 
+from stylemap.export.plugins import define, recipes  # noqa: E402
+from stylemap.export.plugins.ptx import compile_kernel, without_scratch  # noqa: E402
 from tests.export import fake_plugin  # noqa: E402
 from tests.export.fake_plugin import Registry, TensorDesc  # noqa: E402
 

@@ -11,12 +11,11 @@ from torch import Tensor
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from stylemap import checkpoint, images  # noqa: E402
+from stylemap.cli import main  # noqa: E402
 from stylemap.export import Runtime, quantized  # noqa: E402
 from stylemap.export.calibrate import BINS, METHODS, Histogram, Recorder, calibrate  # noqa: E402
 from stylemap.export.quantized import LAYERS, LEAST_PSNR, QuantizationError, export_quantized  # noqa: E402
-
-from stylemap import checkpoint, images  # noqa: E402
-from stylemap.cli import main  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 
 

@@ -13,6 +13,9 @@ from torch import Tensor
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+import stylemap  # noqa: E402
+from stylemap.assets import FOLDER, demo_model  # noqa: E402
+from stylemap.config import Config  # noqa: E402
 from stylemap.export import Runtime, export_onnx, ports  # noqa: E402
 from stylemap.export.description import describe  # noqa: E402
 from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
@@ -20,10 +23,6 @@ from stylemap.export.files import save, set_metadata  # noqa: E402
 from stylemap.export.graphs import build  # noqa: E402
 from stylemap.export.quantized import LEAST_PSNR, export_quantized  # noqa: E402
 from stylemap.export.tensorrt import build_engine  # noqa: E402
-
-import stylemap  # noqa: E402
-from stylemap.assets import FOLDER, demo_model  # noqa: E402
-from stylemap.config import Config  # noqa: E402
 from stylemap.model import StyleMapGAN  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
 from stylemap.train.config import TrainConfig  # noqa: E402

@@ -13,11 +13,10 @@ from torch import Tensor
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from stylemap import edit  # noqa: E402
 from stylemap.export import Runtime, export_onnx  # noqa: E402
 from stylemap.export.runtime import is_exported  # noqa: E402
 from stylemap.export.sessions import open_session  # noqa: E402
-
-from stylemap import edit  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 from tests.helpers.goldens import relative_error  # noqa: E402

@@ -15,7 +15,6 @@ pytest.importorskip("onnx")
 
 from stylemap.export import Runtime
 from stylemap.export.sessions.signal_stack import _Stack, kept_signal_stack
-
 from tests.helpers import tiny
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack as Linux has it")

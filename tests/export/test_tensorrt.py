@@ -21,7 +21,6 @@ from stylemap.export.engines import describe_built, export_tensorrt  # noqa: E40
 from stylemap.export.sidecar import digest, read_sidecar, sidecar_path  # noqa: E402
 from stylemap.export.tensorrt import build_engine  # noqa: E402
 from stylemap.export.verify import MismatchError  # noqa: E402
-
 from tests.helpers import tiny  # noqa: E402
 
 RTX = EngineOptions(package="tensorrt-rtx")

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 import torch
 
-from benchmarks.bench_ops import Case, measure
+from stylemap.benchmarks.bench_ops import Case, measure
 from tests.helpers.fresh_process import fresh_process
 from tests.ops.common import threads
 
