@@ -20,6 +20,7 @@ from stylemap.config import Config
 if TYPE_CHECKING:
     from stylemap.model import StyleMapGAN
 
+_PACKAGES = ("fastapi", "pydantic", "starlette", "uvicorn", "websockets")
 # Shaped as the demo model: what is shown where a copy of the package bundles none.
 _UNTRAINED = Config(
     size=128,
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         from stylemap.editor import security, server
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "websockets"):
+        if (error.name or "").split(".")[0] not in _PACKAGES:
             raise
         raise ImportError("the editor needs more packages: pip install 'stylemap[editor]'") from error
     listener = server.listen(args.host, args.port)

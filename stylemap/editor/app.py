@@ -1,37 +1,37 @@
-"""The application: pages, HTTP interface and WebSocket behind one guard."""
+"""The application: page, HTTP interface and WebSocket behind one guard."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from stylemap.editor import socket as sockets
-from stylemap.editor.client import Unavailable
-from stylemap.editor.http import Api
-from stylemap.editor.limits import Buckets
-from stylemap.editor.protocol import ProtocolError
+import stylemap
+from stylemap.editor import api, schemas, websocket
+from stylemap.editor.clients import Unavailable
+from stylemap.editor.protocol import ProtocolError, reason
 from stylemap.editor.security import LOOPBACK, Guard
 from stylemap.editor.studio import Studio
 from stylemap.images import ImageError
 
 STATIC = Path(__file__).parent / "static"
 _SWEEP_SECONDS = 10.0
+_STATUS: dict[type[Exception], int] = {ProtocolError: 400, ImageError: 415, Unavailable: 409}
 _log = logging.getLogger(__name__)
 
 
-def create_app(studio: Studio, hosts: Collection[str] = LOOPBACK, token: str | None = None) -> Starlette:
+def create_app(studio: Studio, hosts: Collection[str] = LOOPBACK, token: str | None = None) -> FastAPI:
     """The editor as an ASGI application.
 
     Args:
@@ -39,42 +39,46 @@ def create_app(studio: Studio, hosts: Collection[str] = LOOPBACK, token: str | N
         hosts: the names the server is reached under.
         token: what every request must carry; None for servers only this machine reaches.
     """
-    openings = Buckets(studio.limits.session_rate, studio.limits.sessions)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        studio.renderer.start()
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        studio.scheduler.start()
         sweeping = asyncio.create_task(_sweep(studio))
         try:
             yield
         finally:
             sweeping.cancel()
-            studio.renderer.close()
+            studio.scheduler.close()
+
+    app = FastAPI(
+        title="stylemap editor",
+        version=stylemap.__version__,
+        docs_url=None,  # pages of scripts from elsewhere
+        redoc_url=None,
+        separate_input_output_schemas=False,
+        lifespan=lifespan,
+        middleware=[Middleware(Guard, hosts=hosts, token=token, limits=studio.limits)],
+        exception_handlers={
+            **dict.fromkeys(_STATUS, _told),
+            HTTPException: _refused,
+            RequestValidationError: _malformed,
+            Exception: _failed,
+        },
+    )
+    app.state.studio = studio
 
     async def page(request: Request) -> Response:
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
-    async def socket(socket: WebSocket) -> None:
-        await sockets.serve(socket, studio, openings)
+    async def connect(socket: WebSocket) -> None:
+        await websocket.serve(socket, studio)
 
-    routes = [
-        Route("/", page),
-        WebSocketRoute("/socket", socket),
-        *Api(studio, openings).routes(),
-        Mount("/static", _Static(directory=STATIC)),
-    ]
-    return Starlette(
-        routes=routes,
-        lifespan=lifespan,
-        middleware=[Middleware(Guard, hosts=hosts, token=token, limits=studio.limits)],
-        exception_handlers={
-            HTTPException: _refused,
-            ProtocolError: _malformed,
-            ImageError: _unreadable,
-            Unavailable: _unavailable,
-            Exception: _failed,
-        },
-    )
+    app.add_route("/", page)
+    app.add_api_websocket_route("/socket", connect)
+    app.include_router(api.router)
+    schemas.describe_limits(app.openapi(), studio)
+    app.mount("/static", _Static(directory=STATIC))
+    return app
 
 
 class _Static(StaticFiles):
@@ -92,24 +96,26 @@ async def _sweep(studio: Studio) -> None:
         studio.clients.sweep()
 
 
+def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"error": text}, status, headers)
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code)
+    headers = {"allow": api.methods(request.url.path)} if error.status_code == 405 else error.headers
+    return _problem(error.status_code, error.detail, headers)
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 400)
+    assert isinstance(error, RequestValidationError)
+    return _problem(400, reason(error.errors()))
 
 
-async def _unreadable(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 415)
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 409)
+async def _told(request: Request, error: Exception) -> Response:
+    return _problem(_STATUS[type(error)], str(error))
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     # The reason is for the log of who runs the server, not for whoever asked.
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return JSONResponse({"error": "the server could not do this"}, 500)
+    return _problem(500, "the server could not do this")

@@ -1,12 +1,171 @@
-"""All sessions of a server, the least recently used leaving first."""
+"""The sessions of a server: images, scene and masks of each, and what is waiting to be rendered for it."""
 
 from __future__ import annotations
 
+import secrets
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from stylemap.editor.client import Client
-from stylemap.editor.limits import Limits
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stylemap.editor import brush
+from stylemap.editor.limits import Bucket, Limits
+from stylemap.editor.protocol import Ack, MaskUpdate, ProtocolError, Stroke
+from stylemap.editor.scene import Scene
+from stylemap.engine.reference import ImageHandle
+
+
+class Unavailable(ValueError):
+    """Something well-formed that cannot be done now: an image that is gone, a limit that is reached."""
+
+
+@dataclass(frozen=True, eq=False)
+class OwnImage:
+    """An image that a session brought. ``kind`` is "upload" or "random"."""
+
+    name: str
+    kind: str
+    picture: Image.Image
+    handle: ImageHandle
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What a frame is made from. Masks are the session's own arrays, copied."""
+
+    scene: Scene
+    masks: dict[int, NDArray[np.uint8]]
+    seq: int
+    final: bool
+
+
+class Connection(Protocol):
+    """Where frames and notices go; any thread may call."""
+
+    def send_frame(self, data: bytes) -> None: ...
+
+    def send_notice(self, text: str) -> None: ...
+
+    def close(self, reason: str) -> None: ...
+
+
+@dataclass(eq=False)
+class Job:
+    """Work of several steps, one per turn of its session; the generator's return value is the result."""
+
+    steps: Generator[None, None, Any]
+    done: Future[Any]
+
+
+class Client:
+    """A session. Messages are applied by the event loop, snapshots taken by the scheduler's thread."""
+
+    def __init__(self, size: int, limits: Limits) -> None:
+        self.id = secrets.token_urlsafe(18)
+        self.limits = limits
+        self.images: dict[str, OwnImage] = {}
+        self.jobs: deque[Job] = deque()
+        self.connection: Connection | None = None
+        self.used = time.monotonic()
+        self.uploads = Bucket(limits.upload_rate, limits.uploads)
+        self.messages = Bucket(limits.message_rate, 2 * limits.message_rate)
+        self.scene = Scene()
+        self._size = size
+        self._paint = Bucket(limits.paint_rate, 4 * limits.paint_rate)
+        self._masks: dict[int, NDArray[np.uint8]] = {}
+        self._lock = threading.Lock()
+        self._seq, self._final, self._dirty = 0, True, False
+        self._sent = self._shown = 0
+
+    def set_scene(self, scene: Scene, seq: int, final: bool) -> None:
+        """Masks that the scene does not name any more are forgotten."""
+        with self._lock:
+            self.scene = scene
+            self._masks = {mask: pixels for mask, pixels in self._masks.items() if mask in scene.masks}
+            self._changed(seq, final)
+
+    def apply(self, message: Stroke | MaskUpdate | Ack) -> None:
+        """A binary message. Masks that are not in the scene are left alone: their image may just be gone.
+
+        Raises:
+            ProtocolError: too much painted at once, or a frame answered that was not sent.
+        """
+        if isinstance(message, Ack):
+            if message.frame > self._sent:
+                raise ProtocolError("this frame was not sent")
+            self._shown = max(self._shown, message.frame)
+            return
+        if isinstance(message, Stroke):
+            amount = brush.cost(self._size, message.points, message.radius)
+            if not self._paint.take(amount):
+                raise ProtocolError("strokes come faster than they can be painted")
+        with self._lock:
+            if message.mask in self.scene.masks:
+                self._draw(message)
+            self._changed(message.seq, message.final)
+
+    def mask(self, number: int) -> NDArray[np.uint8]:
+        """A copy, uint8 S×S."""
+        with self._lock:
+            pixels = self._masks.get(number)
+            return np.zeros((self._size, self._size), np.uint8) if pixels is None else pixels.copy()
+
+    def snapshot(self) -> Snapshot:
+        """The state as it is now; what comes later makes another frame."""
+        with self._lock:
+            self._dirty = False
+            masks = {mask: pixels.copy() for mask, pixels in self._masks.items()}
+            return Snapshot(self.scene, masks, self._seq, self._final)
+
+    def wants_frame(self) -> bool:
+        """Whether something changed that the browser does not show, and it is ready for a frame."""
+        ready = self._sent - self._shown < self.limits.frames_ahead
+        return self._dirty and ready and self.connection is not None and self.scene.original is not None
+
+    def connect(self, connection: Connection | None) -> None:
+        """Frames go here from now on, beginning with the state as it is."""
+        with self._lock:
+            self.connection = connection
+            self._sent = self._shown = self._seq = 0
+            self._dirty = connection is not None
+
+    def next_frame(self) -> int:
+        """The number of the frame that is about to be sent; the first is 1."""
+        self._sent += 1
+        return self._sent
+
+    def add_image(self, image: OwnImage) -> str:
+        """Returns its id, which cannot be guessed: who knows it may see the image."""
+        id = f"u{secrets.token_urlsafe(12)}"
+        self.images[id] = image
+        return id
+
+    def require_room(self) -> None:
+        """Raises Unavailable where the session may bring no more images."""
+        if len(self.images) >= self.limits.uploads:
+            raise Unavailable(f"a session holds at most {self.limits.uploads} images: remove one first")
+        if not self.uploads.take():
+            raise Unavailable("too many images at once: wait a moment")
+
+    def _draw(self, message: Stroke | MaskUpdate) -> None:
+        if isinstance(message, MaskUpdate):
+            self._masks[message.mask] = message.pixels.copy()
+            return
+        pixels = self._masks.setdefault(message.mask, np.zeros((self._size, self._size), np.uint8))
+        brush.paint(pixels, message.points, message.radius, message.hardness, erase=message.erase)
+
+    def _changed(self, seq: int, final: bool) -> None:
+        # Changes over HTTP have no number: they take none away from the browser's.
+        self._seq, self._final, self._dirty = max(self._seq, seq), final, True
+        self.used = time.monotonic()
 
 
 class Clients:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import math
 import threading
-from dataclasses import dataclass
+from typing import Annotated
 
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
 
 from stylemap import images
 from stylemap.editor.limits import Limits
-from stylemap.editor.protocol import ProtocolError
 
 THUMB = 128
 _OVERSAMPLE = 4
@@ -20,22 +20,15 @@ _WHITE = (255, 255, 255)
 _decoding = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Crop:
-    """A square of a photo: its centre as fractions of width and height, its side as a fraction of the shorter
-    edge, and its angle in degrees, clockwise. What lies outside the photo is white."""
+class Crop(BaseModel):
+    """A square of a photo. What lies outside the photo is white."""
 
-    cx: float = 0.5
-    cy: float = 0.5
-    side: float = 1.0
-    angle: float = 0.0
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    def __post_init__(self) -> None:
-        """Raises ProtocolError for a square that no photo has."""
-        if not (-1 <= self.cx <= 2 and -1 <= self.cy <= 2 and 0.02 <= self.side <= 4):
-            raise ProtocolError("the crop lies outside the photo")
-        if not -360 <= self.angle <= 360:
-            raise ProtocolError("the angle is one in degrees, -360 to 360")
+    cx: Annotated[float, Field(ge=-1, le=2, description="its centre, as a fraction of the width")] = 0.5
+    cy: Annotated[float, Field(ge=-1, le=2, description="its centre, as a fraction of the height")] = 0.5
+    side: Annotated[float, Field(ge=0.02, le=4, description="as a fraction of the shorter edge")] = 1.0
+    angle: Annotated[float, Field(ge=-360, le=360, description="in degrees, clockwise")] = 0.0
 
 
 def decode(data: bytes, size: int, crop: Crop, limits: Limits) -> Image.Image:
@@ -52,7 +45,7 @@ def decode(data: bytes, size: int, crop: Crop, limits: Limits) -> Image.Image:
 
 def cut(photo: Image.Image, size: int, crop: Crop) -> Image.Image:
     """The square of a photo as size×size."""
-    if crop == Crop():
+    if (crop.cx, crop.cy, crop.side, crop.angle) == (0.5, 0.5, 1.0, 0.0):
         return images.fit_square(photo, size)
     side = crop.side * min(photo.size)
     # The transform below samples points; shrinking beforehand, and sampling finer than wanted, keeps

@@ -27,21 +27,24 @@ message that breaks these rules closes the connection with code 1008 and the rea
 
 from __future__ import annotations
 
-import json
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import StrictBool, ValidationError
 
 from stylemap.editor.limits import Limits
+from stylemap.editor.scene import Scene, Seq, Strict
 
 STROKE, MASK, ACK = 1, 2, 3
 FRAME = 1
 ERASE, FINAL = 1, 2
 EXACT = 1
+REACH = 8  # how many sizes of the image a stroke may leave it by
 
 _HEADER = struct.Struct("<BBHI")
 _BRUSH = struct.Struct("<ff")
@@ -81,13 +84,20 @@ class Ack:
     frame: int
 
 
-@dataclass(frozen=True)
-class SceneUpdate:
-    """scene: as it came, to be read by `scene.Scene.parse`."""
+class SceneUpdate(Strict):
+    """The one message in JSON."""
 
-    seq: int
-    final: bool
-    scene: dict[str, Any]
+    type: Literal["scene"]
+    seq: Seq
+    final: StrictBool = True
+    scene: Scene
+
+
+def reason(problems: Sequence[Any]) -> str:
+    """The first of the problems that pydantic names, in one line: where it is, and what."""
+    first = problems[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
 def parse_binary(data: bytes, size: int, limits: Limits) -> Stroke | MaskUpdate | Ack:
@@ -113,16 +123,29 @@ def parse_binary(data: bytes, size: int, limits: Limits) -> Stroke | MaskUpdate 
 
 def _stroke(body: memoryview, mask: int, seq: int, flags: int, size: int, limits: Limits) -> Stroke:
     count, rest = divmod(len(body) - _BRUSH.size, 8)
-    if rest or not 1 <= count <= limits.points:
-        raise ProtocolError(f"a stroke has 1 to {limits.points} points")
+    if rest or count < 1:
+        raise ProtocolError("a stroke has a brush and points of 8 bytes")
     radius, hardness = _BRUSH.unpack_from(body)
+    points = np.frombuffer(body[_BRUSH.size :], "<f4").reshape(count, 2)
+    stroke = Stroke(mask, seq, bool(flags & FINAL), bool(flags & ERASE), radius, hardness, points)
+    return checked(stroke, size, limits)
+
+
+def checked(stroke: Stroke, size: int, limits: Limits) -> Stroke:
+    """The stroke, if masks of side ``size`` take it.
+
+    Raises:
+        ProtocolError: they do not.
+    """
+    if not 1 <= len(stroke.points) <= limits.points:
+        raise ProtocolError(f"a stroke has 1 to {limits.points} points")
+    radius, hardness = stroke.radius, stroke.hardness
     if not (math.isfinite(radius) and 0 < radius <= size and 0 <= hardness <= 1):
         raise ProtocolError("a brush has a radius within the image and a hardness from 0 to 1")
-    points = np.frombuffer(body[_BRUSH.size :], "<f4").reshape(count, 2)
     # Strokes may leave the image, but not by so much that the line between two points means nothing.
-    if not (np.isfinite(points).all() and (abs(points) <= 8 * size).all()):
+    if not (np.isfinite(stroke.points).all() and (abs(stroke.points) <= REACH * size).all()):
         raise ProtocolError("a stroke leaves the image too far")
-    return Stroke(mask, seq, bool(flags & FINAL), bool(flags & ERASE), radius, hardness, points)
+    return stroke
 
 
 def decode_runs(body: bytes | memoryview, size: int) -> NDArray[np.uint8]:
@@ -162,31 +185,12 @@ def parse_text(text: str, limits: Limits) -> SceneUpdate:
     Raises:
         ProtocolError: it is too long, not JSON, or not a scene message.
     """
-    message = parse_json(text, limits)
-    if not isinstance(message, dict) or message.get("type") != "scene":
-        raise ProtocolError("the only text message is a scene")
-    if set(message) - {"type", "seq", "final", "scene"}:
-        raise ProtocolError("a scene message has type, seq, final and scene")
-    seq, final, scene = message.get("seq"), message.get("final", True), message.get("scene")
-    if type(seq) is not int or not 0 <= seq < 2**32:
-        raise ProtocolError("seq is a whole number below 2^32")
-    if type(final) is not bool or not isinstance(scene, dict):
-        raise ProtocolError("final is true or false, scene an object")
-    return SceneUpdate(seq, final, scene)
-
-
-def parse_json(text: str | bytes, limits: Limits) -> Any:
-    """Any JSON value of a limited length.
-
-    Raises:
-        ProtocolError: it is not one.
-    """
     if len(text) > limits.text_bytes:
         raise ProtocolError(f"the text is longer than {limits.text_bytes} bytes")
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError("the text is not JSON") from error
+        return SceneUpdate.model_validate_json(text)
+    except ValidationError as error:
+        raise ProtocolError(reason(error.errors(include_url=False))) from error
 
 
 def frame(number: int, seq: int, render_ms: float, image: bytes, exact: bool) -> bytes:

@@ -2,55 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from stylemap.editor.limits import Limits
-from stylemap.editor.protocol import ProtocolError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 MAX_STRENGTH = 2.0
+MAX_SHIFT = 16384
 
 
-@dataclass(frozen=True)
-class Reference:
+class Strict(BaseModel):
+    """What clients write: nothing else is in it, numbers are finite, and it does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _counted(value: Any) -> Any:
+    """JSON knows no integers: 1.0 is one, but a text and true are none."""
+    if isinstance(value, bool | str):
+        raise ValueError("must be a whole number")
+    return value
+
+
+Number = Annotated[float, Field(strict=True)]
+_COUNTED = BeforeValidator(_counted)
+Seq = Annotated[int, Field(ge=0, lt=2**32), _COUNTED]
+MaskNumber = Annotated[int, Field(ge=0, lt=2**16), _COUNTED]
+Code = Annotated[int, Field(ge=0), _COUNTED]
+ImageId = Annotated[str, Field(min_length=1, max_length=64)]
+Shift = Annotated[Number, Field(ge=-MAX_SHIFT, le=MAX_SHIFT)]
+
+
+class Reference(Strict):
     """A part of an image: where mask number ``mask`` is on, moved by ``shift`` pixels (right, down)."""
 
-    mask: int
-    image: str
-    shift: tuple[float, float] = (0.0, 0.0)
-    on: bool = True
+    mask: MaskNumber
+    image: ImageId
+    shift: tuple[Shift, Shift] = (0.0, 0.0)
+    on: StrictBool = True
 
 
-@dataclass(frozen=True)
-class Slider:
-    """Of one direction: its strength in [-2, 2], everywhere or where mask number ``mask`` is on."""
+class Slider(Strict):
+    """Of one direction: its strength, everywhere or where mask number ``mask`` is on."""
 
-    strength: float
-    mask: int | None = None
+    strength: Annotated[Number, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)] = 0.0
+    mask: MaskNumber | None = None
 
 
-@dataclass(frozen=True)
-class Mix:
+class Mix(Strict):
     """Stylecodes ``codes`` are taken from another image."""
 
-    image: str
-    codes: tuple[int, ...]
+    image: ImageId
+    codes: Annotated[tuple[Code, ...], AfterValidator(lambda codes: tuple(sorted(set(codes))))] = ()
 
 
-@dataclass(frozen=True)
-class Scene:
+def _own_masks(references: tuple[Reference, ...]) -> tuple[Reference, ...]:
+    if len({reference.mask for reference in references}) != len(references):
+        raise ValueError("each reference needs a mask of its own")
+    return references
+
+
+class Scene(Strict):
     """An edit without its masks, which are numbered and kept beside it.
 
     As JSON, where everything may be left out:
     {"original": "g0", "references": [{"mask": 1, "image": "g3", "shift": [0, 0], "on": true}], "weight": 1,
     "sliders": {"smile": {"strength": 0.5, "mask": null}}, "mix": {"image": "g2", "codes": [0, 1]}}
+
+    How many references and codes there may be, and which sliders and images there are, depends on the server:
+    see `studio.Studio.check`.
     """
 
-    original: str | None = None
-    references: tuple[Reference, ...] = ()
-    weight: float = 1.0
-    sliders: Mapping[str, Slider] = field(default_factory=dict)
+    original: ImageId | None = None
+    references: Annotated[tuple[Reference, ...], AfterValidator(_own_masks)] = ()
+    weight: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    sliders: dict[str, Slider] = {}
     mix: Mix | None = None
 
     @property
@@ -64,103 +89,3 @@ class Scene:
         """The names of all images."""
         named = {reference.image for reference in self.references}
         return named | {name for name in (self.original, self.mix and self.mix.image) if name}
-
-    def to_json(self) -> dict[str, Any]:
-        """Inverse of ``parse``."""
-        return {
-            "original": self.original,
-            "references": [
-                {"mask": r.mask, "image": r.image, "shift": list(r.shift), "on": r.on}
-                for r in self.references
-            ],
-            "weight": self.weight,
-            "sliders": {name: {"strength": s.strength, "mask": s.mask} for name, s in self.sliders.items()},
-            "mix": None if self.mix is None else {"image": self.mix.image, "codes": list(self.mix.codes)},
-        }
-
-    @classmethod
-    def parse(cls, value: Any, directions: Collection[str], codes: int, limits: Limits) -> Scene:
-        """Read the JSON form.
-
-        Args:
-            directions: the names a slider may have.
-            codes: stylecodes of the model.
-
-        Raises:
-            ProtocolError: anything else.
-        """
-        entries = _entries(value, "a scene", {"original", "references", "weight", "sliders", "mix"})
-        references = _list(entries.get("references", []), "references", limits.references)
-        parsed = tuple(_reference(entry) for entry in references)
-        if len({reference.mask for reference in parsed}) != len(parsed):
-            raise ProtocolError("each reference needs a mask of its own")
-        sliders = _entries(entries.get("sliders", {}), "sliders", directions)
-        original = entries.get("original")
-        return cls(
-            None if original is None else _name(original),
-            parsed,
-            _number(entries.get("weight", 1.0), "weight", 0, 1),
-            {name: _slider(entry) for name, entry in sliders.items()},
-            None if entries.get("mix") is None else _mix(entries["mix"], codes),
-        )
-
-
-def _reference(value: Any) -> Reference:
-    entries = _entries(value, "a reference", {"mask", "image", "shift", "on"})
-    shift = _list(entries.get("shift", [0, 0]), "shift", 2)
-    if len(shift) != 2:
-        raise ProtocolError("shift is two numbers")
-    on = entries.get("on", True)
-    if type(on) is not bool:
-        raise ProtocolError("on is true or false")
-    dx, dy = (_number(part, "shift", -16384, 16384) for part in shift)
-    return Reference(_mask(entries.get("mask")), _name(entries.get("image")), (dx, dy), on)
-
-
-def _slider(value: Any) -> Slider:
-    entries = _entries(value, "a slider", {"strength", "mask"})
-    mask = entries.get("mask")
-    strength = _number(entries.get("strength", 0.0), "strength", -MAX_STRENGTH, MAX_STRENGTH)
-    return Slider(strength, None if mask is None else _mask(mask))
-
-
-def _mix(value: Any, count: int) -> Mix:
-    entries = _entries(value, "mix", {"image", "codes"})
-    codes = _list(entries.get("codes", []), "codes", count)
-    if not all(type(code) is int and 0 <= code < count for code in codes):
-        raise ProtocolError(f"codes are numbers from 0 to {count - 1}")
-    return Mix(_name(entries.get("image")), tuple(sorted(set(codes))))
-
-
-def _entries(value: Any, what: str, known: Collection[str]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ProtocolError(f"{what} must be an object")
-    if any(key not in known for key in value):
-        raise ProtocolError(f"{what} has an entry that is unknown here")
-    return value
-
-
-def _list(value: Any, what: str, most: int) -> list[Any]:
-    if not isinstance(value, list) or len(value) > most:
-        raise ProtocolError(f"{what} must be a list of at most {most}")
-    return value
-
-
-def _number(value: Any, what: str, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ProtocolError(f"{what} must be a number")
-    if not low <= value <= high:  # NaN is not, either
-        raise ProtocolError(f"{what} must lie between {low} and {high}")
-    return float(value)
-
-
-def _mask(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**16:
-        raise ProtocolError("a mask is a number below 65536")
-    return value
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 64:
-        raise ProtocolError("an image is a name of at most 64 characters")
-    return value

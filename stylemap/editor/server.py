@@ -12,8 +12,8 @@ from urllib.parse import quote
 import uvicorn
 
 from stylemap.editor.app import create_app
+from stylemap.editor.composer import open_composer
 from stylemap.editor.directions import load_steps
-from stylemap.editor.engine import open_engine
 from stylemap.editor.gallery import Gallery
 from stylemap.editor.limits import Limits
 from stylemap.editor.studio import Studio
@@ -46,9 +46,9 @@ def open_studio(
         ValueError, OSError: a folder or file that cannot be used.
     """
     gallery = Gallery(model.config.size, folder)
-    engine = open_engine(model, precision, cache_bytes)
-    steps = load_steps(directions, model.config, engine.usual_step)
-    return Studio(engine, gallery, steps, limits or Limits(), name)
+    composer = open_composer(model, precision, cache_bytes)
+    steps = load_steps(directions, model.config, composer.usual_step)
+    return Studio(composer, gallery, steps, limits or Limits(), name)
 
 
 def listen(host: str, port: int) -> socket.socket:

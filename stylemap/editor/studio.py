@@ -12,74 +12,91 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 from torch import Tensor
 
 from stylemap import images
 from stylemap.edit.blend import frame_weights
 from stylemap.edit.masks import pool_max
 from stylemap.editor import photos, protocol
-from stylemap.editor.client import Client, OwnImage, Snapshot, Unavailable
-from stylemap.editor.clients import Clients
-from stylemap.editor.engine import Engine, Part, Recipe
+from stylemap.editor.clients import Client, Clients, OwnImage, Snapshot, Unavailable
+from stylemap.editor.composer import Composer, Part, Recipe
 from stylemap.editor.gallery import Gallery
-from stylemap.editor.limits import Limits
-from stylemap.editor.renderer import Renderer
+from stylemap.editor.limits import Buckets, Limits
+from stylemap.editor.protocol import ProtocolError
 from stylemap.editor.scene import Scene
+from stylemap.editor.scheduler import Scheduler
 from stylemap.engine.reference import ImageHandle
 
 Steps = Generator[None, None, Any]
 
 
+class About(BaseModel):
+    """A model and its limits, for clients. stylemap: K×L×L; codes: the sides of its stylecodes."""
+
+    name: str
+    size: int
+    stylemap: list[int]
+    codes: list[int]
+    directions: list[str]
+    limits: dict[str, int]
+
+
 class Studio:
-    """What sessions work with. Methods that end in ``_steps`` are jobs: they run in the renderer's thread.
+    """What sessions work with. Methods that end in ``_steps`` are jobs: they run in the scheduler's thread.
 
     Args:
-        engine: the model.
+        composer: the model.
         gallery: photos for everybody.
         directions: what sliders at 1 add to a stylemap, K×L×L by name.
         limits: of everything.
     """
 
     def __init__(
-        self, engine: Engine, gallery: Gallery, directions: dict[str, Tensor], limits: Limits, name: str
+        self, composer: Composer, gallery: Gallery, directions: dict[str, Tensor], limits: Limits, name: str
     ) -> None:
-        self.engine, self.gallery, self.directions, self.limits = engine, gallery, directions, limits
+        self.composer, self.gallery, self.directions, self.limits = composer, gallery, directions, limits
         self.name = name
         # Tells browsers that the gallery's pictures are not those of an earlier server at the same address.
         self.instance = secrets.token_hex(8)
-        self.config = engine.config
-        self.renderer = Renderer(self._send_frame)
+        self.config = composer.config
+        self.scheduler = Scheduler(self._send_frame)
+        self.openings = Buckets(limits.session_rate, limits.sessions)
         self.clients = Clients(self.config.size, limits, self._closed)
         self._shared: dict[str, ImageHandle] = {}
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> About:
         """What clients need to know about the model and the limits."""
-        return {
-            "name": self.name,
-            "size": self.config.size,
-            "stylemap": list(self.config.stylemap_shape),
-            "codes": [height for _, height, _ in self.config.stylecode_shapes],
-            "directions": list(self.directions),
-            "limits": {
-                name: getattr(self.limits, name)
-                for name in ("references", "uploads", "upload_bytes", "upload_pixels", "frames", "points")
-            },
-        }
+        shown = ("references", "uploads", "upload_bytes", "upload_pixels", "frames", "points")
+        return About(
+            name=self.name,
+            size=self.config.size,
+            stylemap=list(self.config.stylemap_shape),
+            codes=[height for _, height, _ in self.config.stylecode_shapes],
+            directions=list(self.directions),
+            limits={name: getattr(self.limits, name) for name in shown},
+        )
 
     def open_client(self) -> Client:
         """A new session."""
         client = self.clients.create()
-        self.renderer.add(client)
+        self.scheduler.add(client)
         return client
 
-    def parse_scene(self, client: Client, value: Any) -> Scene:
-        """A scene of this model that names images there are.
+    def check(self, client: Client, scene: Scene) -> Scene:
+        """The scene, if this model and this session can show it.
 
         Raises:
-            ProtocolError: it is malformed.
+            ProtocolError: it has too many references, or sliders or stylecodes that the model lacks.
             Unavailable: an image is gone.
         """
-        scene = Scene.parse(value, self.directions, len(self.config.stylecode_shapes), self.limits)
+        codes, most = len(self.config.stylecode_shapes), self.limits.references
+        if len(scene.references) > most:
+            raise ProtocolError(f"references: at most {most}")
+        if any(name not in self.directions for name in scene.sliders):
+            raise ProtocolError("sliders: one has a name that is unknown here")
+        if scene.mix and any(code >= codes for code in scene.mix.codes):
+            raise ProtocolError(f"mix.codes: numbers from 0 to {codes - 1}")
         for image in scene.images:
             if image not in client.images and image not in self.gallery:
                 raise Unavailable(f"image {image} is not here any more")
@@ -98,24 +115,24 @@ class Studio:
 
     def add_upload_steps(self, client: Client, picture: Image.Image, name: str) -> Steps:
         """Encode a decoded upload; returns its id."""
-        handle = self.engine.add(images.to_tensor(picture))
+        handle = self.composer.add(images.to_tensor(picture))
         return self._keep(client, OwnImage(name, "upload", picture, handle, {}))
         yield
 
     def add_random_steps(self, client: Client, seed: int, truncation: float) -> Steps:
         """A random image; returns its id."""
         try:
-            handle = self.engine.add_stylemap(self.engine.random(seed, truncation))
+            handle = self.composer.add_stylemap(self.composer.random(seed, truncation))
         except FileNotFoundError:
             raise Unavailable("this exported model has no mapping network to draw faces with") from None
-        picture = images.to_image(self.engine.render(Recipe(handle)))
+        picture = images.to_image(self.composer.render(Recipe(handle)))
         facts = {"seed": seed, "truncation": truncation}
         return self._keep(client, OwnImage(f"Random {seed}", "random", picture, handle, facts))
         yield
 
     def remove_image_steps(self, client: Client, id: str) -> Steps:
         """Forget one of a session's images."""
-        self.engine.remove(client.images.pop(id).handle)
+        self.composer.remove(client.images.pop(id).handle)
         return None
         yield
 
@@ -159,7 +176,7 @@ class Studio:
         return snapshot
 
     def _image(self, client: Client, snapshot: Snapshot, weight: float | None = None) -> Image.Image:
-        return images.to_image(self.engine.render(self._recipe(client, snapshot, weight), client.id))
+        return images.to_image(self.composer.render(self._recipe(client, snapshot, weight), client.id))
 
     def _recipe(self, client: Client, snapshot: Snapshot, weight: float | None) -> Recipe:
         scene, parts = snapshot.scene, []
@@ -193,23 +210,23 @@ class Studio:
         if id in client.images:
             return client.images[id].handle
         if id not in self._shared:
-            self._shared[id] = self.engine.add(images.to_tensor(self.gallery.image(id)))
+            self._shared[id] = self.composer.add(images.to_tensor(self.gallery.image(id)))
         return self._shared[id]
 
     def _keep(self, client: Client, image: OwnImage) -> str:
         if self.clients.get(client.id) is not client:  # it went while this was made
-            self.engine.remove(image.handle)
+            self.composer.remove(image.handle)
             raise Unavailable("the session has ended")
         return client.add_image(image)
 
     def _closed(self, client: Client) -> None:
         def clean() -> None:
-            self.engine.forget_temporary(client.id)
+            self.composer.forget_temporary(client.id)
             for image in client.images.values():
-                self.engine.remove(image.handle)
+                self.composer.remove(image.handle)
             client.images.clear()
 
-        self.renderer.remove(client, clean)
+        self.scheduler.remove(client, clean)
 
 
 def _strip(frames: list[Image.Image]) -> bytes:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from stylemap.editor import protocol
 from stylemap.editor.limits import Limits
 from stylemap.editor.protocol import Ack, MaskUpdate, ProtocolError, Stroke
 from stylemap.editor.scene import Scene
+from stylemap.editor.studio import Studio
 
 LIMITS = Limits()
 NAMES = (
@@ -63,10 +65,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 @given(JSON)
 def test_any_json_is_a_scene_or_refused(value: Any) -> None:
     try:
-        scene = Scene.parse(value, {"smile"}, 8, LIMITS)
-    except ProtocolError:
+        scene = Scene.model_validate(value)
+    except ValidationError:
         return
-    assert Scene.parse(scene.to_json(), {"smile"}, 8, LIMITS) == scene
+    assert Scene.model_validate_json(scene.model_dump_json()) == scene
 
 
 @pytest.mark.parametrize(
@@ -75,19 +77,39 @@ def test_any_json_is_a_scene_or_refused(value: Any) -> None:
         {"weight": 10**400},
         {"weight": float("nan")},
         {"weight": True},
+        {"weight": "1"},
         {"references": [{"mask": 1, "image": "g0"}] * 2},
-        {"references": [{"mask": i, "image": "g0"} for i in range(9)]},
         {"references": [{"mask": 1}]},
-        {"mix": {"image": "g0", "codes": [8]}},
-        {"sliders": {"frown": {"strength": 1}}},
+        {"references": [{"mask": 1.5, "image": "g0"}]},
+        {"references": [{"mask": True, "image": "g0"}]},
+        {"references": [{"mask": "1", "image": "g0"}]},
+        {"references": [{"mask": 1, "image": "g0", "on": 1}]},
+        {"references": [{"mask": 1, "image": "g0", "shift": [0]}]},
         {"sliders": {"smile": {"strength": 3}}},
         {"original": "x" * 65},
+        {"original": ""},
         {"path": "/etc/passwd"},
     ],
 )
 def test_scenes_out_of_bounds_are_refused(scene: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Scene.model_validate(scene)
+    with pytest.raises(ProtocolError) as refused:
+        protocol.parse_text(json.dumps({"type": "scene", "seq": 1, "scene": scene}), LIMITS)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        {"references": [{"mask": i, "image": "g0"} for i in range(9)]},
+        {"mix": {"image": "g0", "codes": [8]}},
+        {"sliders": {"frown": {"strength": 1}}},
+    ],
+)
+def test_scenes_of_another_model_are_refused(studio: Studio, scene: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        Scene.parse(scene, {"smile"}, 8, LIMITS)
+        studio.check(studio.clients.create(), Scene.model_validate(scene))
 
 
 def test_a_deep_text_is_refused() -> None:

@@ -19,8 +19,6 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 
 from stylemap import edit, images
-from stylemap.editor import openapi
-from stylemap.editor.app import create_app
 from stylemap.editor.limits import Limits
 from stylemap.editor.studio import Studio
 from stylemap.export.runtime import Runtime
@@ -135,17 +133,6 @@ def test_frames_fade_the_edit_in(http: httpx.Client, studio: Studio) -> None:
     assert (gif.format, gif.n_frames, gif.info["loop"]) == ("GIF", 8, 0)
     for wrong in ("count=1", "count=999", "count=nan", "format=exe", "duration=0"):
         assert http.get(f"{session}/frames?{wrong}").status_code == 400
-
-
-def test_every_route_is_described_and_every_description_is_a_route(studio: Studio) -> None:
-    routes = {
-        (method.lower(), route.path.replace(":int", ""))
-        for route in create_app(studio).routes
-        if route.path.startswith(("/api", "/openapi"))  # type: ignore[attr-defined]
-        for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]
-    }
-    described = {(method, path) for path, item in openapi.document()["paths"].items() for method in item}
-    assert routes == described
 
 
 def test_frames_follow_the_brush(address: str, studio: Studio) -> None:
@@ -266,7 +253,7 @@ def test_who_waits_for_a_session_that_ends_is_told(http: httpx.Client, studio: S
     other = studio.clients.get(_open(http).rsplit("/", 1)[1])
     assert client is not None
     assert other is not None
-    studio.renderer.submit(other, hold())  # the renderer is busy
+    studio.scheduler.submit(other, hold())  # the scheduler is busy
     waiting = threading.Thread(target=lambda: answers.append(http.get(f"{session}/frames?count=48")))
     waiting.start()
     end = time.monotonic() + 10
@@ -281,12 +268,12 @@ def test_who_waits_for_a_session_that_ends_is_told(http: httpx.Client, studio: S
 
 def test_idle_sessions_are_forgotten() -> None:
     studio = serving.studio(Limits(idle_seconds=0))
-    studio.renderer.start()
+    studio.scheduler.start()
     client = studio.open_client()
     time.sleep(0.01)
     studio.clients.sweep()
     assert studio.clients.get(client.id) is None
-    studio.renderer.close()
+    studio.scheduler.close()
 
 
 def test_nothing_is_left_of_clients_that_vanish() -> None:
@@ -311,10 +298,10 @@ def test_nothing_is_left_of_clients_that_vanish() -> None:
             for thread in threads:
                 thread.join()
             end = time.monotonic() + 10
-            while studio.engine.stats()["images"] > 4 + 24 and time.monotonic() < end:
+            while studio.composer.stats()["images"] > 4 + 24 and time.monotonic() < end:
                 time.sleep(0.02)
             assert len(studio.clients) <= 4, index
             # At most one upload for each session that is left, and the gallery's.
-            assert studio.engine.stats()["images"] <= 4 + 24
+            assert studio.composer.stats()["images"] <= 4 + 24
         with Painter(address) as painter:
             painter.image(painter.scene(SCENE))

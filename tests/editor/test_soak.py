@@ -18,4 +18,4 @@ def test_memory_stays_bounded_while_clients_come_and_go() -> None:
         assert found["frames"] >= found["visits"]
         assert found["memory_mib"][1]["most"] < before + 64
         assert len(studio.clients) <= 4
-        assert studio.engine.stats()["images"] <= 4 * 2 + 24
+        assert studio.composer.stats()["images"] <= 4 * 2 + 24

@@ -1,6 +1,6 @@
 """The model behind the editor: one set of methods for checkpoints and exported models.
 
-Used from one thread, the renderer's.
+Used from one thread, the scheduler's.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Recipe:
     mix: tuple[ImageHandle, Sequence[int]] | None = None
 
 
-class Engine:
-    """Edits by the model itself; `SessionEngine` knows shorter ways.
+class Composer:
+    """Edits by the model itself; `SessionComposer` knows shorter ways.
 
     Args:
         model: a `StyleMapGAN`, or a `Runtime` with the same methods.
@@ -147,7 +147,7 @@ class Engine:
         return self._mapped
 
 
-class SessionEngine(Engine):
+class SessionComposer(Composer):
     """Edits by an `EditSession`, which caches what images share between frames."""
 
     def __init__(self, model: StyleMapGAN, precision: str = "fp32", cache_bytes: int = 512 << 20) -> None:
@@ -206,14 +206,14 @@ class SessionEngine(Engine):
         return kept[1]
 
 
-def open_engine(model: StyleMapGAN | Runtime, precision: str, cache_bytes: int) -> Engine:
-    """The engine that fits a model: `EditSession` for checkpoints, the model itself for exported ones."""
+def open_composer(model: StyleMapGAN | Runtime, precision: str, cache_bytes: int) -> Composer:
+    """The composer that fits a model: `EditSession` for checkpoints, the model itself for exported ones."""
     if isinstance(model, StyleMapGAN):
-        return SessionEngine(model, precision, cache_bytes)
-    return RuntimeEngine(model)
+        return SessionComposer(model, precision, cache_bytes)
+    return ExportedComposer(model)
 
 
-class RuntimeEngine(Engine):
+class ExportedComposer(Composer):
     """Edits by the graphs of an exported model, the editor graph where it suffices."""
 
     def __init__(self, model: Runtime) -> None:

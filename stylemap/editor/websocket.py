@@ -11,8 +11,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from stylemap.editor import protocol
-from stylemap.editor.client import Client, Unavailable
-from stylemap.editor.limits import Buckets
+from stylemap.editor.clients import Client, Unavailable
 from stylemap.editor.protocol import ProtocolError
 from stylemap.editor.studio import Studio
 
@@ -23,7 +22,7 @@ _NOTICES = 8
 class Outbox:
     """What goes to one browser. Frames are few, because each must be answered; of notices, the last few.
 
-    The methods of `client.Connection` may be called by any thread.
+    The methods of `clients.Connection` may be called by any thread.
     """
 
     def __init__(self) -> None:
@@ -63,10 +62,10 @@ class Outbox:
             self._loop.call_soon_threadsafe(self._some.set)
 
 
-async def serve(socket: WebSocket, studio: Studio, openings: Buckets) -> None:
+async def serve(socket: WebSocket, studio: Studio) -> None:
     """One connection, from handshake to end. ``?session=`` continues a session that is still there."""
     known = studio.clients.get(socket.query_params.get("session", ""))
-    if known is None and not openings.take(socket.client.host if socket.client else ""):
+    if known is None and not studio.openings.take(socket.client.host if socket.client else ""):
         await socket.close(BROKEN, "too many new sessions: wait a moment")
         return
     await socket.accept()
@@ -74,11 +73,16 @@ async def serve(socket: WebSocket, studio: Studio, openings: Buckets) -> None:
     if client.connection is not None:
         client.connection.close("the session was opened in another window")
     outbox = Outbox()
-    hello = {"type": "hello", "session": client.id, "resumed": known is not None, "model": studio.about()}
+    hello = {
+        "type": "hello",
+        "session": client.id,
+        "resumed": known is not None,
+        "model": studio.about().model_dump(),
+    }
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         await socket.send_text(json.dumps(hello))
         client.connect(outbox)
-        studio.renderer.wake()
+        studio.scheduler.wake()
         sender = asyncio.create_task(outbox.deliver(socket))
         receiver = asyncio.create_task(_receive(socket, client, studio, outbox))
         try:
@@ -109,13 +113,13 @@ async def _receive(socket: WebSocket, client: Client, studio: Studio, outbox: Ou
             if socket.application_state is WebSocketState.CONNECTED:
                 await socket.close(BROKEN, str(error)[:120])
             return
-        studio.renderer.wake()
+        studio.scheduler.wake()
 
 
 def _apply(message: Message, client: Client, studio: Studio) -> None:
     text = message.get("text")
     if text is not None:
         update = protocol.parse_text(text, studio.limits)
-        client.set_scene(studio.parse_scene(client, update.scene), update.seq, update.final)
+        client.set_scene(studio.check(client, update.scene), update.seq, update.final)
     else:
         client.apply(protocol.parse_binary(message["bytes"], studio.config.size, studio.limits))

@@ -8,12 +8,12 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any
 
-from stylemap.editor.client import Client, Job, Unavailable
+from stylemap.editor.clients import Client, Job, Unavailable
 
 _log = logging.getLogger(__name__)
 
 
-class Renderer:
+class Scheduler:
     """Renders frames for every session that wants one, and their jobs, a step at a time.
 
     A frame is made from the state at the moment it begins; whatever changed while another was made is in
@@ -30,7 +30,7 @@ class Renderer:
         self._chores: list[Callable[[], None]] = []
         self._condition = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="stylemap-renderer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="stylemap-editor", daemon=True)
         self.frames = 0
 
     def start(self) -> None:
@@ -50,7 +50,7 @@ class Renderer:
             self._clients[client.id] = client
 
     def remove(self, client: Client, chore: Callable[[], None]) -> None:
-        """No more work for a session; ``chore`` cleans up after it, in the renderer's thread."""
+        """No more work for a session; ``chore`` cleans up after it, in the scheduler's thread."""
         with self._condition:
             self._clients.pop(client.id, None)
             _cancel(client)
@@ -63,7 +63,7 @@ class Renderer:
             self._condition.notify()
 
     def submit(self, client: Client, steps: Generator[None, None, Any]) -> Future[Any]:
-        """Run a generator in the renderer's thread, one step per turn; the future has what it returns.
+        """Run a generator in the scheduler's thread, one step per turn; the future has what it returns.
 
         Raises:
             Unavailable: too many of this session's jobs wait already.

@@ -1,4 +1,4 @@
-"""The renderer: newest state, turns, jobs."""
+"""The scheduler: newest state, turns, jobs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from stylemap.editor.client import Client, Unavailable
+from stylemap.editor.clients import Client, Unavailable
 from stylemap.editor.limits import Limits
 from stylemap.editor.protocol import Ack
-from stylemap.editor.renderer import Renderer
 from stylemap.editor.scene import Scene
+from stylemap.editor.scheduler import Scheduler
 
 
 class Sink:
@@ -27,19 +27,19 @@ class Sink:
 
 
 class Bench:
-    """A renderer whose frames take a while and are written down."""
+    """A scheduler whose frames take a while and are written down."""
 
     def __init__(self, seconds: float = 0.005) -> None:
         self.log: list[tuple[str, int]] = []
         self.seconds = seconds
         self.gate = threading.Event()
         self.gate.set()
-        self.renderer = Renderer(self._frame)
-        self.renderer.start()
+        self.scheduler = Scheduler(self._frame)
+        self.scheduler.start()
 
     def client(self, limits: Limits = Limits()) -> Client:  # noqa: B008
         client = Client(8, limits)
-        self.renderer.add(client)
+        self.scheduler.add(client)
         client.connect(Sink())
         client.set_scene(Scene(original="g0"), 0, True)
         return client
@@ -58,7 +58,7 @@ def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
     bench.gate.set()
-    bench.renderer.close()
+    bench.scheduler.close()
 
 
 def _until(condition: Any) -> None:
@@ -71,10 +71,10 @@ def _until(condition: Any) -> None:
 def test_outdated_states_are_never_rendered(bench: Bench) -> None:
     client = bench.client()
     bench.gate.clear()
-    bench.renderer.wake()
+    bench.scheduler.wake()
     for seq in range(1, 501):
         client.set_scene(Scene(original="g0"), seq, True)
-        bench.renderer.wake()
+        bench.scheduler.wake()
     bench.gate.set()
     _until(lambda: bench.log and bench.log[-1][1] == 500)
     assert len(bench.log) <= 2
@@ -87,7 +87,7 @@ def test_no_more_frames_than_the_browser_answers(bench: Bench) -> None:
     client.apply = lambda message: None  # type: ignore[method-assign]
     for seq in range(1, 20):
         client.set_scene(Scene(original="g0"), seq, True)
-        bench.renderer.wake()
+        bench.scheduler.wake()
         time.sleep(0.01)
     assert len(bench.log) == 2
 
@@ -102,11 +102,11 @@ def test_sessions_take_turns(bench: Bench) -> None:
             yield
         return 7
 
-    job = bench.renderer.submit(busy, strip())
+    job = bench.scheduler.submit(busy, strip())
     _until(lambda: (busy.id, -1) in bench.log)
     calm.set_scene(Scene(original="g0"), 3, True)
     before = len(bench.log)
-    bench.renderer.wake()
+    bench.scheduler.wake()
     _until(lambda: (calm.id, 3) in bench.log)
     assert bench.log.index((calm.id, 3)) - before <= 3
     assert job.result(10) == 7
@@ -121,7 +121,7 @@ def test_the_brush_keeps_moving_during_an_animation(bench: Bench) -> None:
             time.sleep(0.002)
             yield
 
-    bench.renderer.submit(client, strip()).result(10)
+    bench.scheduler.submit(client, strip()).result(10)
     assert len(bench.log) >= 10
 
 
@@ -134,10 +134,10 @@ def test_jobs_are_limited_and_their_errors_come_back(bench: Bench) -> None:
 
     bench.gate.clear()
     client.set_scene(Scene(original="g0"), 1, True)
-    bench.renderer.wake()
-    jobs = [bench.renderer.submit(client, failing()) for _ in range(2)]
+    bench.scheduler.wake()
+    jobs = [bench.scheduler.submit(client, failing()) for _ in range(2)]
     with pytest.raises(Unavailable, match="too many"):
-        bench.renderer.submit(client, failing())
+        bench.scheduler.submit(client, failing())
     bench.gate.set()
     for job in jobs:
         with pytest.raises(ValueError, match="no"):
@@ -148,19 +148,19 @@ def test_a_removed_session_leaves_nothing_behind(bench: Bench) -> None:
     client, cleaned = bench.client(), threading.Event()
     bench.gate.clear()
     client.set_scene(Scene(original="g0"), 1, True)
-    bench.renderer.wake()
+    bench.scheduler.wake()
 
     def endless() -> Generator[None, None, None]:
         while True:
             yield
 
-    job = bench.renderer.submit(client, endless())
-    bench.renderer.remove(client, cleaned.set)
+    job = bench.scheduler.submit(client, endless())
+    bench.scheduler.remove(client, cleaned.set)
     bench.gate.set()
     assert cleaned.wait(10)
     assert job.cancelled()
     with pytest.raises(Unavailable):
-        bench.renderer.submit(client, endless())
+        bench.scheduler.submit(client, endless())
 
 
 def test_the_thread_outlives_an_error() -> None:
@@ -171,13 +171,13 @@ def test_the_thread_outlives_an_error() -> None:
         calls.append(1)
         raise RuntimeError("one frame failed")
 
-    renderer = Renderer(frame)
-    renderer.start()
+    scheduler = Scheduler(frame)
+    scheduler.start()
     client = Client(8, Limits())
-    renderer.add(client)
+    scheduler.add(client)
     client.connect(Sink())
     for seq in (1, 2):
         client.set_scene(Scene(original="g0"), seq, True)
-        renderer.wake()
+        scheduler.wake()
         _until(lambda seq=seq: len(calls) >= seq)
-    renderer.close()
+    scheduler.close()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stylemap import edit
-from stylemap.editor.engine import Engine, Part, Recipe, RuntimeEngine, SessionEngine
+from stylemap.editor.composer import Composer, ExportedComposer, Part, Recipe, SessionComposer
 from tests.helpers import tiny
 
 
@@ -29,10 +29,10 @@ class Exported:
         return edit.blend(self._model, *arguments)
 
 
-ENGINES = {
-    "plain": lambda: Engine(tiny.model()),
-    "session": lambda: SessionEngine(tiny.model()),
-    "exported": lambda: RuntimeEngine(Exported()),
+COMPOSERS = {
+    "plain": lambda: Composer(tiny.model()),
+    "session": lambda: SessionComposer(tiny.model()),
+    "exported": lambda: ExportedComposer(Exported()),
 }
 
 
@@ -45,11 +45,11 @@ def _direction() -> Tensor:
 @pytest.mark.parametrize("parts", [0, 2])
 @pytest.mark.parametrize("moved", [False, True])
 @pytest.mark.parametrize("mixed", [False, True])
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", COMPOSERS)
 @torch.no_grad()
 def test_every_way_is_the_edits(name: str, mixed: bool, moved: bool, parts: int, weight: float) -> None:
-    engine, model, size = ENGINES[name](), tiny.model(), tiny.SIZE
-    a, b, c = (engine.add(photo) for photo in tiny.photos(3))
+    composer, model, size = COMPOSERS[name](), tiny.model(), tiny.SIZE
+    a, b, c = (composer.add(photo) for photo in tiny.photos(3))
     masks = [edit.masks.box(size, 0, 0, 0.5, 0.7), edit.masks.ellipse(size, 0.6, 0.5, 0.3, 0.3)]
     shifts = [(4.0, -2.0), (0.0, 0.0)]
     references = [Part(image, mask, shift) for image, mask, shift in zip((b, c), masks, shifts)][:parts]
@@ -74,41 +74,41 @@ def test_every_way_is_the_edits(name: str, mixed: bool, moved: bool, parts: int,
     else:
         wanted = edit.blend(model, base, [w[1:2], w[2:]][:parts], masks[:parts], shifts[:parts], weight)
     for _ in range(2):  # the second time from what is cached
-        torch.testing.assert_close(engine.render(recipe, "owner"), wanted[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(composer.render(recipe, "owner"), wanted[0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", COMPOSERS)
 def test_random_images(name: str) -> None:
-    engine = ENGINES[name]()
-    one = engine.add_stylemap(engine.random(3, 0.7))
-    again = engine.add_stylemap(engine.random(3, 0.7))
-    other = engine.add_stylemap(engine.random(4, 0.7))
-    images = [engine.render(Recipe(handle)) for handle in (one, again, other)]
+    composer = COMPOSERS[name]()
+    one = composer.add_stylemap(composer.random(3, 0.7))
+    again = composer.add_stylemap(composer.random(3, 0.7))
+    other = composer.add_stylemap(composer.random(4, 0.7))
+    images = [composer.render(Recipe(handle)) for handle in (one, again, other)]
     assert torch.equal(images[0], images[1])
     assert not torch.allclose(images[0], images[2], atol=0.01)
-    mean = engine.add_stylemap(engine.random(3, 0.0))
+    mean = composer.add_stylemap(composer.random(3, 0.0))
     torch.testing.assert_close(
-        engine.stylemap(mean), engine.stylemap(engine.add_stylemap(engine.random(4, 0.0)))
+        composer.stylemap(mean), composer.stylemap(composer.add_stylemap(composer.random(4, 0.0)))
     )
-    assert engine.usual_step() > 0
+    assert composer.usual_step() > 0
 
 
 def test_an_exported_model_edits_in_its_own_graph() -> None:
     model = Exported()
-    engine = RuntimeEngine(model)
-    a, b = (engine.add(photo) for photo in tiny.photos(2))
-    engine.render(Recipe(a, [Part(b, edit.masks.box(tiny.SIZE, 0, 0, 1, 1), (0, 0))]))
+    composer = ExportedComposer(model)
+    a, b = (composer.add(photo) for photo in tiny.photos(2))
+    composer.render(Recipe(a, [Part(b, edit.masks.box(tiny.SIZE, 0, 0, 1, 1), (0, 0))]))
     assert model.edits == 1
 
 
 def test_moved_originals_are_kept_once_per_owner() -> None:
-    engine = SessionEngine(tiny.model())
-    a, b = (engine.add(photo) for photo in tiny.photos(2))
+    composer = SessionComposer(tiny.model())
+    a, b = (composer.add(photo) for photo in tiny.photos(2))
     part = Part(b, edit.masks.box(tiny.SIZE, 0, 0, 0.5, 0.5), (0, 0))
     for step in range(5):
-        engine.render(Recipe(a, [part], offset=_direction() * step + 0.1), "one")
-        engine.render(Recipe(a, [part], offset=_direction() * step + 0.2), "other")
-    assert engine.stats()["images"] == 4
+        composer.render(Recipe(a, [part], offset=_direction() * step + 0.1), "one")
+        composer.render(Recipe(a, [part], offset=_direction() * step + 0.2), "other")
+    assert composer.stats()["images"] == 4
     for owner in ("one", "other"):
-        engine.forget_temporary(owner)
-    assert engine.stats()["images"] == 2
+        composer.forget_temporary(owner)
+    assert composer.stats()["images"] == 2

@@ -1,0 +1,247 @@
+"""The HTTP interface: the same edits without the page, described at /openapi.json."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.routing import APIRoute
+from PIL import Image
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message
+
+from stylemap import images
+from stylemap.editor import photos, protocol, schemas
+from stylemap.editor.clients import Client, Unavailable
+from stylemap.editor.protocol import MaskUpdate, ProtocolError, Stroke
+from stylemap.editor.scene import Scene
+from stylemap.editor.schemas import (
+    Animation,
+    GalleryPhoto,
+    Opened,
+    OwnPhoto,
+    RandomPhoto,
+    RandomSettings,
+    StrokeBody,
+    Upload,
+)
+from stylemap.editor.studio import About, Studio
+
+
+class Png(Response):
+    media_type = "image/png"
+
+
+class _LimitedRoute(APIRoute):
+    """Bodies are refused as soon as they exceed the limit, whatever their headers say."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def limited(request: Request) -> Response:
+            limits, length = _studio(request).limits, 0
+            limit = limits.text_bytes if self.body_field else limits.upload_bytes
+
+            async def receive() -> Message:
+                nonlocal length
+                message = await request.receive()
+                length += len(message.get("body", b""))
+                if length > limit:
+                    raise HTTPException(413, f"the limit is {limit} bytes")
+                return message
+
+            return await handle(Request(request.scope, receive))
+
+        return limited
+
+
+def _studio(request: Request) -> Studio:
+    studio: Studio = request.app.state.studio
+    return studio
+
+
+def _client(session: str, studio: AnyStudio) -> Client:
+    client = studio.clients.get(session)
+    if client is None:
+        raise HTTPException(404, "no such session: it was closed, or made room for another one")
+    return client
+
+
+def _mask(mask: Annotated[int, Path(ge=0, lt=2**16)], client: AnyClient) -> int:
+    if mask not in client.scene.masks:
+        raise HTTPException(404, "the scene has no such mask")
+    return mask
+
+
+AnyStudio = Annotated[Studio, Depends(_studio)]
+AnyClient = Annotated[Client, Depends(_client)]
+AnyMask = Annotated[int, Depends(_mask)]
+SESSION = "/api/sessions/{session}"
+MASK = SESSION + "/masks/{mask:int}"
+router = APIRouter(
+    route_class=_LimitedRoute,
+    strict_content_type=False,
+    # Not as "model": FastAPI would say that the reason is an image where the answer is one.
+    responses={"default": schemas.PROBLEM},
+)
+
+
+@router.get("/api/model", summary="The model: size, stylemap, directions, limits")
+async def model(studio: AnyStudio) -> About:
+    return studio.about()
+
+
+@router.get("/api/gallery", summary="Photos for everybody")
+async def gallery(studio: AnyStudio) -> list[GalleryPhoto]:
+    return [GalleryPhoto(id=entry.id, name=entry.name) for entry in studio.gallery.entries]
+
+
+@router.get(
+    "/api/images/{image}",
+    summary="An image, square; a JPEG of at most 128×128 with thumb",
+    response_class=Png,
+    responses={200: schemas.file("image/png", "image/jpeg"), 304: {"description": "as the browser has it"}},
+)
+async def picture(request: Request, studio: AnyStudio, image: str, thumb: bool = False) -> Response:
+    try:
+        found = await run_in_threadpool(studio.picture, image)
+    except KeyError:
+        raise HTTPException(404, "no such image") from None
+    headers = {"cache-control": "private, no-cache", "etag": f'"{studio.instance}-{int(thumb)}"'}
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    if thumb:
+        return Response(photos.thumbnail(found), media_type="image/jpeg", headers=headers)
+    return Png(photos.png(found), headers=headers)
+
+
+@router.post("/api/sessions", status_code=201, summary="Open a session")
+async def open_session(request: Request, studio: AnyStudio) -> Opened:
+    if not studio.openings.take(request.client.host if request.client else ""):
+        raise HTTPException(429, "too many new sessions: wait a moment")
+    return Opened(session=studio.open_client().id, model=studio.about())
+
+
+@router.delete(SESSION, status_code=204, summary="Close a session")
+async def close_session(studio: AnyStudio, client: AnyClient) -> None:
+    studio.clients.remove(client, "the session was closed")
+
+
+@router.post(
+    SESSION + "/images",
+    status_code=201,
+    summary="Upload a photo: JPEG, PNG or WebP, recognised by its content; cropped to a square",
+    openapi_extra=schemas.takes("application/octet-stream"),
+)
+async def upload(
+    request: Request, studio: AnyStudio, client: AnyClient, settings: Annotated[Upload, Query()]
+) -> OwnPhoto:
+    client.require_room()
+    data = await request.body()
+    size, limits, name = studio.config.size, studio.limits, settings.name[:80]
+    photo = await run_in_threadpool(photos.decode, data, size, settings, limits)
+    id = await _job(studio, client, studio.add_upload_steps(client, photo, name))
+    return OwnPhoto(id=id, name=name, kind="upload")
+
+
+@router.post(SESSION + "/random", status_code=201, summary="A random image")
+async def random(studio: AnyStudio, client: AnyClient, settings: RandomSettings) -> RandomPhoto:
+    client.require_room()
+    steps = studio.add_random_steps(client, settings.seed, settings.truncation)
+    id = await _job(studio, client, steps)
+    return RandomPhoto(id=id, name=client.images[id].name, kind="random", **client.images[id].facts)
+
+
+@router.delete(SESSION + "/images/{image}", status_code=204, summary="Remove an uploaded or random image")
+async def remove_image(studio: AnyStudio, client: AnyClient, image: str) -> None:
+    if image not in client.images:
+        raise HTTPException(404, "no such image of this session")
+    if image in client.scene.images:
+        raise Unavailable("the image is in use")
+    await _job(studio, client, studio.remove_image_steps(client, image))
+
+
+@router.get(SESSION + "/scene", summary="The edit as it is")
+async def scene(client: AnyClient) -> Scene:
+    return client.scene
+
+
+@router.put(SESSION + "/scene", status_code=204, summary="Set the edit")
+async def set_scene(studio: AnyStudio, client: AnyClient, scene: Scene) -> None:
+    client.set_scene(studio.check(client, scene), 0, True)
+    studio.scheduler.wake()
+
+
+@router.get(MASK, summary="A mask of the edit", response_class=Png)
+async def mask(client: AnyClient, mask: AnyMask) -> Response:
+    return Png(photos.png(Image.fromarray(client.mask(mask))))
+
+
+@router.put(
+    MASK, status_code=204, summary="Set a mask, of the model's size", openapi_extra=schemas.takes("image/png")
+)
+async def set_mask(request: Request, studio: AnyStudio, client: AnyClient, mask: AnyMask) -> None:
+    data, size, most = await request.body(), studio.config.size, studio.limits.upload_pixels
+    grey = await run_in_threadpool(
+        lambda: images.open_rgb(io.BytesIO(data), max_pixels=most, name="the mask").convert("L")
+    )
+    if grey.size != (size, size):
+        raise ProtocolError(f"a mask has {size}×{size} pixels, this one {grey.width}×{grey.height}")
+    client.apply(MaskUpdate(mask, 0, True, np.asarray(grey)))
+    studio.scheduler.wake()
+
+
+@router.post(SESSION + "/strokes", status_code=204, summary="Paint into a mask")
+async def stroke(studio: AnyStudio, client: AnyClient, body: StrokeBody) -> None:
+    _mask(body.mask, client)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        points = np.array(body.points, np.float32)
+    stroke = Stroke(body.mask, 0, True, body.erase, body.radius, body.hardness, points)
+    client.apply(protocol.checked(stroke, studio.config.size, studio.limits))
+    studio.scheduler.wake()
+
+
+@router.get(SESSION + "/result", summary="The edited image", response_class=Png)
+async def result(studio: AnyStudio, client: AnyClient) -> Response:
+    return Png(await _job(studio, client, studio.result_steps(client)))
+
+
+@router.get(
+    SESSION + "/frames",
+    summary="The edit fading in",
+    response_class=Response,
+    responses={200: schemas.file("image/gif", "image/png")},
+)
+async def frames(studio: AnyStudio, client: AnyClient, wanted: Annotated[Animation, Query()]) -> Response:
+    if wanted.count > studio.limits.frames:
+        raise ProtocolError(f"count is at most {studio.limits.frames}")
+    steps = studio.frames_steps(client, wanted.count, wanted.format, wanted.duration)
+    return Response(
+        await _job(studio, client, steps),
+        media_type="image/gif" if wanted.format == "gif" else "image/png",
+    )
+
+
+def methods(path: str) -> str:
+    """Those of all operations at this address, which may be several routes."""
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    return ", ".join(
+        sorted({m for route in routes if route.path_regex.match(path) for m in route.methods or ()})
+    )
+
+
+async def _job(studio: Studio, client: Client, steps: Any) -> Any:
+    future = studio.scheduler.submit(client, steps)
+    try:
+        return await asyncio.wrap_future(future)
+    except asyncio.CancelledError:
+        if future.cancelled():  # with its session
+            raise Unavailable("the session has ended") from None
+        raise

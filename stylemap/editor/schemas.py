@@ -1,0 +1,90 @@
+"""What the requests and answers of the HTTP interface hold, and what its description says about them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, StrictBool
+
+from stylemap.editor import photos, protocol
+from stylemap.editor.scene import MaskNumber, Number, Seq, Strict
+from stylemap.editor.studio import About, Studio
+
+_FILE = {"type": "string", "format": "binary"}
+_ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+PROBLEM: dict[str, Any] = {
+    "description": "the reason",
+    "content": {"application/json": {"schema": _ERROR}},
+}
+
+
+def file(*types: str) -> dict[str, Any]:
+    """OpenAPI's words for the bytes of a file of one of these types."""
+    return {"content": {type: {"schema": _FILE} for type in types}}
+
+
+def takes(type: str) -> dict[str, Any]:
+    return {"requestBody": {"required": True, **file(type)}}
+
+
+class GalleryPhoto(BaseModel):
+    id: str
+    name: str
+
+
+class OwnPhoto(GalleryPhoto):
+    kind: Literal["upload", "random"]
+
+
+class RandomPhoto(OwnPhoto):
+    seed: int
+    truncation: float
+
+
+class Opened(BaseModel):
+    session: str
+    model: About
+
+
+class Upload(photos.Crop):
+    name: Annotated[str, Field(description="for people")] = "Upload"
+
+
+class RandomSettings(BaseModel):
+    seed: Seq = 0
+    truncation: Annotated[Number, Field(ge=0, le=1)] = 0.7
+
+
+class StrokeBody(Strict):
+    """A polyline in pixels of the mask."""
+
+    mask: MaskNumber
+    points: Annotated[list[tuple[Number, Number]], Field(min_length=1)]
+    radius: Annotated[Number, Field(gt=0)]
+    hardness: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    erase: StrictBool = False
+
+
+class Animation(BaseModel):
+    count: Annotated[int, Field(ge=2, description="frames")] = 9
+    format: Annotated[Literal["gif", "strip"], Field(description="strip: a PNG of all side by side")] = "gif"
+    duration: Annotated[int, Field(ge=20, le=1000, description="milliseconds per frame of a gif")] = 80
+
+
+def describe_limits(document: dict[str, Any], studio: Studio) -> None:
+    """Write what this server's model and limits allow into the description of the interface."""
+    limits, size = studio.limits, studio.config.size
+    schemas = document["components"]["schemas"]
+    stroke, scene = schemas["StrokeBody"]["properties"], schemas["Scene"]["properties"]
+    stroke["radius"]["maximum"] = size
+    stroke["points"]["maxItems"] = limits.points
+    for axis in stroke["points"]["items"]["prefixItems"]:
+        axis.update(minimum=-protocol.REACH * size, maximum=protocol.REACH * size)
+    scene["references"]["maxItems"] = limits.references
+    scene["sliders"]["propertyNames"] = {"enum": list(studio.directions)}
+    codes = schemas["Mix"]["properties"]["codes"]
+    codes["maxItems"] = len(studio.config.stylecode_shapes)
+    codes["items"]["maximum"] = len(studio.config.stylecode_shapes) - 1
+    parameters = document["paths"]["/api/sessions/{session}/frames"]["get"]["parameters"]
+    count = next(parameter for parameter in parameters if parameter["name"] == "count")
+    count["schema"]["maximum"] = limits.frames
