@@ -76,7 +76,7 @@ class Scene:
         }
 
     def engine(self, precision: str) -> dict[str, Run]:
-        from stylemap.engine.plan import CpuPlan
+        from stylemap.engine.cpu.plan import CpuPlan
 
         plan, session = CpuPlan(self.model, precision), stylemap.EditSession(self.model, "cpu", precision)
         original, other = (session.add(photo) for photo in self.photos[:2].split(1))

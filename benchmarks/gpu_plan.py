@@ -28,9 +28,9 @@ from stylemap.benchmarks import gpu_layers
 from stylemap.benchmarks.baselines import Plain
 from stylemap.benchmarks.gpu_timing import Timer, peaks
 from stylemap.config import Config
-from stylemap.engine.gpu_plan import DTYPES, GpuPlan
-from stylemap.engine.gpu_renderer import GpuRenderer
-from stylemap.engine.graphs import Program
+from stylemap.engine.gpu.graphs import Program
+from stylemap.engine.gpu.plan import DTYPES, GpuPlan
+from stylemap.engine.gpu.renderer import GpuRenderer
 from stylemap.model.recipe import recipe_model
 
 TOLERANCE = {"fp16": 3e-3, "bf16": 2e-2, "fp32": 1e-5}

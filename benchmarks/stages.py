@@ -14,7 +14,8 @@ import torch
 
 from stylemap.benchmarks.backends import Backend, Codes, Engine, to_bytes
 from stylemap.benchmarks.strokes import script
-from stylemap.engine import main_path, patches, ring
+from stylemap.engine.cpu import main_path, patches
+from stylemap.program import ring
 
 STAGES = ("mask", "blend", "modulation", "main path", "network", "bytes", "rest")
 TITLES = {

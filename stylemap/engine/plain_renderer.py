@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylemap import edit
 from stylemap.engine.cache import Image
-from stylemap.engine.reference import EditReference
+from stylemap.engine.edits import EditReference
 from stylemap.model import StyleMapGAN
 
 

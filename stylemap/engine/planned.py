@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylemap.engine.gpu_plan import GpuPlan
-from stylemap.engine.plan import CpuPlan
+from stylemap.engine.cpu.plan import CpuPlan
+from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.renderers import DTYPES, find_plan
 from stylemap.engine.session import EditSession
 from stylemap.model import StyleMapGAN

@@ -9,10 +9,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from stylemap.engine import layers
-from stylemap.engine.convolution import Convolution
-from stylemap.engine.gpu_plan import GpuPlan
-from stylemap.engine.plan import CpuPlan
+from stylemap.engine.cpu import layers
+from stylemap.engine.cpu.convolution import Convolution
+from stylemap.engine.cpu.plan import CpuPlan
+from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.model import StyleMapGAN
 from stylemap.model.decoder import StyledResBlock
 

@@ -6,12 +6,12 @@ import logging
 
 import torch
 
-from stylemap.engine.cpu_renderer import CpuRenderer
-from stylemap.engine.gpu_layers import why_not
-from stylemap.engine.gpu_plan import GpuPlan
-from stylemap.engine.gpu_renderer import GpuRenderer
+from stylemap.engine.cpu.plan import CpuPlan
+from stylemap.engine.cpu.renderer import CpuRenderer
+from stylemap.engine.gpu.layers import why_not
+from stylemap.engine.gpu.plan import GpuPlan
+from stylemap.engine.gpu.renderer import GpuRenderer
 from stylemap.engine.plain_renderer import PlainRenderer
-from stylemap.engine.plan import CpuPlan
 from stylemap.engine.plans import ring_convolutions, shared_gpu_plan, shared_plan
 from stylemap.model import StyleMapGAN
 from stylemap.ops import _native

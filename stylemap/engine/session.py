@@ -14,10 +14,10 @@ from stylemap.edit.checks import per_sample
 from stylemap.edit.mix import code_indices
 from stylemap.edit.transplant import Box
 from stylemap.engine.cache import Image
-from stylemap.engine.cpu_renderer import CpuRenderer
-from stylemap.engine.gpu_plan import GpuPlan
-from stylemap.engine.plan import CpuPlan
-from stylemap.engine.reference import EditReference, ImageHandle, edit_reference
+from stylemap.engine.cpu.plan import CpuPlan
+from stylemap.engine.cpu.renderer import CpuRenderer
+from stylemap.engine.edits import EditReference, ImageHandle, edit_reference
+from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.renderers import DTYPES, renderer
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import check_images, check_stylemap

@@ -151,7 +151,8 @@ class _Frame:
 
     def of(self, mask: CellMask) -> _Bool:
         on: _Bool = mask.on.numpy()
-        return on[self.top : self.bottom, self.left : self.right]
+        part: _Bool = on[self.top : self.bottom, self.left : self.right]
+        return part
 
 
 def _box(mask: Tensor, cell: int) -> tuple[slice, slice] | None:
@@ -262,13 +263,13 @@ def _tiles(ring: _Bool, box: _Frame, tile: int) -> tuple[_Bool, Indices]:
 
 def _dilate(cells: _Bool) -> _Bool:
     """Grown by one cell in all eight directions."""
-    wide = cells.copy()
+    wide: _Bool = cells.copy()
     wide[:, 1:] |= cells[:, :-1]
     wide[:, :-1] |= cells[:, 1:]
-    result = wide.copy()
+    result: _Bool = wide.copy()
     result[1:] |= wide[:-1]
     result[:-1] |= wide[1:]
-    return np.asarray(result)
+    return result
 
 
 def _regions(labels: _Labels, where: _Bool, patterns: list[Pattern], box: _Frame) -> list[Region]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylemap.engine.arena import Arena, empty_on_huge_pages, map_bytes
+from stylemap.engine.cpu.arena import Arena, empty_on_huge_pages, map_bytes
 
 MIB = 1 << 20
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from stylemap import EditSession, edit
 from stylemap.engine.cache import Image
-from stylemap.engine.gpu_plan import DTYPES, GpuPlan
-from stylemap.engine.gpu_renderer import GpuRenderer
-from stylemap.engine.reference import EditReference, ImageHandle, edit_reference
+from stylemap.engine.edits import EditReference, ImageHandle, edit_reference
+from stylemap.engine.gpu.plan import DTYPES, GpuPlan
+from stylemap.engine.gpu.renderer import GpuRenderer
 from tests.engine import test_session as cases
 from tests.engine.test_session import LAYERS, NORMS, WEIGHT, Layers, box, exact, model, photos, stylemaps
 from tests.helpers.goldens import relative_error

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from stylemap.config import Config
-from stylemap.engine.gpu_layers import why_not
-from stylemap.engine.gpu_plan import GpuPlan
+from stylemap.engine.gpu.layers import why_not
+from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from tests.helpers import goldens

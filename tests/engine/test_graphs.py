@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylemap.engine.graphs import Graphs, Lane
+from stylemap.engine.gpu.graphs import Graphs, Lane
 from tests.helpers.recorder import GraphRecorder
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stylemap.engine import kernel_choices
+from stylemap.engine.gpu import kernel_choices
 from stylemap.ops import autotune
 
 

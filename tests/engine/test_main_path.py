@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylemap.engine.main_path import MainPath
-from stylemap.engine.plan import CpuPlan
+from stylemap.engine.cpu.main_path import MainPath
+from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.ops import _native
 from tests.helpers import tiny
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylemap.config import Config
-from stylemap.engine.plan import CpuPlan
+from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylemap import edit
-from stylemap.engine.plan import CpuPlan
+from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.planned import PlannedModel, planned
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemap.engine import weights
+from stylemap.engine.cpu import weights
 from stylemap.ops import _native, reference
 
 pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")

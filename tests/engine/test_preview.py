@@ -12,10 +12,10 @@ from torch import Tensor
 
 from stylemap import EditSession
 from stylemap.config import Config
-from stylemap.engine import preview
-from stylemap.engine.cpu_renderer import CpuRenderer
-from stylemap.engine.gpu_plan import GpuPlan
-from stylemap.engine.reference import EditReference, ImageHandle
+from stylemap.engine.cpu import preview
+from stylemap.engine.cpu.renderer import CpuRenderer
+from stylemap.engine.edits import EditReference, ImageHandle
+from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
 from tests.helpers import tiny

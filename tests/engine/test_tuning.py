@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from stylemap.config import Config
-from stylemap.engine import tuning
-from stylemap.engine.plan import CpuPlan
-from stylemap.engine.shapes import Blocking, Mode, Shape, candidates, default_blocking
-from stylemap.engine.tuning import Timings
+from stylemap.engine.cpu import tuning
+from stylemap.engine.cpu.plan import CpuPlan
+from stylemap.engine.cpu.shapes import Blocking, Mode, Shape, candidates, default_blocking
+from stylemap.engine.cpu.tuning import Timings
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native

@@ -25,7 +25,7 @@ _EMPTY = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_str
 
 
 class GraphRecorder:
-    """For `stylemap.engine.graphs`. ``failing``: refuses to record, as where a graph cannot be captured."""
+    """For `engine.gpu.graphs`. ``failing``: refuses to record, as where a graph cannot be captured."""
 
     def __init__(self, failing: bool = False) -> None:
         self.failing = failing

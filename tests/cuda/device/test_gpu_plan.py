@@ -16,10 +16,10 @@ from torch import Tensor
 
 from stylemap import EditSession, edit, ops
 from stylemap.config import Config
-from stylemap.engine.gpu_plan import GpuPlan
-from stylemap.engine.gpu_renderer import GpuRenderer
+from stylemap.engine.edits import EditReference, ImageHandle
+from stylemap.engine.gpu.plan import GpuPlan
+from stylemap.engine.gpu.renderer import GpuRenderer
 from stylemap.engine.plain_renderer import PlainRenderer
-from stylemap.engine.reference import EditReference, ImageHandle
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import autotune
@@ -94,11 +94,11 @@ def edits(used: EditSession, handles: list[ImageHandle]) -> dict[str, Callable[[
 
 @pytest.mark.parametrize("precision", LIMIT)
 def test_replay_has_the_bits_of_eager_runs(precision: str, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="stylemap.engine.graphs"):
+    with caplog.at_level(logging.WARNING, logger="stylemap.engine.gpu.graphs"):
         graphs = edits(*opened(precision=precision))
         for _ in range(3):
             results = {name: run() for name, run in graphs.items()}
-    assert [record for record in caplog.records if record.name == "stylemap.engine.graphs"] == []
+    assert [record for record in caplog.records if record.name == "stylemap.engine.gpu.graphs"] == []
     assert opened(precision=precision)[0].stats()["graphs"] >= 6
     for name, run in edits(*opened(precision=precision, graphs=False)).items():
         assert torch.equal(run(), results[name]), name

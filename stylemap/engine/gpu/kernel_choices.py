@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from stylemap.engine.tuning import cache_path
+from stylemap.engine.cpu.tuning import cache_path
 from stylemap.ops import autotune
 
 _log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemap.engine.folding import EPS, activation_bias, scaled_weight
-from stylemap.engine.shapes import round_up
+from stylemap.engine.cpu.folding import EPS, activation_bias, scaled_weight
+from stylemap.engine.cpu.shapes import round_up
 from stylemap.model import StyleMapGAN
 from stylemap.model.layers import Blur
 from stylemap.model.modulation import ModulatedConv2d, StyledConv

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cache import Entry, Image, ImageCache
-from stylemap.engine.gpu_frames import Frames
-from stylemap.engine.gpu_plan import GpuPlan
-from stylemap.engine.gpu_rows import RowSpace
-from stylemap.engine.reference import EditReference
+from stylemap.engine.edits import EditReference
+from stylemap.engine.gpu.frames import Frames
+from stylemap.engine.gpu.plan import GpuPlan
+from stylemap.engine.gpu.rows import RowSpace
 
 
 class GpuRenderer:

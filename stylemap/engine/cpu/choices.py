@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stylemap.engine.layers import Choice
-from stylemap.engine.shapes import BLOCK, CHANNELS, Mode, Shape, round_up
-from stylemap.engine.tuning import Timings
+from stylemap.engine.cpu.layers import Choice
+from stylemap.engine.cpu.shapes import BLOCK, CHANNELS, Mode, Shape, round_up
+from stylemap.engine.cpu.tuning import Timings
 
 PRECISIONS = ("fp32", "bf16")
 

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylemap.engine import weights
-from stylemap.engine.convolution import Convolution, Modulation, Moments, Pointwise
-from stylemap.engine.folding import (
+from stylemap.engine.cpu import weights
+from stylemap.engine.cpu.convolution import Convolution, Modulation, Moments, Pointwise
+from stylemap.engine.cpu.folding import (
     activation_bias,
     check_blur,
     identity_moments,
@@ -28,7 +28,7 @@ from stylemap.engine.folding import (
     scaled_weight,
     zero_bias,
 )
-from stylemap.engine.shapes import Mode
+from stylemap.engine.cpu.shapes import Mode
 from stylemap.model import StyleMapGAN
 from stylemap.model.layers import Blur, ConvLayer, EqualConv2d, ResBlock
 from stylemap.model.modulation import ModulatedConv2d, StyledConv

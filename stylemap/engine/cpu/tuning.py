@@ -19,9 +19,9 @@ from pathlib import Path
 
 import torch
 
-from stylemap.engine.arena import Arena, empty_on_huge_pages
-from stylemap.engine.convolution import Convolution
-from stylemap.engine.shapes import BLOCK, CHANNELS, Blocking, Mode, Shape, candidates, round_up
+from stylemap.engine.cpu.arena import Arena, empty_on_huge_pages
+from stylemap.engine.cpu.convolution import Convolution
+from stylemap.engine.cpu.shapes import BLOCK, CHANNELS, Blocking, Mode, Shape, candidates, round_up
 
 _ops = torch.ops.stylemap
 _ROUNDS = 3

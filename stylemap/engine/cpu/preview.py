@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylemap.engine.arena import Arena
-from stylemap.engine.convolution import Moments
-from stylemap.engine.plan import CpuPlan
-from stylemap.engine.reference import EditReference
+from stylemap.engine.cpu.arena import Arena
+from stylemap.engine.cpu.convolution import Moments
+from stylemap.engine.cpu.plan import CpuPlan
+from stylemap.engine.edits import EditReference
 
 # In cells of 8 pixels: how far around the masks a preview shows changes, and how much further it computes,
 # because missing neighbours are felt that far: at 64, 128 and 256, by 8 + 4, 4 + 2 and 2 + 1 pixels.

@@ -1,6 +1,6 @@
 """What an edit copies and convolves on a GPU: lists of rows, padded so that few graphs serve all edits.
 
-`gpu_layout` says which cells of every resolution are pasted and which are convolved again. Here these
+`ring.layout` says which cells of every resolution are pasted and which are convolved again. Here these
 become indices into the tensors of a `RowSpace`, of lengths that depend on a `Level` alone.
 """
 
@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stylemap.engine.gpu_layout import CellLayout, Indices, Region, layout
-from stylemap.engine.gpu_rows import RowSpace
-from stylemap.engine.reference import CellMask, EditReference
-from stylemap.engine.ring import coefficients
+from stylemap.engine.edits import EditReference
+from stylemap.engine.gpu.rows import RowSpace
+from stylemap.program.ring import CellMask, Indices, Layout, Region, coefficients, layout
 
 _AREAS, _BORDERS = 8, 10
 
@@ -44,7 +43,7 @@ class Level:
         return min(side * side, self.paste(side) + self.ring(side))
 
     @staticmethod
-    def of(layouts: dict[int, CellLayout]) -> Level:
+    def of(layouts: dict[int, Layout]) -> Level:
         """The smallest with room for the layouts of all sides."""
         area = next(a for a in range(_AREAS + 1) if _fits(layouts, Level(a, _BORDERS)))
         border = next(b for b in range(_BORDERS + 1) if _fits(layouts, Level(_AREAS, b)))
@@ -90,12 +89,12 @@ class EditRows:
     ) -> None:
         sides = sorted(set(maps.sides))
         masks = {side: [reference.cells[side] for reference in references] for side in sides}
-        layouts = {side: layout(masks[side], weight == 1) for side in sides}
+        layouts = {side: layout(masks[side], opaque=weight == 1) for side in sides}
         self.level = Level.of(layouts)
         runs = _runs(maps, {r: each.paste for r, each in layouts.items()}, masks, weight)
         runs += _runs(codes, {r: each.inputs for r, each in layouts.items()}, masks, weight)
         lists = [[rows for run in each for rows in run.to] for each in runs]
-        lists += _changed(maps, layouts) + [[layouts[side].ring] for side in sides]
+        lists += _changed(maps, layouts) + [[layouts[side].tiles] for side in sides]
         fillers = [*maps.rows, *codes.rows, *maps.rows] + [-1] * len(sides)
         sizes = part_sizes(codes, maps, self.level)
         self.graph_indices = sum(sizes)
@@ -122,11 +121,11 @@ def _by_width(space: RowSpace, room: Callable[[int], int]) -> list[int]:
     return sizes
 
 
-def _fits(layouts: dict[int, CellLayout], level: Level) -> bool:
+def _fits(layouts: dict[int, Layout], level: Level) -> bool:
     return all(
         _count(each.paste) <= level.paste(side)
         and _count(each.inputs) <= level.inputs(side)
-        and len(each.ring) <= level.ring(side)
+        and len(each.tiles) <= level.ring(side)
         for side, each in layouts.items()
     )
 
@@ -168,7 +167,7 @@ def _fills(runs: list[list[Run]], at: int) -> tuple[list[Fill], list[Indices]]:
     return fills, numbers
 
 
-def _changed(space: RowSpace, layouts: dict[int, CellLayout]) -> list[list[Indices]]:
+def _changed(space: RowSpace, layouts: dict[int, Layout]) -> list[list[Indices]]:
     found: list[list[Indices]] = [[] for _ in space.widths]
     for kind, side, first in zip(space.kind, space.sides, space.first, strict=True):
         found[kind].append(layouts[side].changed + first)

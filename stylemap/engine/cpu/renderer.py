@@ -9,14 +9,14 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from stylemap.engine.arena import empty_on_huge_pages
 from stylemap.engine.cache import Entry, Image, ImageCache
-from stylemap.engine.convolution import Convolution
-from stylemap.engine.main_path import MainPath
-from stylemap.engine.patches import CodeEdit, Layouts
-from stylemap.engine.plan import CpuPlan
-from stylemap.engine.preview import Preview
-from stylemap.engine.reference import EditReference
+from stylemap.engine.cpu.arena import empty_on_huge_pages
+from stylemap.engine.cpu.convolution import Convolution
+from stylemap.engine.cpu.main_path import MainPath
+from stylemap.engine.cpu.patches import CodeEdit, Layouts
+from stylemap.engine.cpu.plan import CpuPlan
+from stylemap.engine.cpu.preview import Preview
+from stylemap.engine.edits import EditReference
 
 _ALIGNED = 32  # values: whole cache lines in any type
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from stylemap.engine import ring
-from stylemap.engine.arena import Arena
-from stylemap.engine.convolution import Blocking, Convolution
-from stylemap.engine.reference import CellMask, EditReference
+from stylemap.engine.cpu.arena import Arena
+from stylemap.engine.cpu.convolution import Blocking, Convolution
+from stylemap.engine.edits import EditReference
+from stylemap.program import ring
+from stylemap.program.ring import CellMask
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,20 +28,39 @@ class Undo:
         self.rows.index_copy_(0, self.cells, self.before)
 
 
+class Region(NamedTuple):
+    """As `ring.Region`, with a tensor."""
+
+    cells: Tensor
+    pattern: ring.Pattern
+
+
+class Layout:
+    """As `ring.Layout`, with tensors."""
+
+    def __init__(self, layout: ring.Layout) -> None:
+        self.paste, self.inputs = (
+            [Region(torch.from_numpy(region.cells), region.pattern) for region in regions]
+            for regions in (layout.paste, layout.inputs)
+        )
+        self.tiles = torch.from_numpy(layout.tiles).to(torch.int32)
+        self.changed = torch.from_numpy(layout.changed)
+
+
 class Layouts:
     """The layouts of one set of references, each made once."""
 
     def __init__(self, references: Sequence[EditReference]) -> None:
         self._references = references
-        self._made: dict[tuple[int, int, bool], ring.Layout] = {}
+        self._made: dict[tuple[int, int, bool], Layout] = {}
 
     def masks(self, side: int) -> list[CellMask]:
         return [reference.cells[side] for reference in self._references]
 
-    def get(self, side: int, tile: int, opaque: bool) -> ring.Layout:
+    def get(self, side: int, tile: int, opaque: bool) -> Layout:
         key = side, tile, opaque
         if key not in self._made:
-            self._made[key] = ring.layout(self.masks(side), tile, opaque)
+            self._made[key] = Layout(ring.layout(self.masks(side), tile=tile, opaque=opaque))
         return self._made[key]
 
 
@@ -93,7 +114,7 @@ class CodeEdit:
             raise
         return undo
 
-    def _convolve(self, arena: Arena, layout: ring.Layout, weight: float) -> None:
+    def _convolve(self, arena: Arena, layout: Layout, weight: float) -> None:
         """The listed tiles of the maps, from the blended codes around them; other codes stay unwritten."""
         code = arena.take(1, self._side, self._side, self._codes[0].shape[1])
         for region in layout.inputs:
@@ -101,8 +122,24 @@ class CodeEdit:
         convolve_tiles(self._conv, arena, code, layout.tiles, self._maps)
         arena.give(code)
 
-    def _blend(self, images: Sequence[Tensor], region: ring.Region, weight: float) -> Tensor:
-        return ring.blend_rows(images, self._masks, region, weight, self._side)
+    def _blend(self, images: Sequence[Tensor], region: Region, weight: float) -> Tensor:
+        return blend_rows(images, self._masks, region, weight, self._side)
+
+
+def blend_rows(
+    images: Sequence[Tensor], masks: Sequence[CellMask], region: Region, weight: float, side: int
+) -> Tensor:
+    """Rows of a region, float32: the blend of the images' rows (cells × channels), moved by their shifts."""
+    total: Tensor | None = None
+    for image, part in ring.coefficients(region.pattern, weight).items():
+        dx, dy = masks[image - 1].shift if image else (0, 0)
+        rows = images[image].index_select(0, region.cells - (dy * side + dx)).float()
+        if total is None:
+            total = rows if part == 1 else rows.mul_(part)
+        else:
+            total.add_(rows, alpha=part)
+    assert total is not None
+    return total
 
 
 def convolve_tiles(conv: Convolution, arena: Arena, x: Tensor, tiles: Tensor, out: Tensor) -> None:

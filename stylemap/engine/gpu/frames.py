@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cache import Entry
-from stylemap.engine.gpu_edit import EditRows, Fill, Level, part_sizes
-from stylemap.engine.gpu_layout import overlap
-from stylemap.engine.gpu_plan import GpuPlan
-from stylemap.engine.gpu_rows import RowSpace
-from stylemap.engine.graphs import Graphs, Program
-from stylemap.engine.reference import EditReference
+from stylemap.engine.edits import EditReference
+from stylemap.engine.gpu.edit import EditRows, Fill, Level, part_sizes
+from stylemap.engine.gpu.graphs import Graphs, Program
+from stylemap.engine.gpu.plan import GpuPlan
+from stylemap.engine.gpu.rows import RowSpace
 from stylemap.ops import passes
+from stylemap.program.ring import overlap
 
 
 @dataclass

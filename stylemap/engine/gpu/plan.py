@@ -15,9 +15,9 @@ from torch import Tensor
 
 from stylemap import ops
 from stylemap.config import Config
-from stylemap.engine import kernel_choices
-from stylemap.engine.gpu_layers import PACK, Conv, Folder, Statistics, Styled, blur
-from stylemap.engine.graphs import CudaRecorder, Graphs, Lane, Recorder
+from stylemap.engine.gpu import kernel_choices
+from stylemap.engine.gpu.graphs import CudaRecorder, Graphs, Lane, Recorder
+from stylemap.engine.gpu.layers import PACK, Conv, Folder, Statistics, Styled, blur
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import check_codes, check_images, check_stylemap
 from stylemap.ops import passes

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from stylemap.config import Config
-from stylemap.engine.arena import Arena, ArenaPool
-from stylemap.engine.choices import PRECISIONS, chooser
-from stylemap.engine.convolution import Convolution, Moments, Pointwise
-from stylemap.engine.layers import StyledLayer, ToRgb, decoder_layers, encoder_layers
-from stylemap.engine.tuning import Timings, cut, describe
+from stylemap.engine.cpu.arena import Arena, ArenaPool
+from stylemap.engine.cpu.choices import PRECISIONS, chooser
+from stylemap.engine.cpu.convolution import Convolution, Moments, Pointwise
+from stylemap.engine.cpu.layers import StyledLayer, ToRgb, decoder_layers, encoder_layers
+from stylemap.engine.cpu.tuning import Timings, cut, describe
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import check_codes, check_images, check_stylemap
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylemap.engine.arena import Arena, empty_on_huge_pages
-from stylemap.engine.shapes import BLOCK, Blocking, Mode, Shape, default_blocking
+from stylemap.engine.cpu.arena import Arena, empty_on_huge_pages
+from stylemap.engine.cpu.shapes import BLOCK, Blocking, Mode, Shape, default_blocking
 
 _ops = torch.ops.stylemap
 
@@ -22,7 +22,7 @@ class Moments:
 
 
 def pack(weight: Tensor, mode: Mode, tile: int, bf16: bool) -> Tensor:
-    """Transform and block a weight of `stylemap.engine.weights`; blocks × rows × K × 32, or pairs along K."""
+    """Transform and block a weight of `weights`; blocks × rows × K × 32, or pairs along K."""
     outputs, inputs = weight.shape[:2]
     pair, dtype = (2, torch.bfloat16) if bf16 else (1, torch.float32)
     rows = _ops.conv2d_weight_rows(mode, tile)
@@ -34,7 +34,7 @@ def pack(weight: Tensor, mode: Mode, tile: int, bf16: bool) -> Tensor:
 class Convolution:
     """A 3 × 3 convolution NHWC → NHWC with bias and leaky ReLU, or a modulation, in one call.
 
-    ``weight`` comes from `stylemap.engine.weights` (float64, every gain folded in), ``bias`` likewise.
+    ``weight`` comes from `stylemap.engine.cpu.weights` (float64, every gain folded in), ``bias`` likewise.
     ``outputs``: channels of the result. ``side``: of the grid in the model it was made for, if known.
     """
 

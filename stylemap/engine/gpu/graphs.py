@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stylemap.engine import kernel_choices
+from stylemap.engine.gpu import kernel_choices
 
 Function = Callable[..., Sequence[Tensor]]
 Recording = tuple[Callable[[], None], list[Tensor]]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from stylemap.config import GROUP_NORM_GROUPS
-from stylemap.engine import weights
-from stylemap.engine.convolution import Moments
+from stylemap.engine.cpu import weights
+from stylemap.engine.cpu.convolution import Moments
 from stylemap.model.layers import ConvLayer
 from stylemap.model.modulation import ModulatedConv2d
 from stylemap.ops import reference

@@ -11,9 +11,9 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from stylemap.engine.arena import Arena
-from stylemap.engine.convolution import Moments
-from stylemap.engine.plan import CpuPlan
+from stylemap.engine.cpu.arena import Arena
+from stylemap.engine.cpu.convolution import Moments
+from stylemap.engine.cpu.plan import CpuPlan
 
 # Features are kept up to this side: together 11 MB at 512 channels. Every further resolution doubles that,
 # and a stroke too small to change the maps of 64 × 64 is hardly seen.

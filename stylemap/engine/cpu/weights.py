@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemap.engine.shapes import BLOCK, CHANNELS, round_up
+from stylemap.engine.cpu.shapes import BLOCK, CHANNELS, round_up
 
 
 def pad_channels(weight: Tensor, outputs: int, inputs: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""The network and edits of it on a GPU."""
