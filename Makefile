@@ -1,9 +1,8 @@
 # make demo   set up, then edit two photos and write the picture
 # make editor   set up, then serve the web editor to this machine's browser
 # make test   set up, then run the tests
-# make bench  set up, then measure everything on this machine (more than half an hour on two cores) and write README's tables
+# make bench  set up, then measure everything on this machine (more than an hour on two cores) and write README's tables
 # make gpu-check   on a machine with a GPU: build, test, sanitize and time the CUDA kernels, without network
-# make gpu-bench   on a machine with a GPU: time operators and edits in ten minutes, without network
 # make lint   ruff, mypy, clang-format, layering, CUDA compilation where nvcc exists
 
 PYTHON ?= python3
@@ -12,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo editor test bench gpu-check gpu-bench lint native format clean
+.PHONY: demo editor test bench gpu-check lint native format clean
 
 demo: native
 	$(BIN)/python -m stylemap.cli.demo
@@ -30,10 +29,7 @@ bench: native
 
 # With the machine's own python3: the torch there is a CUDA build.
 gpu-check:
-	$(PYTHON) -m stylemap.benchmarks.gpu_check
-
-gpu-bench:
-	$(PYTHON) -m stylemap.benchmarks.gpu_bench
+	$(PYTHON) -m stylemap.benchmarks.gpu
 
 lint: native
 	$(BIN)/ruff check .

@@ -59,7 +59,7 @@ packages = find_packages(
     include=["stylemap", "stylemap.*"], exclude=[*links, *(f"{name}.*" for name in links)]
 )
 packages += ["stylemap.export", *(f"stylemap.export.{name}" for name in find_packages("export"))]
-packages += ["stylemap.benchmarks"]
+packages += ["stylemap.benchmarks", "stylemap.benchmarks.gpu"]
 
 setup(
     packages=[*packages, "stylemap._csrc"],
@@ -71,7 +71,7 @@ setup(
     },
     package_data={
         "stylemap": ["py.typed", "assets/*", "lib/*.so", "lib/*.json", "editor/static/**/*"],
-        "stylemap.benchmarks": ["*.json", "*.css"],
+        "stylemap.benchmarks": ["*.json"],
         "stylemap._csrc": ["**/*.h", "**/*.cuh", "**/*.cpp", "**/*.cu"],
     },
     distclass=NativeDistribution,

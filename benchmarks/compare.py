@@ -1,4 +1,4 @@
-"""What became slower or faster from one result to another, as far as the samples can tell."""
+"""What became slower or faster from one result to another, as far as the samples show."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Comparison:
     slower: list[str] = field(default_factory=list)
     faster: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    unsure: int = 0
+    noisy: int = 0
     compared: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -33,90 +33,76 @@ class Comparison:
         parts = [*self.notes]
         for title, lines in (("slower", self.slower), ("faster", self.faster), ("wrong now", self.wrong)):
             parts += [f"{title}:", *(f"  {line}" for line in lines)] if lines else []
-        same = self.compared - len(self.slower) - len(self.faster) - self.unsure
+        same = self.compared - len(self.slower) - len(self.faster) - self.noisy
         parts.append(
             f"{self.compared} measurements of the engine compared: {len(self.slower)} slower, "
-            f"{len(self.faster)} faster, {same} the same, {self.unsure} too unsteady to tell"
+            f"{len(self.faster)} faster, {same} the same, {self.noisy} too noisy or too few samples"
         )
         return "\n".join(parts)
+
+    def judge(self, name: str, ratio: Ratio, threshold: float) -> None:
+        self.compared += 1
+        line = f"{name}: {ratio.value:.2f} times as long ({ratio.low:.2f} to {ratio.high:.2f})"
+        if ratio.status != "few" and ratio.low > 1 + threshold:
+            self.slower.append(line)
+        elif ratio.status != "few" and ratio.high < 1 / (1 + threshold):
+            self.faster.append(line)
+        elif ratio.status != "ok":
+            self.noisy += 1
 
 
 def compare(before: Content, after: Content, threshold: float = 0.05) -> Comparison:
     """Of the engine and its operators. Slower is what the 95 % interval puts above 1 + threshold.
 
-    What the machine did else, and its clock, change all backends alike: the median change of the rivals,
-    whose code is the same where their versions are, is divided out: those of the same scenario, which ran
-    in the same minutes, and all of them where none took part. Where they disagree, intervals are wider.
+    Other work on the machine, and its clock, change all backends alike. The median change of the rivals,
+    whose code is the same where their versions are, is divided out: of those of the same scenario, which ran
+    in the same minutes, or of all where none took part. Intervals widen by how much the rivals disagree.
     """
     found = Comparison()
     _note_machines(before, after, found)
     old, new = _samples(before), _samples(after)
-    shared = [key for key in new if key in old]
-    drifts = _Drifts(before, after, old, new)
-    found.drift = drifts.all[0]
+    changes = _rival_changes(before, after, old, new)
+    every = _factors([change for some in changes.values() for change in some])
+    found.drift = every[0]
     if abs(found.drift - 1) > 0.02:
         found.notes.append(f"the rivals take {found.drift:.2f} times as long as before: divided out")
-    for key in shared:
-        if key[2] == "engine":
-            ratio, (drift, doubt) = unpaired_ratio(new[key], old[key]), drifts.of(key)
-            low, high = ratio.low / drift / doubt, ratio.high / drift * doubt
-            _judge(_name(key), Ratio(ratio.value / drift, low, high, ratio.pairs), threshold, found)
-    for name, ratio in _operators(before, after):
-        _judge(name, ratio, threshold, found)
-    status = {_key(row): row["status"] for row in before.get("edit", [])}
+    for key in [key for key in new if key in old and key[2] == "engine"]:
+        own = changes.get((key[0], key[3]), [])
+        drift, doubt = _factors(own) if len(own) > 1 else every
+        ratio = unpaired_ratio(new[key], old[key])
+        low, high = ratio.low / drift / doubt, ratio.high / drift * doubt
+        found.judge(_name(key), Ratio(ratio.value / drift, low, high, ratio.pairs), threshold)
+    past = {(row["case"], row["direction"]): row for row in before.get("ops", [])}
+    for row in after.get("ops", []):
+        if op := past.get((row["case"], row["direction"])):
+            # Both ratios to the definition are paired; the bounds are those of the least favourable case.
+            values = op["ratio"] / row["ratio"], op["low"] / row["high"], op["high"] / row["low"]
+            found.judge(f"{row['case']}, {row['direction']}", Ratio(*values, 5), threshold)
     for row in after.get("edit", []):
-        if row["status"] == "wrong" and status.get(_key(row)) in ("ok", "unsteady"):
+        if row["status"] == "wrong" and _key(row) in old:
             found.wrong.append(f"{_name(_key(row))}: error {row['error']:.1e}")
     return found
 
 
-def _judge(name: str, ratio: Ratio, threshold: float, found: Comparison) -> None:
-    found.compared += 1
-    line = f"{name}: {ratio.value:.2f} times as long ({ratio.low:.2f} to {ratio.high:.2f})"
-    if ratio.low > 1 + threshold:
-        found.slower.append(line)
-    elif ratio.high < 1 / (1 + threshold):
-        found.faster.append(line)
-    elif not ratio.told:
-        found.unsure += 1
-
-
-class _Drifts:
-    """What rivals' times changed by: a factor, and a factor of doubt from their disagreement."""
-
-    def __init__(
-        self, before: Content, after: Content, old: Mapping[Key, list[float]], new: Mapping[Key, list[float]]
-    ) -> None:
-        versions = [(c["machine"]["torch"], c["machine"]["packages"]) for c in (before, after)]
-        self._changes: dict[tuple[str, str], list[float]] = {}
-        for key in new if versions[0] == versions[1] else ():
+def _rival_changes(
+    before: Content, after: Content, old: Mapping[Key, list[float]], new: Mapping[Key, list[float]]
+) -> dict[tuple[str, str], list[float]]:
+    """Logarithms of what the rivals' medians changed by, by model and scenario; none for other versions."""
+    found: dict[tuple[str, str], list[float]] = {}
+    versions = [(c["machine"]["torch"], c["machine"]["packages"]) for c in (before, after)]
+    if versions[0] == versions[1]:
+        for key in new:
             if key in old and key[2] != "engine":
                 change = math.log(statistics.median(new[key]) / statistics.median(old[key]))
-                self._changes.setdefault((key[0], key[3]), []).append(change)
-        self.all = self._factors([change for changes in self._changes.values() for change in changes])
-
-    def of(self, key: Key) -> tuple[float, float]:
-        changes = self._changes.get((key[0], key[3]), [])
-        return self._factors(changes) if len(changes) > 1 else self.all
-
-    @staticmethod
-    def _factors(changes: list[float]) -> tuple[float, float]:
-        if len(changes) < 2:
-            return 1.0, 1.0
-        return math.exp(statistics.median(changes)), math.exp(statistics.stdev(changes))
-
-
-def _operators(before: Content, after: Content) -> list[tuple[str, Ratio]]:
-    """How much less faster than its definition each operator is: paired in both runs."""
-    old = {(row["case"], row["direction"]): row for row in before.get("ops", [])}
-    found = []
-    for row in after.get("ops", []):
-        past = old.get((row["case"], row["direction"]))
-        if past is not None:
-            # The bounds are those of the least favourable combination.
-            values = past["ratio"] / row["ratio"], past["low"] / row["high"], past["high"] / row["low"]
-            found.append((f"{row['case']}, {row['direction']}", Ratio(*values, 3)))
+                found.setdefault((key[0], key[3]), []).append(change)
     return found
+
+
+def _factors(changes: list[float]) -> tuple[float, float]:
+    """The median change as a factor, and a factor of doubt from how much the changes disagree."""
+    if len(changes) < 2:
+        return 1.0, 1.0
+    return math.exp(statistics.median(changes)), math.exp(statistics.stdev(changes))
 
 
 def _note_machines(before: Content, after: Content, found: Comparison) -> None:
@@ -124,8 +110,9 @@ def _note_machines(before: Content, after: Content, found: Comparison) -> None:
         values = [content["machine"][name] for content in (before, after)]
         if values[0] != values[1]:
             found.notes.append(f"not the same {name}: {values[0]} before, {values[1]} after")
-    scripts = [content["settings"].get("script_digest") for content in (before, after)]
-    if scripts[0] != scripts[1]:
+    if before["timing"] != after["timing"]:
+        found.notes.append("not the same timing rules: times cannot be compared")
+    if before["settings"].get("script_digest") != after["settings"].get("script_digest"):
         found.notes.append("not the same strokes: edits cannot be compared")
 
 

@@ -13,20 +13,13 @@ import torch
 
 from stylemap.benchmarks import models, summary
 from stylemap.benchmarks.backends import Backend, Photos, to_bytes
-from stylemap.benchmarks.harness import Budget, Clock, Run, Samples, interleave
 from stylemap.benchmarks.rivals import LABELS, NAMES, Makers, Missing, offered
 from stylemap.benchmarks.stages import stage_times
 from stylemap.benchmarks.strokes import SCENARIOS, script
-from stylemap.benchmarks.truth import (
-    RIVAL_TOLERANCE,
-    STEP,
-    TOLERANCE,
-    Truth,
-    proof_of,
-    relative_error,
-)
+from stylemap.benchmarks.timing import Budget, Clock, Run, Samples, interleave
+from stylemap.benchmarks.truth import RIVAL_TOLERANCE, STEP, TOLERANCE, Truth, proof_of, relative_error
 
-#: Whatever is edited, a frame costs a rival the same: it is timed in these, the engine in all.
+#: A frame costs a rival the same whatever is edited: it is timed in these, the engine in all.
 RIVAL_SCENARIOS = ("open", "encode", "decode", "paint_64", "paint_128_many", "batch_8")
 #: The published formulation takes seconds for a frame. Its request is what a user of its demo waits for.
 PUBLISHED_SCENARIOS = ("encode", "decode", "paint_64", "request")
@@ -38,7 +31,7 @@ BATCHED = ("plain", "openvino")
 FAILED = 1e9
 #: Seconds. ncnn's threads wait for more work in a loop for 20 ms.
 SPINS = {"ncnn": 0.025}
-#: The stroke that everything is compared by gets time for its slowest hundredth.
+#: The stroke that all backends are compared by gets time for a 99th percentile.
 LONG = {"paint_64": 5.0}
 
 
@@ -175,11 +168,9 @@ def _play_all(
 
 
 def _budget(scenario: str, runs: Mapping[str, Run], settings: Settings) -> Budget:
-    # Many images in a run are a mean in themselves.
-    least = 1 if SCENARIOS[scenario].images > 1 else settings.least
-    leads = tuple(label for label in runs if label.startswith("engine"))
+    leaders = tuple(label for label in runs if label.startswith("engine"))
     spins = {label: seconds for label in runs for name, seconds in SPINS.items() if label.startswith(name)}
-    return Budget(settings.seconds * LONG.get(scenario, 1.0), least, settings.most, leads, spins)
+    return Budget(settings.seconds * LONG.get(scenario, 1.0), settings.least, settings.most, leaders, spins)
 
 
 def takes_part(backend: str, scenario: str) -> bool:
@@ -227,19 +218,19 @@ def player(backend: Backend, scenario: str) -> Run:
 
 
 def timed_row(samples: Samples, images: int) -> dict[str, Any]:
-    """The part of a row that is measured; percentiles are missing where the spread is too large."""
-    found: dict[str, Any] = summary.latency(samples.milliseconds, images)
-    status = "ok" if found["p50"] is not None else "unsteady"
-    values = [float(f"{value:.4g}") for value in samples.milliseconds]
-    return {"status": status, **found, "stride": samples.stride, "milliseconds": values}
+    """The measured part of a row."""
+    values = [summary.rounded(value) for value in samples.milliseconds]
+    return {**summary.latency(samples.milliseconds, images), "stride": samples.stride, "milliseconds": values}
 
 
 def line(row: dict[str, Any]) -> str:
     head = f"  {row['model']:>5} {row['precision']} {row['scenario']:15} {row['backend']:12}"
     if row["status"] == "wrong":
         return f"{head} wrong: error {row['error']:.1e}, {row['tolerance']:.0e} allowed"
-    if row["status"] == "unsteady":
-        return f"{head} too unsteady to tell: spread {row['spread']:.0%} of the median"
+    if row["status"] == "noisy":
+        return f"{head} too noisy to report: the middle half spreads over {row['spread']:.0%} of the median"
+    if row["status"] == "few":
+        return f"{head} too few samples to report: {len(row['milliseconds'])}"
     return (
         f"{head} {row['p50']:9.2f} ms, {row['fps']:8.2f} images/s, "
         f"{len(row['milliseconds'])} runs, spread {row['spread']:.0%}"

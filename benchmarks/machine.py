@@ -57,9 +57,9 @@ def memory_total() -> int:
     return _field("/proc/meminfo", "MemTotal")
 
 
-def resident() -> int:
-    """KiB this process holds in memory now."""
-    return _field("/proc/self/status", "VmRSS")
+def resident(process: int | str = "self") -> int:
+    """KiB that a process holds in memory now; 0 where it is not known or the process has ended."""
+    return _field(f"/proc/{process}/status", "VmRSS")
 
 
 def peak_resident() -> int:

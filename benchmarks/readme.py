@@ -1,14 +1,10 @@
-"""README's tables, written from the committed results.
+"""README's tables, written from the committed results by ``stylemap bench readme``.
 
-    python -m stylemap.benchmarks.readme [--check]      (or stylemap bench readme)
-
-What lies between ``<!-- bench:NAME -->`` and ``<!-- /bench -->`` is generated; without committed results it
-is empty.
+What lies between ``<!-- bench:NAME -->`` and ``<!-- /bench -->`` is generated; it is empty without results.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,22 +18,16 @@ RESULT = ROOT / "benchmarks" / "results" / "bench.json"
 _BLOCK = re.compile(r"(<!-- bench:(\w+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 
 
-def _frames(content: Mapping[str, Any]) -> str:
-    """The engine at 256 full, or the largest model there is."""
-    model = "full" if "full" in tables.models(content) else tables.models(content)[-1]
-    return tables.frames(content, model, "fp32")
-
-
-def _backends(content: Mapping[str, Any]) -> str:
-    model = "full" if "full" in tables.models(content) else tables.models(content)[-1]
-    return tables.latencies(content, model)
+def _model(content: Mapping[str, Any]) -> str:
+    """256 full, or the largest model there is."""
+    return "full" if "full" in tables.models(content) else tables.models(content)[-1]
 
 
 BLOCKS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "machine": lambda content: tables.machine(content) + ".",
     "goals": tables.goals,
-    "frames": _frames,
-    "backends": _backends,
+    "frames": lambda content: tables.frames(content, _model(content), "fp32"),
+    "backends": lambda content: tables.latencies(content, _model(content)),
 }
 
 
@@ -63,7 +53,7 @@ def update(*, check: bool = False, readme: Path = ROOT / "README.md", result: Pa
 
     Raises:
         ValueError: with ``check``, where they would change.
-        OSError: there is no README: this is an installed package.
+        OSError: there is no README, because this is an installed package.
     """
     text = readme.read_text()
     wanted = generated(text, results.read(result) if result.is_file() else None)
@@ -75,15 +65,3 @@ def update(*, check: bool = False, readme: Path = ROOT / "README.md", result: Pa
         file.write(wanted.encode())
     print(f"wrote {readme}")
     return True
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where they differ")
-    update(check=parser.parse_args().check)
-
-
-if __name__ == "__main__":
-    main()

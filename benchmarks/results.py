@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from stylemap.benchmarks import machine
+from stylemap.benchmarks import machine, timing
 from stylemap.files import write_whole
 
 SCHEMA = Path(__file__).parent / "schema.json"
-VERSION = 1
+VERSION = 2
 #: Parts that a document may hold, in the order of reports; each is a list of rows.
 PARTS = ("ratios", "edit", "stages", "cold", "ops", "training", "scaling")
 
@@ -25,6 +25,7 @@ def document(
     """``parts``: some of PARTS, ``skipped``, ``peaks``. ``start``: time.monotonic() when the run began."""
     return {
         "schema": VERSION,
+        "timing": timing.VERSION,
         "command": command,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.monotonic() - start, 1),
@@ -36,9 +37,16 @@ def document(
 
 
 def write(content: Mapping[str, Any], path: Path) -> Path:
-    """Whole or not at all; a row a line, so that changes can be read."""
+    """Whole or not at all; one line per row, so that a diff shows what changed. Makes the folder."""
+    entries = []
+    for key, value in content.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = ",\n".join(f"  {_compact(row)}" for row in value)
+            entries.append(f' "{key}": [\n{rows}\n ]')
+        else:
+            entries.append(f' "{key}": {_compact(value)}')
     with write_whole(path) as file:
-        file.write(_text(content).encode())
+        file.write(("{\n" + ",\n".join(entries) + "\n}\n").encode())
     return path
 
 
@@ -56,17 +64,6 @@ def read(path: Path) -> dict[str, Any]:
     if version != VERSION:
         raise ValueError(f"{path} has schema {version}; this version of stylemap reads {VERSION}")
     return content
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    entries = []
-    for key, value in content.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            rows = ",\n".join(f"  {_compact(row)}" for row in value)
-            entries.append(f' "{key}": [\n{rows}\n ]')
-        else:
-            entries.append(f' "{key}": {_compact(value)}')
-    return "{\n" + ",\n".join(entries) + "\n}\n"
 
 
 def _compact(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What samples of run times say, and whether they say anything: percentiles, ratios with confidence."""
+"""Statistics of run times, and whether there is enough of them to report: percentiles, ratios, fits."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Fewest samples for a percentile to be told: ten of them lie beyond p95 and p99 once in a while.
-LEAST = {"p95": 20, "p99": 100}
-#: Interquartile range over the median beyond which a latency is not reported.
-UNSTEADY = 0.5
-#: Width of the 95 % interval over the value beyond which a ratio is not reported.
-UNSURE = 0.3
+#: Minimum samples to report a percentile.
+MINIMUM = {"p50": 5, "p95": 20, "p99": 100}
+#: Minimum samples of either side to report a ratio or an interval.
+MINIMUM_PAIRS = 3
+#: Interquartile range over the median above which a latency is too noisy to report.
+NOISY_SPREAD = 0.5
+#: Width of the 95 % interval over the value above which a ratio is too noisy to report.
+NOISY_WIDTH = 0.3
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times longer, with the bounds of its 95 % confidence interval, from ``pairs`` pairs."""
+    """How many times as long, with its 95 % confidence interval, from ``pairs`` samples a side."""
 
     value: float
     low: float
@@ -26,70 +28,64 @@ class Ratio:
     pairs: int
 
     @property
-    def told(self) -> bool:
-        """Whether it is known well enough to be reported."""
-        return self.pairs >= 3 and (self.high - self.low) <= UNSURE * self.value
+    def status(self) -> str:
+        """ "ok", "few" (too few samples to report) or "noisy" (too noisy to report)."""
+        if self.pairs < MINIMUM_PAIRS:
+            return "few"
+        return "ok" if (self.high - self.low) <= NOISY_WIDTH * self.value else "noisy"
 
 
-def latency(milliseconds: Sequence[float], images: int = 1) -> dict[str, float | None]:
-    """Percentiles in milliseconds, images per second, and the spread of the middle half.
+def latency(milliseconds: Sequence[float], images: int = 1) -> dict[str, float | str | None]:
+    """status, percentiles in milliseconds, images per second, and the spread of the middle half.
 
-    p95 and p99 are None where there are too few samples for them. All but ``spread`` are None where that
-    is too large for the numbers to mean anything.
+    A percentile is None where there are too few samples for it; all are where they are too noisy to report.
     """
     values = np.asarray(milliseconds, dtype=np.float64)
     low, median, high = np.percentile(values, [25, 50, 75])
     spread = float((high - low) / median)
-    found: dict[str, float | None] = {"spread": round(spread, 3)}
-    told = spread <= UNSTEADY
-    for name, share in (("p50", 50), ("p95", 95), ("p99", 99)):
-        enough = told and len(values) >= LEAST.get(name, 1)
-        found[name] = _rounded(float(np.percentile(values, share))) if enough else None
-    found["max"] = _rounded(float(values.max())) if told else None
-    found["fps"] = _rounded(1e3 * images / float(values.mean())) if told else None
+    status = "few" if len(values) < MINIMUM["p50"] else "noisy" if spread > NOISY_SPREAD else "ok"
+    found: dict[str, float | str | None] = {"status": status, "spread": round(spread, 3)}
+    for name, least in MINIMUM.items():
+        enough = status == "ok" and len(values) >= least
+        found[name] = rounded(float(np.percentile(values, float(name[1:])))) if enough else None
+    found["max"] = rounded(float(values.max())) if status == "ok" else None
+    found["fps"] = rounded(1e3 * images / float(values.mean())) if status == "ok" else None
     return found
 
 
-def paired_ratio(slow: Mapping[int, float], fast: Mapping[int, float], seed: int = 0) -> Ratio | None:
-    """Median over the rounds both took part in of slow / fast, bootstrapped over the rounds."""
+def paired_ratio(slow: Mapping[int, float], fast: Mapping[int, float]) -> Ratio | None:
+    """Median of slow / fast over the rounds both took part in, bootstrapped over the rounds."""
     rounds = sorted(slow.keys() & fast.keys())
     if not rounds:
         return None
     ratios = np.array([slow[i] / fast[i] for i in rounds])
-    low, high = _interval(_resampled_medians(ratios, seed))
-    return Ratio(float(np.median(ratios)), low, high, len(rounds))
+    low, high = np.percentile(_resampled_medians(ratios, 0), [2.5, 97.5])
+    return Ratio(float(np.median(ratios)), float(low), float(high), len(rounds))
 
 
-def unpaired_ratio(after: Sequence[float], before: Sequence[float], seed: int = 0) -> Ratio:
-    """Ratio of the medians of two runs that had nothing to do with each other, bootstrapped over both."""
-    new, old = (np.asarray(values, dtype=np.float64) for values in (after, before))
-    resampled = _resampled_medians(new, seed) / _resampled_medians(old, seed + 1)
-    low, high = _interval(resampled)
-    return Ratio(float(np.median(new) / np.median(old)), low, high, min(len(new), len(old)))
+def unpaired_ratio(slow: Sequence[float], fast: Sequence[float]) -> Ratio:
+    """Ratio of the medians of two series that were not taken in turns, bootstrapped over both."""
+    upper, lower = (np.asarray(values, dtype=np.float64) for values in (slow, fast))
+    low, high = np.percentile(_resampled_medians(upper, 0) / _resampled_medians(lower, 1), [2.5, 97.5])
+    return Ratio(
+        float(np.median(upper) / np.median(lower)), float(low), float(high), min(len(upper), len(lower))
+    )
 
 
-def slope(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
-    """Exponent e and factor f of the power law y = f·x^e that fits best, by least squares of logarithms."""
-    exponent, offset = np.polyfit(np.log(xs), np.log(ys), 1)
+def fit(xs: Sequence[float], ys: Sequence[float], kind: str) -> tuple[float, float]:
+    """Least squares: (exponent, factor) of y = factor·x^exponent for "power", (slope, offset) for "line"."""
+    x, y = np.asarray(xs, dtype=np.float64), np.asarray(ys, dtype=np.float64)
+    if kind == "line":
+        slope, offset = np.polyfit(x, y, 1)
+        return float(slope), float(offset)
+    exponent, offset = np.polyfit(np.log(x), np.log(y), 1)
     return float(exponent), float(np.exp(offset))
 
 
-def line(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
-    """Slope and offset of the straight line that fits best."""
-    rise, offset = np.polyfit(np.asarray(xs, dtype=np.float64), np.asarray(ys, dtype=np.float64), 1)
-    return float(rise), float(offset)
+def rounded(value: float, digits: int = 4) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _resampled_medians(values: np.ndarray, seed: int) -> np.ndarray:
     drawn = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
     return np.asarray(np.median(values[drawn], axis=1))
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _rounded(value: float) -> float:
-    """Four significant digits: nothing here is known better."""
-    return float(f"{value:.4g}")

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from stylemap.benchmarks import timing
 from stylemap.benchmarks.models import TITLES
 from stylemap.benchmarks.rivals import LABELS, NAMES
 from stylemap.benchmarks.strokes import SCENARIOS
-from stylemap.benchmarks.summary import UNSURE
+from stylemap.benchmarks.summary import NOISY_WIDTH
 
 Row = Mapping[str, Any]
 PRECISIONS = ("fp32", "bf16", "fp16")
+#: What a cell shows in place of a number.
+NOT_REPORTED = {"wrong": "wrong", "noisy": "noisy", "few": "few"}
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; all columns but the first are numbers."""
-    lines = [_line(header), _line(["---"] + ["---:"] * (len(header) - 1))]
-    return "\n".join([*lines, *(_line(row) for row in rows)])
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def goals(content: Mapping[str, Any]) -> str:
@@ -26,9 +29,38 @@ def goals(content: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     return markdown(
-        ["times as fast", "model", "measured", "95 % interval", "goal"],
-        ([row["name"], TITLES[row["model"]], *_measured(row), _goal(row)] for row in rows),
+        ["times as fast as", "model", "measured", "95 % interval", "samples a side", "goal"],
+        (
+            [
+                _goal_name(row),
+                TITLES[row["model"]],
+                times(row),
+                f"{row['low']:.3g} to {row['high']:.3g}" if row["status"] == "ok" else "",
+                str(row["pairs"]),
+                f"{row['target']:g}×" + {True: " met", False: " not met", None: ""}[row.get("met")],
+            ]
+            for row in rows
+        ),
     )
+
+
+def _goal_name(row: Row) -> str:
+    """What is compared with what."""
+    slow, fast = row["slow"], row["fast"]
+    side = f"{LABELS[slow['backend']]} {slow['precision']}"
+    if slow["scenario"] == fast["scenario"]:
+        return f"{side}: {SCENARIOS[fast['scenario']].title}, {fast['precision']}"
+    titles = SCENARIOS[slow["scenario"]].title, SCENARIOS[fast["scenario"]].title
+    return f"{side}, {titles[0]}: {titles[1]}, {fast['precision']}"
+
+
+def times(row: Row) -> str:
+    """A ratio; of a wide interval the end that is nearer to the goal; or why there is none."""
+    if row["status"] != "ok":
+        return {"noisy": "too noisy to report", "few": "too few samples"}[row["status"]]
+    if (row["high"] - row["low"]) <= NOISY_WIDTH * row["value"]:
+        return f"{row['value']:.3g}×"
+    return f"at least {row['low']:.3g}×" if row["met"] else f"at most {row['high']:.3g}×"
 
 
 def latencies(content: Mapping[str, Any], model: str) -> str:
@@ -49,13 +81,10 @@ def latencies(content: Mapping[str, Any], model: str) -> str:
 
 def frames(content: Mapping[str, Any], model: str, precision: str) -> str:
     """The engine's percentiles in every scenario."""
-    rows = [
-        row
-        for row in content.get("edit", [])
-        if (row["backend"], row["model"], row["precision"]) == ("engine", model, precision)
-    ]
+    side = ("engine", model, precision)
+    rows = [r for r in content.get("edit", []) if (r["backend"], r["model"], r["precision"]) == side]
     return markdown(
-        ["ms", "p50", "p95", "p99", "max", "images/s", "runs"],
+        ["ms", "p50", "p95", "p99", "max", "images/s", "samples"],
         (
             [
                 SCENARIOS[row["scenario"]].title,
@@ -77,14 +106,14 @@ def cold_starts(content: Mapping[str, Any]) -> str:
                 *(f"{row[name]:.2f}" for name in ("import_s", "ready_s", "open_s", "edit_s")),
                 f"{row['peak_mib']:.0f}",
             ]
-            for row in content.get("cold", [])
+            for row in content["cold"]
         ),
     )
 
 
 def operators(content: Mapping[str, Any]) -> str:
     return markdown(
-        ["operator", "ms", "times its definition", "GB/s", "GFLOP/s", "of peak"],
+        ["operator", "ms", "times as fast as its definition", "GB/s", "GFLOP/s", "of peak"],
         (
             [
                 f"{row['case']}, {row['direction']}",
@@ -94,57 +123,25 @@ def operators(content: Mapping[str, Any]) -> str:
                 number(row.get("gflop_per_s")),
                 f"{row['of_peak']:.0%}" if "of_peak" in row else "",
             ]
-            for row in content.get("ops", [])
+            for row in content["ops"]
         ),
     )
 
 
 def training(content: Mapping[str, Any]) -> str:
+    sides = ("native", "reference")
     return markdown(
         ["training", "it/s", "on the definitions", "times as fast", "MiB", "on the definitions"],
         (
             [
                 row["case"],
-                f"{row['native']['its']:.3f}",
-                f"{row['reference']['its']:.3f}",
+                *(f"{row[side]['its']:.3f}" for side in sides),
                 f"{row['speedup']:.2f}",
-                f"{row['native']['peak_mib']:.0f}",
-                f"{row['reference']['peak_mib']:.0f}",
+                *(f"{row[side]['peak_mib']:.0f}" for side in sides),
             ]
-            for row in content.get("training", [])
+            for row in content["training"]
         ),
     )
-
-
-def machine(content: Mapping[str, Any]) -> str:
-    """One sentence about what the numbers were measured on."""
-    m = content["machine"]
-    device = m["cpu"] if m["device"] == "cpu" else m["device"]
-    vectors = next((text for name, text in _VECTORS if name in m.get("instructions", [])), "")
-    commit = f", commit {m['commit']}{' with changes' if m.get('changed') else ''}" if m["commit"] else ""
-    threads = f"{m['threads']} thread{'s' * (m['threads'] != 1)}"
-    later = sorted({entry["commit"] for entry in content.get("again", [])})
-    again = f"; measured again where it could not be told, on commit {' and '.join(later)}" if later else ""
-    return f"{device}{vectors}, {threads}, torch {m['torch']}{commit}, {content['date'][:10]}{again}"
-
-
-_VECTORS = (("avx512_bf16", " (AVX-512, bf16)"), ("avx512f", " (AVX-512)"), ("avx2", " (AVX2)"))
-
-
-def milliseconds(row: Row | None) -> str:
-    """A cell: the median, or why there is none."""
-    if row is None:
-        return ""
-    if row["status"] == "wrong":
-        return "wrong"
-    return "unsteady" if row["status"] == "unsteady" else number(row["p50"])
-
-
-def number(value: float | None) -> str:
-    """Three digits."""
-    if value is None:
-        return ""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def scaling(content: Mapping[str, Any]) -> str:
@@ -157,7 +154,7 @@ def scaling(content: Mapping[str, Any]) -> str:
                 ", ".join(f"{x:g}: {number(ms)}" for x, ms in zip(row["x"], row["ms"])),
                 fit_of(row),
             ]
-            for row in content.get("scaling", [])
+            for row in content["scaling"]
         ),
     )
 
@@ -169,52 +166,57 @@ def fit_of(row: Row) -> str:
     return f"{row['slope']:+.2g} ms per {'%' if row['axis'] == 'area' else 'reference'}"
 
 
-def headlines(content: Mapping[str, Any], model: str) -> list[tuple[str, str]]:
-    """Titles and values of the numbers that matter most."""
-    found = []
-    sides = {
-        (row["backend"], row["precision"], row["scenario"]): row
-        for row in content.get("edit", [])
-        if row["model"] == model and row["status"] == "ok"
-    }
-    for precision in PRECISIONS:
-        row = sides.get(("engine", precision, "paint_64"))
-        if row is not None:
-            found.append((f"an edited frame, {TITLES[model]}, {precision}", f"{number(row['p50'])} ms"))
-    for row in content.get("ratios", []):
-        goal = row.get("target") and row["fast"]["scenario"] in ("paint_64", "decode")
-        if goal and row["model"] == model and row["status"] == "ok":
-            found.append((row["name"], times(row)))
-    return found[:6]
+#: Titles and tables of the parts that stand for themselves.
+PARTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "cold": ("Cold start and memory", cold_starts),
+    "scaling": ("Scaling", scaling),
+    "ops": ("Operators", operators),
+    "training": ("Training", training),
+}
 
 
-def played(content: Mapping[str, Any], model: str, precision: str) -> bool:
-    """Whether the engine was timed with a model and precision."""
-    side = (model, "engine", precision)
-    return any((r["model"], r["backend"], r["precision"]) == side for r in content.get("edit", []))
+def machine(content: Mapping[str, Any]) -> str:
+    """One line about what the numbers were measured on."""
+    m = content["machine"]
+    device = m["cpu"] if m["device"] == "cpu" else m["device"]
+    vectors = next((text for name, text in _VECTORS if name in m.get("instructions", [])), "")
+    commit = f", commit {m['commit']}{' with changes' if m.get('changed') else ''}" if m["commit"] else ""
+    threads = f"{m['threads']} thread{'s' * (m['threads'] != 1)}"
+    later = sorted({entry["commit"] for entry in content.get("again", [])})
+    again = f"; some groups measured again on commit {' and '.join(later)}" if later else ""
+    if content["timing"] != timing.VERSION:
+        again += f"; timed by earlier rules (version {content['timing']})"
+    return f"{device}{vectors}, {threads}, torch {m['torch']}{commit}, {content['date'][:10]}{again}"
+
+
+_VECTORS = (("avx512_bf16", " (AVX-512, bf16)"), ("avx512f", " (AVX-512)"), ("avx2", " (AVX2)"))
+
+
+def milliseconds(row: Row | None) -> str:
+    """A cell: the median, or why there is none."""
+    if row is None:
+        return ""
+    return NOT_REPORTED.get(row["status"]) or number(row["p50"])
+
+
+def number(value: float | None) -> str:
+    """Three digits."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def models(content: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(row["model"] for row in content.get("edit", [])))
 
 
-def _measured(row: Row) -> tuple[str, str]:
-    if row["status"] != "ok":
-        return "too unsteady to tell", ""
-    return times(row), f"{row['low']:.3g} to {row['high']:.3g}"
-
-
-def times(row: Row) -> str:
-    """The ratio; where its interval is too wide for that, the end of it that can be told."""
-    if (row["high"] - row["low"]) <= UNSURE * row["value"]:
-        return f"{row['value']:.3g}×"
-    return f"at least {row['low']:.3g}×" if row["met"] else f"at most {row['high']:.3g}×"
-
-
-def _goal(row: Row) -> str:
-    verdict = {True: " met", False: " not met", None: ""}[row.get("met")]
-    return f"{row['target']:g}×{verdict}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def precisions(content: Mapping[str, Any], model: str) -> list[str]:
+    """Those that the engine was timed in."""
+    return [
+        precision
+        for precision in PRECISIONS
+        if any(
+            (r["model"], r["backend"], r["precision"]) == (model, "engine", precision)
+            for r in content.get("edit", [])
+        )
+    ]

@@ -100,5 +100,6 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     """Relative L2 error; infinite for another shape or NaN."""
     if actual.shape != expected.shape:
         return float("inf")
-    difference = (actual.cpu().double() - expected.double()).norm() / expected.double().norm()
+    exact = expected.detach().cpu().double()
+    difference = (actual.detach().cpu().double() - exact).norm() / exact.norm().clamp_min(1e-30)
     return float(difference) if bool(difference.isfinite()) else float("inf")

@@ -21,25 +21,16 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "bench", help="measure the speed of everything here", description=_describe()
     )
     _add_common(parser, {"output": _DEFAULT, "threads": 0, "device": "auto", "quick": False})
-    parser.add_argument(
-        "--again",
-        nargs="?",
-        const="demo,full,small,1024",
-        type=lambda text: tuple(text.split(",")),
-        metavar="MODELS",
-        help="measure again, in the results that lie in --output, what was too unsteady to tell "
-        "(default: of demo,full,small,1024)",
-    )
     parts = parser.add_subparsers(dest="part", metavar="PART")
     _add_edit(parts)
     for name, text in (
-        ("cold", "from nothing to the first edit, and memory"),
+        ("cold", "from an empty process to the first edit, and memory"),
         ("ops", "the operators against their definitions"),
-        ("training", "iterations per second"),
+        ("training", "iterations per second and memory, against the operators' definitions"),
         ("scaling", "over size, mask area, references, batch and threads"),
     ):
         _add_common(parts.add_parser(name, help=text))
-    report = parts.add_parser("report", help="the HTML report and Markdown table of a JSON file")
+    report = parts.add_parser("report", help="the report of a JSON file: Markdown, pictures, HTML")
     report.add_argument("file", type=Path, metavar="JSON")
     report.add_argument("--output", default=argparse.SUPPRESS, metavar="DIR", help="default: beside the file")
     report.set_defaults(output_given=False)
@@ -77,16 +68,12 @@ def run(args: argparse.Namespace) -> None:
     def keep(done: dict[str, Any]) -> None:
         results.write(done, partial)
 
-    if args.again:
-        if args.part:
-            raise ValueError("--again goes without a part: it measures groups of the part edit")
-        content = suite.again(asked, results.read(folder / "bench.json"), args.again, keep)
-    else:
-        content = suite.run(asked, keep)
-    for path in suite.write(content, folder):
+    content = suite.run(asked, keep)
+    report = _benchmarks("report")
+    for path in (results.write(content, folder / "bench.json"), *report.write(content, folder)):
         print(f"wrote {path}")
     partial.unlink(missing_ok=True)
-    print(_benchmarks("report").summary(content))
+    print(report.summary(content))
 
 
 def _benchmarks(name: str) -> Any:
@@ -95,8 +82,8 @@ def _benchmarks(name: str) -> Any:
 
 def _describe() -> str:
     return (
-        "Without PART, everything: editing latency in every backend at hand, in turns; cold starts and "
-        "memory; operators; training; scaling. Writes bench.json, bench.html and bench.md."
+        "Without PART: editing latency in every installed backend, in turns; cold starts and memory; "
+        "operators; training; scaling. Writes bench.json and its report: bench.md, pictures, bench.html."
     )
 
 
@@ -108,7 +95,7 @@ def _add_common(parser: argparse.ArgumentParser, defaults: dict[str, Any] | None
         "--output", default=default("output"), metavar="DIR", help=f"for the results (default: {_DEFAULT})"
     )
     parser.add_argument(
-        "--quick", action="store_true", default=default("quick"), help="two minutes on two cores"
+        "--quick", action="store_true", default=default("quick"), help="a few minutes on two cores"
     )
     parser.add_argument(
         "--threads", type=int, default=default("threads"), help="of every backend (default: torch's)"

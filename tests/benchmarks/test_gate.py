@@ -7,8 +7,8 @@ import torch
 
 from stylemap.benchmarks import edit, models, ratios, rivals
 from stylemap.benchmarks.backends import Photos
-from stylemap.benchmarks.harness import Budget, Clock, interleave
 from stylemap.benchmarks.summary import paired_ratio, unpaired_ratio
+from stylemap.benchmarks.timing import Budget, Clock, interleave
 from tests.helpers.fresh_process import fresh_process
 from tests.ops.common import threads
 

@@ -6,7 +6,6 @@ import copy
 import json
 import re
 import sys
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from stylemap import benchmarks
 from stylemap.benchmarks import (
     compare,
     edit,
-    harness,
     readme,
     report,
     results,
     tables,
+    timing,
 )
 from stylemap.benchmarks.ratios import ratio_rows
 from stylemap.cli import main
@@ -31,7 +30,7 @@ from tests.benchmarks.test_edit import SCHEMA
 
 def edit_row(backend: str, scenario: str, ms: list[float], precision: str = "fp32") -> dict[str, Any]:
     row = {"model": "full", "precision": precision, "scenario": scenario, "backend": backend}
-    timed = edit.timed_row(harness.Samples(1, ms), 1)
+    timed = edit.timed_row(timing.Samples(1, ms), 1)
     return {**row, "error": 1e-6, "tolerance": 1e-5, "status": "ok", **timed}
 
 
@@ -39,9 +38,9 @@ def content() -> dict[str, Any]:
     rows = [
         edit_row("engine", "decode", [100 + i % 3 for i in range(40)]),
         edit_row("engine", "paint_64", [50 + i % 5 for i in range(120)]),
-        edit_row("published", "decode", [900.0, 910.0, 905.0, 902.0]),
-        edit_row("published", "paint_64", [800.0, 810.0, 805.0, 802.0]),
-        edit_row("plain", "decode", [300.0, 310.0, 305.0, 302.0]),
+        edit_row("published", "decode", [900.0, 910.0, 905.0, 902.0, 904.0]),
+        edit_row("published", "paint_64", [800.0, 810.0, 805.0, 802.0, 804.0]),
+        edit_row("plain", "decode", [300.0, 310.0, 305.0, 302.0, 304.0]),
     ]
     rows.append({**rows[1], "backend": "openvino", "status": "wrong", "error": 0.5})
     for name in ("spread", "p50", "p95", "p99", "max", "fps", "stride", "milliseconds"):
@@ -64,7 +63,7 @@ def content() -> dict[str, Any]:
         "ops": [
             op
             | {"low": 8.5, "high": 9.5, "native_ms": 1.0, "reference_ms": 9.0, "gb_per_s": 8.0}
-            | {"gflop_per_s": 3.0, "flop_per_byte": 0.375, "of_peak": 0.8}
+            | {"gflop_per_s": 3.0, "of_peak": 0.8}
         ],
         "training": [{"case": "128 narrow", "native": side, "reference": side, "speedup": 1.0}],
         "scaling": [
@@ -85,51 +84,53 @@ def test_contents_are_valid_and_survive_the_file(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [tmp_path / "a.json"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}', "\x00"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', "\x00"])
 def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ValueError, match=r"x\.json"):
         results.read(tmp_path / "x.json")
 
 
-def test_report_is_one_whole_page(tmp_path: Path) -> None:
+def test_report_is_markdown_pictures_and_one_whole_page(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    markdown, page = report.write(content(), tmp_path)
+    pytest.importorskip("markdown_it")
+    markdown, *pictures, page = report.write(content(), tmp_path)
+    names = ["backends", "stylemap_fp32"]
+    assert [p.name for p in pictures] == [*(f"bench_256_full_{n}.png" for n in names), "bench_scaling.png"]
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in pictures)
+    text = markdown.read_text()
+    assert "| **stylemap** fp32 | 101 | 52 |" in text
+    assert re.findall(r"!\[.*?\]\((.*?)\)", text) == [p.name for p in pictures]
     text = page.read_text()
-    # Nothing is fetched: every link goes to a place in the page or holds its data.
+    # Nothing is fetched: every link holds its data.
     links = re.findall(r'(?:href|src)="([^"]*)"', text)
-    assert links
-    assert all(link.startswith(("#", "data:")) for link in links)
-    drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(drawings) == 7
-    names: list[str] = []
-    for drawing in drawings:
-        names += [name for e in ElementTree.fromstring(drawing).iter() if (name := e.get("id"))]
-    assert len(set(names)) == len(names)
+    assert len(links) == 3
+    assert all(link.startswith("data:image/png;base64,") for link in links)
     assert "ncnn: not installed (pip install ncnn pnnx) &lt;&amp;&gt;" in text
     assert "<strong>stylemap</strong> fp32" in text
-    assert "| **stylemap** fp32 | 101 | 52 |" in markdown.read_text()
 
 
-def test_report_without_matplotlib_has_its_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_without_matplotlib_has_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "stylemap.benchmarks.figures", None)
     monkeypatch.delattr(benchmarks, "figures", raising=False)
-    text = report.page(content())
-    assert "stylemap[bench]" in text
-    assert "<svg" not in text
-    assert "<strong>stylemap</strong> fp32" in text
+    assert [path.suffix for path in report.write(content(), tmp_path)] == [".md", ".html"]
+    assert "| **stylemap** fp32 | 101 | 52 |" in (tmp_path / "bench.md").read_text()
 
 
 def test_tables_show_what_was_not_reported() -> None:
     found = content()
     assert "| OpenVINO fp32 |  | wrong |" in tables.latencies(found, "full")
-    found["edit"][0] |= {"status": "unsteady", "p50": None}
-    assert "| **stylemap** fp32 | unsteady |" in tables.latencies(found, "full")
-    assert "| decode fp32 | 256 full | 9.01×" in tables.goals(found)
+    found["edit"][0] |= {"status": "noisy", "p50": None}
+    assert "| **stylemap** fp32 | noisy |" in tables.latencies(found, "full")
+    found["edit"][0]["status"] = "few"
+    assert "| **stylemap** fp32 | few |" in tables.latencies(found, "full")
+    assert "| published formulation fp32: decode, fp32 | 256 full | 9.0" in tables.goals(found)
     assert "6× met |" in tables.goals(found)
     assert "15× met |" in tables.goals(found)
-    found["ratios"][0] = {**found["ratios"][0], "status": "unsure"}
-    assert "| decode fp32 | 256 full | too unsteady to tell |" in tables.goals(found)
+    found["ratios"][0] = {**found["ratios"][0], "status": "noisy"}
+    assert "decode, fp32 | 256 full | too noisy to report |" in tables.goals(found)
+    found["ratios"][0]["status"] = "few"
+    assert "decode, fp32 | 256 full | too few samples |" in tables.goals(found)
 
 
 def scaled(times: float, *backends: str) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def test_compare_of_noise_says_nothing() -> None:
     after["edit"][1]["milliseconds"] = [20.0, 100.0, 70.0, 30.0, 140.0, 45.0]
     found = compare.compare(content(), after)
     assert found.slower == found.faster == []
-    assert found.unsure == 1
+    assert found.noisy == 1
 
 
 def test_compare_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,7 +222,7 @@ def test_readme_is_written_between_its_marks(tmp_path: Path) -> None:
     assert "old" in page.read_text()
     assert readme.update(readme=page, result=result)
     text = page.read_text()
-    assert text.startswith("a\n<!-- bench:goals -->\n| times as fast")
+    assert text.startswith("a\n<!-- bench:goals -->\n| times as fast as")
     assert "old" not in text
     assert not readme.update(check=True, readme=page, result=result)
     page.write_text("<!-- bench:nothing -->\n<!-- /bench -->")

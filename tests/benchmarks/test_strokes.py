@@ -40,16 +40,37 @@ def test_goals_are_judged() -> None:
     assert (met[0]["value"], met[0]["met"], met[0]["paired"]) == (7.0, True, True)
     missed = ratios.ratio_rows(_side_rows([50.0] * 5, [10.0] * 5))
     assert missed[0]["met"] is False
-    unsure = ratios.ratio_rows(_side_rows([10.0, 90.0, 20.0, 80.0], [10.0] * 4))
-    assert unsure[0]["status"] == "unsure"
-    assert "value" not in unsure[0]
-    assert "met" not in unsure[0]
+    noisy = ratios.ratio_rows(_side_rows([10.0, 90.0, 20.0, 80.0], [10.0] * 4))
+    assert noisy[0]["status"] == "noisy"
+    assert "value" not in noisy[0]
+    assert "met" not in noisy[0]
     # However wide, an interval on one side of the target tells; the same ratio as no goal does not.
     goal, rival = ratios.ratio_rows(_side_rows([80.0, 210.0, 90.0, 300.0, 85.0], [10.0] * 5))
     assert (goal["met"], goal["low"], goal["high"], goal["status"]) == (True, 8.0, 30.0, "ok")
-    assert rival["status"] == "unsure"
+    assert rival["status"] == "noisy"
     assert tables.times(goal) == "at least 8×"
     assert tables.times(met[0]) == "7×"
     (goal, _) = ratios.ratio_rows(_side_rows([10.0, 55.0, 20.0, 50.0, 30.0], [10.0] * 5))
     assert goal["met"] is False
     assert tables.times(goal) == "at most 5.5×"
+
+
+def test_no_ratio_from_fewer_than_three_samples_a_side() -> None:
+    """One fast sample of a slow side has no interval, however clear the goal seems."""
+    for slow in ([900.0], [900.0, 901.0]):
+        goal, rival = ratios.ratio_rows(_side_rows(slow, [10.0] * 5))
+        assert (goal["status"], rival["status"], goal["pairs"]) == ("few", "few", len(slow))
+        assert not {"value", "low", "high", "met"} & (goal.keys() | rival.keys())
+        assert tables.times(goal) == "too few samples"
+    assert ratios.ratio_rows(_side_rows([900.0, 901.0, 902.0], [10.0] * 5))[0]["met"] is True
+
+
+def test_goals_compare_like_with_like() -> None:
+    """A stylemap with a stylemap, a frame with a frame, a request with a request."""
+
+    def made(scenario: str) -> tuple[str, int]:
+        found = strokes.SCENARIOS[scenario]
+        return {"encode": "stylemap", "request": "request"}.get(found.kind, "frame"), found.images
+
+    for goal in ratios.GOALS:
+        assert made(goal.slow[2]) == made(goal.fast[2]), goal.name

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
-from stylemap.benchmarks.soak_editor import resident, soak
+from stylemap.benchmarks.editor_soak import soak
+from stylemap.benchmarks.machine import resident
 from tests.editor import serving
 
 
@@ -12,8 +11,8 @@ def test_memory_stays_bounded_while_clients_come_and_go() -> None:
     studio = serving.studio(serving.patient(sessions=4))
     with serving.running(studio) as host:
         soak(host, 1.0, 2, lambda: 0.0)  # pages, pools and the gallery's images
-        before = resident(os.getpid())
-        found = soak(host, 2.0, 2, lambda: resident(os.getpid()))
+        before = resident() / 1024
+        found = soak(host, 2.0, 2, lambda: resident() / 1024)
         assert found["visits"] >= 4
         assert found["frames"] >= found["visits"]
         assert found["memory_mib"][1]["most"] < before + 64

@@ -8,7 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 import torch
 
-from stylemap.benchmarks.bench_ops import Case, measure
+from stylemap.benchmarks.operators import Case, measure
+from stylemap.benchmarks.timing import Budget, Clock
 from tests.helpers.fresh_process import fresh_process
 from tests.ops.common import threads
 
@@ -30,9 +31,9 @@ def process() -> Iterator[ProcessPoolExecutor]:
 
 
 def ratio(case: Case) -> float:
-    with torch.inference_mode(), threads(2):
-        # The reference of upfirdn2d takes too long for medians.
-        return measure(case, rounds=3, repeats=1 if case.op == "upfirdn2d" else 3).ratio
+    with threads(2):
+        found: float = measure(case, "forward", Clock(torch.device("cpu")), Budget(0.0, 7, 7))["ratio"]
+        return found
 
 
 @pytest.mark.speed

@@ -1,7 +1,6 @@
 """Ten minutes of clients that connect, upload, paint and vanish: does the editor's memory stay bounded?
 
-    python -m stylemap.benchmarks.soak_editor
-        [--minutes 10] [--clients 3] [--model FILE] [--threads 1] [--output FILE]
+    python -m stylemap.benchmarks.editor_soak [--minutes 10] [--clients 3] [--model FILE] [--output FILE]
 
 The server's resident memory is sampled once a second. It is bounded where the second half of the run needs no
 more than the first, up to a few megabytes of allocator noise.
@@ -28,8 +27,8 @@ from PIL import Image
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from stylemap.benchmarks import machine
-from stylemap.benchmarks.bench_editor import server
+from stylemap.benchmarks import machine, results
+from stylemap.benchmarks.editor import server
 from stylemap.editor import protocol
 
 #: MiB that two halves of a run may differ by.
@@ -120,31 +119,23 @@ def soak(host: str, seconds: float, clients: int, memory: Any) -> dict[str, Any]
     }
 
 
-def resident(process: int) -> float:
-    """MiB of a process in memory."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise OSError(f"process {process} has ended")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m stylemap.benchmarks.soak_editor", description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--model", help="default: the bundled one")
-    parser.add_argument("--threads", type=int, default=1, help="of the server's model")
     parser.add_argument("--output", type=Path, help="JSON file")
     args = parser.parse_args(argv)
-    options = ["--threads", str(args.threads), *(["--model", args.model] if args.model else [])]
+    options = ["--threads", "1", *(["--model", args.model] if args.model else [])]
     with server(*options) as (address, process):
         host = address.removeprefix("http://").rstrip("/")
-        found = soak(host, 60 * args.minutes, args.clients, lambda: resident(process))
-    result = {"machine": machine.describe(torch.device("cpu")), "minutes": args.minutes, **found}
+        found = soak(host, 60 * args.minutes, args.clients, lambda: machine.resident(process) / 1024)
     print(json.dumps(found, indent=2))
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=2) + "\n")
+        described = machine.describe(torch.device("cpu"))
+        results.write({"machine": described, "minutes": args.minutes, **found}, args.output)
     return 0 if found["bounded"] else 1
 
 

@@ -1,17 +1,13 @@
 """The GPU plan at full size: decode, cached edit, encode against torch.compile, passes against the roofline.
 
-    python -m stylemap.benchmarks.gpu_plan --output FILE.json [--seconds 240]
-
 256 full and 1024 small in fp16, batch 1. Everything that is timed has been compared with the model in
 float32. "replay" is the graph alone; "call" is the method with its copies; "stroke" is, on the host's
-clock, an edit with a mask that is new, waited for. The file is written after every step, so that a run
-which is ended early leaves what it has. ``--device cpu --tiny`` checks the program itself.
+clock, an edit with a new mask, waited for. The file is written after every measurement, so that a run that
+is ended early leaves what it has.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -24,9 +20,12 @@ import torch
 from torch import Tensor
 
 from stylemap import EditSession, edit, ops
-from stylemap.benchmarks import gpu_layers
 from stylemap.benchmarks.baselines import Plain
-from stylemap.benchmarks.gpu_timing import Timer, peaks
+from stylemap.benchmarks.gpu import layers
+from stylemap.benchmarks.gpu.operators import peaks
+from stylemap.benchmarks.gpu.steps import write
+from stylemap.benchmarks.timing import Clock, compare
+from stylemap.benchmarks.truth import relative_error
 from stylemap.config import Config
 from stylemap.engine.gpu.graphs import Program
 from stylemap.engine.gpu.plan import DTYPES, GpuPlan
@@ -35,7 +34,7 @@ from stylemap.model.recipe import recipe_model
 
 TOLERANCE = {"fp16": 3e-3, "bf16": 2e-2, "fp32": 1e-5}
 #: Milliseconds of a replay on an H200.
-TARGETS = {"256 full": {"decode": 1.3, "edit": 0.45, "encode": 0.4}, "1024 small": {"edit": 1.3}}
+TARGETS = {"256 full": {"decode": 0.95, "edit": 0.30, "encode": 0.25}, "1024 small": {"edit": 1.3}}
 CONFIGS = {
     "256 full": Config(size=256, latent_spatial_size=8),
     "1024 small": Config(size=1024, latent_spatial_size=16, small_generator=True),
@@ -107,7 +106,7 @@ class Setting:
                 }
         finally:
             cudnn.allow_tf32 = before
-        return {name: _error(run(), expected[name]) for name, run in self.runs().items()}
+        return {name: relative_error(run(), expected[name]) for name, run in self.runs().items()}
 
     def stroke_ms(self, count: int = 20) -> float:
         """Host milliseconds from a new mask to the finished image, median."""
@@ -143,7 +142,7 @@ def verdict(name: str, what: str, row: dict[str, Any]) -> dict[str, Any]:
 
 @torch.no_grad()
 def measure(
-    setting: Setting, timer: Timer, peak: dict[str, float], save: Callable[[dict[str, Any]], None]
+    setting: Setting, clock: Clock, peak: dict[str, float], save: Callable[[dict[str, Any]], None]
 ) -> None:
     """Ours first, then the passes, then what takes minutes to compile; each is saved when it is there."""
     result: dict[str, Any] = {"errors": setting.errors()}
@@ -154,25 +153,23 @@ def measure(
     programs = setting.programs()
     rows: dict[str, dict[str, Any]] = {}
     for what, run in setting.runs().items():
-        timings = timer.compare({"replay": programs[what], "call": run})
-        rows[what] = {name: timing.median_ms for name, timing in timings.items()}
+        rows[what] = _medians({"replay": programs[what], "call": run}, clock)
         rows[what] |= {"graph": programs[what].captured} | verdict(setting.name, what, rows[what])
     rows["edit"]["stroke"] = setting.stroke_ms()
     save(result := result | {"rows": rows})
-    layers = {}
+    passes: dict[str, Any] = {}
     for what, program in programs.items():
-        layers[what] = gpu_layers.profile(partial(program._function, *program.inputs), timer, peak)
-        save(result := result | {"layers": layers})
-    for what, run in rivals(setting, compiled=timer.device.type == "cuda").items():
+        passes[what] = layers.profile(partial(program._function, *program.inputs), clock, peak)
+        save(result := result | {"layers": passes})
+    for what, run in rivals(setting, compiled=clock.device.type == "cuda").items():
         # Whoever edits without a session has to decode. All by turns in one run.
         beside = {"decode": ("decode", "edit")}.get(what, (what,))
         try:
-            error = _error(run(), setting.runs()[what]())
-            timings = timer.compare({name: programs[name] for name in beside} | {"rival": run})
+            error = relative_error(run(), setting.runs()[what]())
+            ms = _medians({name: programs[name] for name in beside} | {"rival": run}, clock)
         except RuntimeError as failure:
             rows[what]["rival"] = repr(failure)[:200]
         else:
-            ms = {name: timing.median_ms for name, timing in timings.items()}
             for name in beside:
                 rows[name] |= {"rival": ms["rival"], "beside": ms[name], "speedup": ms["rival"] / ms[name]}
             rows[what]["rival_difference"] = error
@@ -198,43 +195,30 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _error(actual: Tensor, expected: Tensor) -> float:
-    return float((actual.float() - expected.float()).norm() / expected.float().norm())
+def _medians(runs: dict[str, Callable[[], Any]], clock: Clock) -> dict[str, Any]:
+    return {name: samples.median for name, samples in compare(runs, clock).items()}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=240, help="start no further model after this long")
-    parser.add_argument("--precision", default="fp16", choices=sorted(TOLERANCE))
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--tiny", action="store_true")
-    options = parser.parse_args(arguments)
-    device, start = torch.empty(0, device=options.device).device, time.monotonic()
-    timer = Timer(device)
-    content: dict[str, Any] = {"peaks": peaks(timer, tiny=options.tiny), "models": {}}
-    for name, config in (TINY if options.tiny else CONFIGS).items():
-        if time.monotonic() - start > options.seconds:
+def run(output: Path, seconds: float, device: str, tiny: bool) -> None:
+    """Measure all models; none is begun after ``seconds``. Writes after every measurement."""
+    start, clock = time.monotonic(), Clock(torch.empty(0, device=device).device)
+    precision = "fp32" if tiny else "fp16"
+    content: dict[str, Any] = {"peaks": peaks(clock, tiny=tiny), "models": {}}
+    for name, config in (TINY if tiny else CONFIGS).items():
+        if time.monotonic() - start > seconds:
             content["models"][name] = {"skipped": "no time left"}
             continue
 
         def save(result: dict[str, Any], name: str = name) -> None:
             content["models"][name] = result | {"seconds": round(time.monotonic() - start, 1)}
-            options.output.write_text(json.dumps(content, indent=1))
+            write(content, output)
 
         try:
-            measure(Setting(name, config, device, options.precision), timer, content["peaks"], save)
+            measure(Setting(name, config, clock.device, precision), clock, content["peaks"], save)
         except Exception as failure:
             save(content["models"].get(name, {}) | {"failure": repr(failure)[:300]})
-    options.output.write_text(json.dumps(content, indent=1))
+    write(content, output)
     for name, result in content["models"].items():
         for what, rows in result.get("layers", {}).items():
-            print(f"\n{name}, {what}", gpu_layers.table(rows), sep="\n\n")
+            print(f"\n{name}, {what}", layers.table(rows), sep="\n\n")
     print("", table(content), sep="\n")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

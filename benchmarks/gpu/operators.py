@@ -1,15 +1,12 @@
 """The operators on a GPU against PyTorch, torch.compile and cuDNN, as fractions of the machine's peaks.
 
-    python -m stylemap.benchmarks.gpu_ops --output FILE.json [--seconds 150]
-
-A candidate whose result is wrong is reported as wrong and not timed. Everything runs as a CUDA graph; one
-that cannot be captured runs eagerly, and is marked. ``--device cpu --tiny`` checks the program itself.
+A candidate whose result is wrong is not timed. Everything runs as a CUDA graph; a candidate that cannot be
+captured runs eagerly, and is marked.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import functools
 import logging
 import time
 from collections.abc import Iterator
@@ -19,8 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylemap.benchmarks.gpu_cases import Case, Maker, convolution_cases, memory_cases
-from stylemap.benchmarks.gpu_timing import Timer, captured, peaks
+from stylemap.benchmarks.gpu.cases import Case, Maker, convolution_cases, memory_cases
+from stylemap.benchmarks.gpu.steps import write
+from stylemap.benchmarks.timing import Clock, captured, compare
+from stylemap.benchmarks.truth import relative_error
 
 #: Relative L2 error against float32 beyond which a candidate is wrong.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 3e-3, torch.bfloat16: 2e-2}
@@ -44,16 +43,16 @@ def cases(device: torch.device, tiny: bool) -> Iterator[Case]:
     yield from memory_cases(half, 1, 128, 256, rivals=False)
 
 
-def measure(case: Case, timer: Timer, peak: dict[str, float]) -> dict[str, Any]:
+def measure(case: Case, clock: Clock, peak: dict[str, float]) -> dict[str, Any]:
     """One row of the result."""
-    device = timer.device
+    device = clock.device
     row: dict[str, Any] = {"case": case.name, "candidates": {}}
     expected = None if case.expected is None else _tensor(case.expected())
     ready = {}
     for name, run in case.runs.items():
         entry: dict[str, Any] = row["candidates"].setdefault(name, {})
         try:
-            error = 0.0 if expected is None else _error(_tensor(run()), expected)
+            error = 0.0 if expected is None else relative_error(_tensor(run()), expected)
             entry["error"] = error
             if not error <= TOLERANCE[case.dtype]:
                 entry["status"] = "wrong"
@@ -66,14 +65,14 @@ def measure(case: Case, timer: Timer, peak: dict[str, float]) -> dict[str, Any]:
         except RuntimeError as failure:
             torch.cuda.synchronize()
             ready[name], entry["status"] = run, f"eager: {failure}".splitlines()[0]
-    for name, timing in timer.compare(ready).items():
-        entry = row["candidates"][name]
-        entry |= {"ms": timing.median_ms, "spread": timing.spread}
+    for name, samples in compare(ready, clock).items() if ready else ():
+        entry, ms = row["candidates"][name], samples.median
+        entry |= {"ms": ms, "spread": samples.spread}
         if case.bytes:
-            entry["gbps"] = case.bytes / timing.median_ms / 1e6
+            entry["gbps"] = case.bytes / ms / 1e6
             entry["fraction"] = entry["gbps"] / peak["copy_gbps"]
         if case.flops:
-            entry["tflops"] = case.flops / timing.median_ms / 1e9
+            entry["tflops"] = case.flops / ms / 1e9
             entry["fraction"] = entry["tflops"] / peak[f"matmul_{str(case.dtype)[6:]}_tflops"]
     row |= verdict(case, row["candidates"])
     return row
@@ -117,43 +116,38 @@ def _tensor(result: Any) -> Tensor:
     return result if isinstance(result, Tensor) else result[0]
 
 
-def _error(actual: Tensor, expected: Tensor) -> float:
-    return float((actual.float() - expected).norm() / expected.norm().clamp_min(1e-20))
+def peaks(clock: Clock, *, tiny: bool = False) -> dict[str, float]:
+    """GB/s of a copy and TFLOP/s of matrix products, measured here and now."""
+    device = clock.device
+    source = torch.empty(1 << (16 if tiny else 30), dtype=torch.int8, device=device)
+    target, n = torch.empty_like(source), 64 if tiny else 8192
+    copied = compare({"copy": lambda: target.copy_(source)}, clock)["copy"].median
+    found = {"copy_gbps": 2 * source.numel() / copied / 1e6}
+    for dtype in (torch.bfloat16, torch.float16):
+        a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+        product = compare({"matmul": functools.partial(torch.matmul, a, b)}, clock)["matmul"].median
+        found[f"matmul_{str(dtype)[6:]}_tflops"] = 2 * n**3 / product / 1e9
+    return found
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=150, help="start no further case after this long")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--tiny", action="store_true")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    device, start = torch.device(options.device), time.monotonic()
+@torch.no_grad()
+def run(output: Path, seconds: float, device: str, tiny: bool) -> None:
+    """Measure all cases, in order of interest; none is begun after ``seconds``. Writes after every case."""
+    start, clock = time.monotonic(), Clock(torch.device(device))
     torch.backends.cudnn.benchmark = True
-    rows: list[dict[str, Any]] = []
-    with torch.no_grad():
-        timer = Timer(device)
-        peak = peaks(timer, tiny=options.tiny)
-        skipped = 0
-        for case in cases(device, options.tiny):
-            if time.monotonic() - start > options.seconds:
-                skipped += 1
-                continue
-            try:
-                rows.append(measure(case, timer, peak))
-            except Exception as failure:
-                rows.append({"case": case.name, "candidates": {}, "met": False, "failure": repr(failure)})
-                logging.exception("%s", case.name)
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
-    content = {"peaks": peak, "rows": rows, "skipped": skipped}
-    options.output.write_text(json.dumps(content, indent=1))
-    print(json.dumps(peak), table(rows), sep="\n")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    content: dict[str, Any] = {"peaks": peaks(clock, tiny=tiny), "rows": [], "skipped": 0}
+    for case in cases(clock.device, tiny):
+        if time.monotonic() - start > seconds:
+            content["skipped"] += 1
+            continue
+        try:
+            row = measure(case, clock, content["peaks"])
+        except Exception as failure:
+            row = {"case": case.name, "candidates": {}, "met": False, "failure": repr(failure)}
+            logging.exception("%s", case.name)
+        content["rows"].append(row)
+        write(content, output)
+        if device == "cuda":
+            torch.cuda.empty_cache()
+    write(content, output)
+    print(content["peaks"], table(content["rows"]), sep="\n")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from stylemap import ops
-from stylemap.benchmarks.gpu_timing import Timer, captured
+from stylemap.benchmarks.timing import Budget, Clock, captured, compare
 from stylemap.ops import passes
 
 _PASSES = (
@@ -47,13 +47,13 @@ def recorded() -> Iterator[list[Call]]:
         yield calls
 
 
-def profile(run: Callable[[], Any], timer: Timer, peak: dict[str, float]) -> list[dict[str, Any]]:
+def profile(run: Callable[[], Any], clock: Clock, peak: dict[str, float]) -> list[dict[str, Any]]:
     """A row for every call: milliseconds, those of the roofline, and their ratio."""
     with recorded() as calls:
         run()
     rows = []
     for call in calls:
-        ms = timer.compare({"pass": captured(call.run, timer.device)}, rounds=9)["pass"].median_ms
+        ms = compare({"pass": captured(call.run, clock.device)}, clock, Budget(0.0, 9, 9))["pass"].median
         arithmetic = call.flops / peak["matmul_float16_tflops"] / 1e9
         memory = call.bytes / peak["copy_gbps"] / 1e6
         roofline = max(arithmetic, memory)

@@ -1,0 +1,184 @@
+"""The steps of the GPU check, and its measurements on a CPU at sizes of no interest."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from stylemap.benchmarks.gpu import check, operators, plan, steps
+from stylemap.benchmarks.gpu.__main__ import main
+from stylemap.benchmarks.gpu.cases import Case
+from stylemap.benchmarks.gpu.steps import Context, Step
+from stylemap.benchmarks.timing import Clock
+from stylemap.cli.app import build_parser
+
+CPU = ["--device", "cpu", "--tiny"]
+
+
+def test_operators_run_and_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "operators.json"
+    assert main(["operators", *CPU, "--output", str(output)]) == 0
+    content = json.loads(output.read_text())
+    assert content["skipped"] == 0
+    assert content["peaks"]["copy_gbps"] > 0
+    for row in content["rows"]:
+        assert "failure" not in row, row
+        assert {c["status"] for c in row["candidates"].values()} == {"graph"}, row
+        assert all(c["ms"] > 0 for c in row["candidates"].values())
+    assert "| modulate_conv" in capsys.readouterr().out
+
+
+def test_measurements_out_of_time_say_so(tmp_path: Path) -> None:
+    output = tmp_path / "operators.json"
+    main(["operators", *CPU, "--seconds", "0", "--output", str(output)])
+    content = json.loads(output.read_text())
+    assert content["rows"] == []
+    assert content["skipped"] > 10
+
+
+def test_plan_runs_and_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "plan.json"
+    assert main(["plan", *CPU, "--output", str(output)]) == 0
+    model = json.loads(output.read_text())["models"]["tiny"]
+    assert "failure" not in model, model
+    assert set(model["rows"]) == set(model["layers"]) == {"decode", "edit", "encode"}
+    for name, row in model["rows"].items():
+        assert row["replay"] > 0
+        assert row["speedup"] > 0
+        assert model["layers"][name]
+    assert model["rows"]["edit"]["stroke"] > 0
+    assert model["rows"]["decode"]["rival_difference"] < 1e-5
+    passes = [row["pass"].split()[0] for row in model["layers"]["decode"]]
+    assert passes.count("modulate_conv") == 3
+    assert "| tiny | edit |" in capsys.readouterr().out
+
+
+def test_wrong_plans_are_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plan.TOLERANCE, "fp32", 0.0)
+    main(["plan", *CPU, "--output", str(tmp_path / "plan.json")])
+    found = {"status": "passed", **json.loads((tmp_path / "plan.json").read_text())}
+    assert "rows" not in found["models"]["tiny"]
+    monkeypatch.setattr(Context, "measurement", lambda *_, **__: found)
+    assert check.plan(context(tmp_path))["problems"] == ["tiny: wrong: decode, edit, encode"]
+
+
+def test_a_plan_out_of_time_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late: dict[str, Any] = {"status": "not finished in 90 s", "models": {"a": {"rows": {}}}}
+    monkeypatch.setattr(Context, "measurement", lambda *_, **__: dict(late))
+    assert check.plan(context(tmp_path))["status"] == "passed"
+    late["models"] = {}
+    assert check.plan(context(tmp_path))["status"] == "not finished in 90 s"
+
+
+def test_wrong_results_are_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.ones(4)
+    case = Case("c", {"ours": lambda: x + 1, "eager": lambda: x}, 1, 0, torch.float32, expected=lambda: x)
+    row = operators.measure(case, Clock(torch.device("cpu")), {"copy_gbps": 1.0})
+    assert row["candidates"]["ours"]["status"] == "wrong"
+    assert "ms" not in row["candidates"]["ours"]
+    assert not row["met"]
+    monkeypatch.setattr(Context, "measurement", lambda *_, **__: {"status": "passed", "rows": [row]})
+    assert check.operators(context(tmp_path))["problems"] == ["c: wrong: ours"]
+
+
+@pytest.mark.parametrize(("ours", "met"), [(1.0, True), (1.01, True), (1.2, False)])
+def test_no_slower_than_the_rival(ours: float, met: bool) -> None:
+    candidates = {"ours: a": {"ms": ours, "spread": 0.02}, "cudnn": {"ms": 1.0, "spread": 0.01}}
+    case = Case("c", {}, rival="cudnn")
+    assert operators.verdict(case, candidates)["met"] is met
+
+
+def test_share_of_the_peak() -> None:
+    case = Case("c", {}, target=0.8)
+    for fraction, met in ((0.81, True), (0.79, False)):
+        candidates = {"ours": {"ms": 1.0, "spread": 0.0, "fraction": fraction}}
+        assert operators.verdict(case, candidates)["met"] is met
+
+
+def context(folder: Path, seconds: float = 90.0) -> Context:
+    return Context(folder, seconds, "90a", "cpu", tiny=True)
+
+
+def test_every_step_is_written_at_once_whatever_happens(tmp_path: Path) -> None:
+    def failing(_: Context) -> steps.Result:
+        raise OSError("no room")
+
+    def second(_: Context) -> steps.Result:
+        assert json.loads((tmp_path / "first.json").read_text())["status"] == "failed: OSError('no room')"
+        return {"status": "passed", "problems": ["c: wrong"]}
+
+    found = steps.run_steps([Step("first", 1, failing), Step("second", 1, second)], context(tmp_path))
+    assert found == ["first: failed: OSError('no room')", "second: c: wrong"]
+    assert json.loads((tmp_path / "second.json").read_text())["step"] == "second"
+
+
+def test_programs_are_recorded_and_killed_with_their_children(tmp_path: Path) -> None:
+    assert steps.command(["false"], 10)["status"] == "exit status 1"
+    assert steps.command(["no-such-program"], 10)["status"] == "not available: no-such-program"
+    assert steps.command(["echo", "hello"], 10) == {"status": "passed", "tail": ["hello"]}
+    start, mark = time.monotonic(), tmp_path / "alive"
+    late = ["sh", "-c", f"(sleep 2; touch {mark}) & echo begun; sleep 30"]
+    assert steps.command(late, 0.5) == {"status": "not finished in 0.5 s", "tail": ["begun"]}
+    assert time.monotonic() - start < 10
+    time.sleep(2.5)
+    assert not mark.exists()
+
+
+def test_a_measurement_that_is_ended_leaves_what_it_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: Context, arguments: list[str]) -> steps.Result:
+        Path(arguments[arguments.index("--output") + 1]).write_text('{"rows": [1]}')
+        assert arguments[arguments.index("--seconds") + 1] == "50"
+        return {"status": "not finished in 90 s", "tail": []}
+
+    monkeypatch.setattr(Context, "command", run)
+    found = context(tmp_path).measurement("operators", spare=40)
+    assert found == {"status": "not finished in 90 s", "tail": [], "rows": [1]}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_steps_fit_into_fifteen_minutes() -> None:
+    assert sum(step.seconds for step in check.STEPS) <= 15 * 60 - 120  # the machine takes time to start
+    assert [step.name for step in check.chosen("build,edit")][:1] == ["tests"]
+    with pytest.raises(ValueError, match="no step nothing"):
+        check.chosen("nothing")
+
+
+def test_steps_use_commands_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+    monkeypatch.setattr(
+        Context, "command", lambda self, arguments, **_: given.append(arguments) or {"status": "passed"}
+    )
+    for tiny in (True, False):
+        for step in (check.edit, check.training):
+            step(Context(tmp_path, 1.0, "90a", "cpu", tiny))
+    for arguments in given:
+        assert build_parser().parse_args(arguments[3:]).part in ("edit", "training")
+
+
+def test_architecture_and_counts() -> None:
+    assert check.architecture("9.0") == "90a"
+    assert check.architecture("8.6") == "86"
+    found = check.counts(["", "1 failed, 900 passed, 3 skipped in 61.3s"])
+    assert found == {"failed": 1, "passed": 900, "skipped": 3}
+
+
+def test_the_steps_need_no_torch_before_they_run() -> None:
+    modules = "stylemap.benchmarks.gpu.check, stylemap.benchmarks.gpu.__main__"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "no CUDA device" in capsys.readouterr().err
