@@ -18,6 +18,8 @@ _CHOICES = {
     "reconstruction_loss": ("mse", "l1"),
     "precision": ("fp32", "bf16"),
     "warmup_optimiser": ("adam", "muon"),
+    "discriminator": ("published", "projected"),
+    "decay": ("linear", "cosine"),
 }
 _AT_LEAST = {
     "iterations": 1, "warmup_iterations": 0, "decay_iterations": 0, "batch": 1, "accumulate": 1,
@@ -37,6 +39,10 @@ class Lambdas:
         matrices, and against the discriminator (step 5).
     local_src, local_ref: local edits of the batch's images, in random masks, against the original outside
         the mask and the reference inside (step 5; not in the paper: see `stylemap.train.edits`).
+    local_efficientnet: the same edits against the two images pasted together, by EfficientNet's features.
+    local_d, local_e: the same edits shown to the discriminator, and against it.
+    efficientnet: reconstruction by EfficientNet-Lite0's features, beside ``perceptual`` (step 5; needs the
+        extra stylemap[features]).
     """
 
     adv: float = 1.0
@@ -49,6 +55,10 @@ class Lambdas:
     indomain_e: float = 1.0
     local_src: float = 0.0
     local_ref: float = 0.0
+    local_efficientnet: float = 0.0
+    local_d: float = 0.0
+    local_e: float = 0.0
+    efficientnet: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -77,12 +87,18 @@ class TrainConfig:
     accumulate: parts a batch is processed in, to fit in memory.
     learning_rate, r1_gamma, r1_every, ema_decay: as in the paper. For the discriminator learning rate
         and betas are adapted to the lazy regularisation.
-    decay_iterations: over this many last iterations the learning rates fall linearly to nothing.
+    discriminator: the published one, or a projected one, whose heads judge patches of EfficientNet-Lite0's
+        features (`stylemap.train.projected`; needs the extra stylemap[features], and no R1).
+    discriminator_rate: its learning rate; 0 takes learning_rate.
+    freeze_mapping: leave the mapping network as it is.
+    decay_iterations: over this many last iterations the learning rates fall to nothing, by ``decay``: in a
+        line, or along half a cosine.
     start_from: a checkpoint, or the folder of a run, whose weights to start with. Its model may be smaller:
         training 32, 64, then 128 pixels costs a small part of training at 128 from the start.
     ema_rampup: let the decay grow from 0.1 as (1 + t) / (10 + t): for short runs.
     adversarial_loss: logistic or hinge. reconstruction_loss: mse or l1.
-    perceptual: "features" (no weights needed), or a file of VGG-16 weights for LPIPS
+    perceptual: "features" (no weights needed), "efficientnet" (EfficientNet-Lite0's, the extra
+        stylemap[features]), or a file of VGG-16 weights for LPIPS
         (with lpips_heads, the file of its linear weights). style needs the VGG file.
     classes: number of classes for a conditional generator and discriminator; 0 trains without. A folder's
         sub-folders are its classes; faces are told apart by the label class_label.
@@ -111,7 +127,11 @@ class TrainConfig:
     batch: int = 16
     accumulate: int = 1
     learning_rate: float = 0.002
+    discriminator: str = "published"
+    discriminator_rate: float = 0.0
+    freeze_mapping: bool = False
     decay_iterations: int = 0
+    decay: str = "linear"
     r1_gamma: float = 10.0
     r1_every: int = 16
     ema_decay: float = 0.999
@@ -143,14 +163,17 @@ class TrainConfig:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         _check_number("learning_rate", self.learning_rate, 0.0, math.inf)
+        _check_number("discriminator_rate", self.discriminator_rate, 0.0, math.inf)
         _check_number("warmup_momentum", self.warmup_momentum, 0.0, 0.999)
         _check_number("r1_gamma", self.r1_gamma, 0.0, math.inf)
         _check_number("ema_decay", self.ema_decay, 0.0, 1.0)
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} cannot be processed in {self.accumulate} equal parts")
+        if self.classes and self.discriminator == "projected":
+            raise ValueError("the projected discriminator knows no classes: set discriminator to published")
         if self.fit_mapping and not self.warmup_iterations:
             raise ValueError("fit_mapping takes place at the end of a warm-up: set warmup_iterations")
-        if self.lambdas.style and self.perceptual == "features":
+        if self.lambdas.style and self.perceptual in ("features", "efficientnet"):
             raise ValueError("the style loss needs VGG-16 weights: name their file as perceptual")
 
     def to_dict(self) -> dict[str, Any]:

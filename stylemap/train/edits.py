@@ -22,7 +22,11 @@ _FREE = 64  # the border that is not compared reaches 1/64 of the width to eithe
 
 
 def edits_locally(config: TrainConfig) -> bool:
-    return bool(config.lambdas.local_src or config.lambdas.local_ref)
+    """Whether any loss of local edits has a weight."""
+    weights = config.lambdas
+    return any(
+        (weights.local_src, weights.local_ref, weights.local_efficientnet, weights.local_d, weights.local_e)
+    )
 
 
 def random_masks(count: int, size: int, generator: torch.Generator) -> Tensor:
@@ -47,6 +51,11 @@ def random_masks(count: int, size: int, generator: torch.Generator) -> Tensor:
 def next_image(x: Tensor) -> Tensor:
     """The batch moved by one: which image is whose reference."""
     return x.roll(-1, 0)
+
+
+def pasted(images: Tensor, mask: Tensor) -> Tensor:
+    """Every image N x 3 x S x S with its reference (`next_image`) inside its mask, bool N x 1 x S x S."""
+    return torch.where(mask, next_image(images), images)
 
 
 def local_errors(edited: Tensor, images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

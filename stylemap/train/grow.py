@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stylemap.checkpoint import load_state
-from stylemap.train.networks import Networks
+from stylemap.train.networks import Critic, Networks
 
 # Encoder and discriminator count their blocks from the finest resolution, so a larger model shifts them.
 _BLOCK = re.compile(r"convs\.(\d+)\.(.+)")
@@ -33,8 +33,9 @@ def start_from(path: Path, networks: Networks, size: int) -> None:
     parts: list[tuple[nn.Module, Mapping[str, Tensor] | None, int]] = [
         (networks.generator, checkpoint.generator, 0),
         (networks.encoder, checkpoint.encoder, 0),
-        (networks.discriminator, checkpoint.discriminator, 1),
     ]
+    if isinstance(networks.critic, Critic):
+        parts.append((networks.critic.discriminator, checkpoint.discriminator, 1))
     for module, state, first_block in parts:
         if state is not None:
             _copy(path, module, _moved(state, shift, first_block, module is networks.generator))

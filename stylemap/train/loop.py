@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from stylemap.metrics.efficientnet import EfficientNetDistance
 from stylemap.metrics.lpips import load_lpips
 from stylemap.metrics.vgg import load_vgg16, normalise
 from stylemap.perceptual import FeatureDistance
@@ -18,12 +20,14 @@ from stylemap.train.config import TrainConfig
 from stylemap.train.grow import start_from
 from stylemap.train.mapping_start import fit_mapping
 from stylemap.train.networks import Networks
+from stylemap.train.projected import ProjectedCritic
 from stylemap.train.sources import Source, open_source
 from stylemap.train.step import Features, Step
 
 _LOG = logging.getLogger(__name__)
 _GRID = 8
 _FIT_IMAGES = 2048
+_CALIBRATION_IMAGES = 256
 
 
 class TrainingError(RuntimeError):
@@ -74,7 +78,9 @@ class _Run:
         if share.world > 1:
             self.networks.distribute(distributed.wrap)
         self.source = open_source(config)
-        self.step = Step(self.networks, config, make_features(config, device))
+        if isinstance(self.networks.critic, ProjectedCritic) and not found:
+            self.networks.critic.calibrate(self._calibration())
+        self.step = Step(self.networks, config, make_features(config, device, self._calibration))
 
     def run(self) -> Path:
         config = self.config
@@ -120,6 +126,10 @@ class _Run:
                 raise TrainingError(f"loss {name} is {value} at iteration {iteration}: stopped; {kept}")
         return named
 
+    def _calibration(self) -> Tensor:
+        """Real images that features are scaled by: the same ones after a resumption."""
+        return to_float(_first(self.source, min(len(self.source), _CALIBRATION_IMAGES))).to(self.device)
+
     def _fit_mapping(self) -> None:
         images = to_float(_first(self.source, min(len(self.source), _FIT_IMAGES)))
         fit_mapping(self.networks, images, self.config)
@@ -143,18 +153,33 @@ class _Run:
         record.save_grid(rows, self.folder / "samples" / f"{finished:08d}.png")
 
 
-def make_features(config: TrainConfig, device: torch.device) -> Features:
-    """How reconstructions are compared: without weights, or by LPIPS where the configuration names VGG-16's.
+def make_features(
+    config: TrainConfig, device: torch.device, calibration: Callable[[], Tensor] | None = None
+) -> Features:
+    """How reconstructions are compared: without weights, by EfficientNet-Lite0, or by LPIPS where the
+    configuration names VGG-16's file.
 
-    Raises FileNotFoundError or ValueError saying which file is wanted and where it can be had.
+    calibration: gives real images N x 3 x S x S in [-1, 1] that scale EfficientNet's channels; without it
+        they count as they are.
+
+    Raises FileNotFoundError, ModuleNotFoundError or ValueError saying what is wanted and where it can be had.
     """
+    weights = config.lambdas
+    efficientnet = None
+    if weights.efficientnet or weights.local_efficientnet or config.perceptual == "efficientnet":
+        efficientnet = EfficientNetDistance().to(device)
+        if calibration is not None:
+            efficientnet.calibrate(calibration())
+    if config.perceptual == "efficientnet":
+        return Features(efficientnet, efficientnet)
     if config.perceptual == "features":
-        return Features(FeatureDistance().to(device))
-    lpips = load_lpips(config.perceptual, config.lpips_heads) if config.lambdas.perceptual else None
+        return Features(FeatureDistance().to(device), efficientnet)
+    lpips = load_lpips(config.perceptual, config.lpips_heads) if weights.perceptual else None
     vgg = lpips.vgg if lpips is not None else load_vgg16(config.perceptual)
     vgg.to(device)
     return Features(
         lpips.to(device) if lpips is not None else None,
+        efficientnet,
         lambda images: vgg(normalise(images)),
     )
 

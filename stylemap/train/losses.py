@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Logits = Tensor | Sequence[Tensor]
+"""Of one discriminator, or one tensor for each of its heads, which then count the same."""
 
-def generator_adversarial(logits: Tensor, kind: str = "logistic") -> Tensor:
+
+def generator_adversarial(logits: Logits, kind: str = "logistic") -> Tensor:
     """The images behind ``logits`` shall be taken for real: softplus(-D).mean(), or hinge: -D.mean()."""
-    logits = widen(logits)
-    return -logits.mean() if kind == "hinge" else F.softplus(-logits).mean()
+    return _over_heads(logits, lambda d: -d if kind == "hinge" else F.softplus(-d))
 
 
-def discriminator_real(logits: Tensor, kind: str = "logistic") -> Tensor:
+def discriminator_real(logits: Logits, kind: str = "logistic") -> Tensor:
     """softplus(-D(x)).mean(), or hinge: relu(1 - D(x)).mean()."""
-    logits = widen(logits)
-    return F.relu(1 - logits).mean() if kind == "hinge" else F.softplus(-logits).mean()
+    return _over_heads(logits, lambda d: F.relu(1 - d) if kind == "hinge" else F.softplus(-d))
 
 
-def discriminator_fake(logits: Tensor, kind: str = "logistic") -> Tensor:
+def discriminator_fake(logits: Logits, kind: str = "logistic") -> Tensor:
     """softplus(D(G(.))).mean(), or hinge: relu(1 + D).mean()."""
-    logits = widen(logits)
-    return F.relu(1 + logits).mean() if kind == "hinge" else F.softplus(logits).mean()
+    return _over_heads(logits, lambda d: F.relu(1 + d) if kind == "hinge" else F.softplus(d))
+
+
+def _over_heads(logits: Logits, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    heads = [logits] if isinstance(logits, Tensor) else logits
+    return torch.stack([loss(widen(head)).mean() for head in heads]).mean()
 
 
 def r1(logits: Tensor, images: Tensor) -> Tensor:

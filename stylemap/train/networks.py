@@ -16,6 +16,7 @@ from stylemap.model.discriminator import minibatch_stddev
 from stylemap.train.config import TrainConfig
 from stylemap.train.edits import next_image
 from stylemap.train.matrices import Matrices
+from stylemap.train.projected import ProjectedCritic
 
 
 class Mapping(nn.Module):
@@ -82,9 +83,8 @@ class Networks:
             torch.manual_seed(config.seed)
             self.generator = Generator(config.model)
             self.encoder = Encoder(config.model)
-            self.discriminator = Discriminator(config.model)
             self.mapping = Mapping(self.generator, config.model, config.classes)
-            self.critic = Critic(self.discriminator, config.model, config.classes)
+            self.critic = make_critic(config)
         self.synthesis = Synthesis(self.generator)
         for module in (self.mapping, self.synthesis, self.encoder, self.critic):
             module.to(device)
@@ -164,24 +164,34 @@ class Networks:
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {
             "generator": self.generator,
-            "discriminator": self.discriminator,
             "encoder": self.encoder,
             "g_ema": self.g_ema,
             "e_ema": self.e_ema,
         }
+        if isinstance(self.critic, ProjectedCritic):
+            return modules | {"projected_discriminator": self.critic}
+        modules["discriminator"] = self.critic.discriminator
         if self.mapping.embedding is not None and self.critic.embedding is not None:
             modules |= {"g_classes": self.mapping.embedding, "d_classes": self.critic.embedding}
         return modules
 
 
+def make_critic(config: TrainConfig) -> Critic | ProjectedCritic:
+    """The discriminator of a configuration, with random weights where it is trained."""
+    if config.discriminator == "projected":
+        return ProjectedCritic()
+    return Critic(Discriminator(config.model), config.model, config.classes)
+
+
 def make_optimisers(networks: Networks, config: TrainConfig) -> dict[str, torch.optim.Optimizer]:
     """Adam(lr, betas 0 and 0.99) for G and E; for D scaled by c = n / (n + 1), as R1 comes every n steps."""
-    c = config.r1_every / (config.r1_every + 1)
+    c = config.r1_every / (config.r1_every + 1) if config.discriminator == "published" else 1.0
+    rate = config.discriminator_rate or config.learning_rate
     generator = [*networks.mapping.parameters(), *networks.synthesis.parameters()]
     return {
         "g": _adam(generator, config.learning_rate, 0.99),
         "e": _adam(networks.encoder.parameters(), config.learning_rate, 0.99),
-        "d": _adam(networks.critic.parameters(), config.learning_rate * c, 0.99**c),
+        "d": _adam(networks.critic.parameters(), rate * c, 0.99**c),
     }
 
 

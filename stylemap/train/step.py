@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from stylemap.train import losses
 from stylemap.train.config import TrainConfig
-from stylemap.train.edits import edits_locally, local_errors
+from stylemap.train.edits import edits_locally, local_errors, pasted
 from stylemap.train.networks import Networks
 
 
@@ -30,16 +31,21 @@ class Part(NamedTuple):
 class Features(NamedTuple):
     """How reconstructions are compared beyond pixels.
 
-    distance: (output, target) to N distances. maps: images to feature maps, for the style loss.
+    distance: (output, target) to N distances. efficientnet: another one, for the losses of that name.
+    maps: images to feature maps, for the style loss.
     """
 
     distance: Callable[[Tensor, Tensor], Tensor] | None = None
+    efficientnet: Callable[[Tensor, Tensor], Tensor] | None = None
     maps: Callable[[Tensor], Sequence[Tensor]] | None = None
 
 
 class _Sample(NamedTuple):
+    """G(z) and its stylemap; or G(E(x)) and E(x), with the batch's local edits where they are trained."""
+
     stylemap: Tensor
     images: Tensor
+    edited: Tensor | None = None
 
 
 class Step:
@@ -68,12 +74,13 @@ class Step:
             samples = self._generator_step(parts)
             if weights.w_rec:
                 self._encoder_step(samples)
-        if adversarial and (weights.d or weights.indomain_d):
-            if weights.indomain_d and len(parts) == 1 and self._reconstructs(adversarial):
+        shown = weights.indomain_d or weights.local_d
+        if adversarial and (weights.d or shown):
+            if shown and len(parts) == 1 and self._reconstructs(adversarial):
                 self.networks.train_only("encoder", "synthesis")
                 reconstructions = [self._reconstruct(parts[0])]
             self._discriminator_step(parts, samples if weights.d else None, reconstructions)
-            if config.r1_gamma and iteration % config.r1_every == 0:
+            if config.discriminator == "published" and config.r1_gamma and iteration % config.r1_every == 0:
                 self._r1_step(parts)
         if self._reconstructs(adversarial):
             self._autoencoder_step(parts, reconstructions, adversarial)
@@ -84,18 +91,16 @@ class Step:
         """Step 1. Without a weight for it, only draws the samples the other steps need."""
         weight = self.config.lambdas.adv
         samples = []
+        mapping = bool(weight) and not self.config.freeze_mapping
         if weight:
-            self.networks.train_only("mapping", "synthesis")
+            self.networks.train_only("synthesis", *(["mapping"] if mapping else []))
         for part in self._each(parts, "mapping", "synthesis"):
             with torch.set_grad_enabled(bool(weight)), self._precision():
-                stylemap = self._run("mapping", part.z, part.sample_labels, grad=bool(weight))
+                stylemap = self._run("mapping", part.z, part.sample_labels, grad=mapping)
                 images = self._run("synthesis", stylemap, grad=bool(weight))
                 samples.append(_Sample(stylemap.detach(), images.detach()))
-                if weight:
-                    logits = self.networks.critic(images, part.sample_labels)
             if weight:
-                loss = losses.generator_adversarial(logits, self.config.adversarial_loss)
-                self._backward(parts, {"adv": (loss, weight)})
+                self._backward(parts, {"adv": (self._adversarial(images, part.sample_labels), weight)})
         if weight:
             self.networks.optimisers["g"].step()
         return samples
@@ -127,14 +132,25 @@ class Step:
                     fake = self._run("critic", samples[index].images, part.sample_labels)
                 loss = losses.discriminator_real(real, kind) + losses.discriminator_fake(fake, kind)
                 terms["d"] = (loss, weights.d)
-            if weights.indomain_d:
+            if weights.indomain_d or weights.local_d:
                 with torch.no_grad():
                     again = reconstructions[index] if reconstructions else self._reconstruct(part, grad=False)
-                with self._precision():
-                    logits = self._run("critic", again.images.detach(), part.labels)
-                terms["indomain_d"] = (losses.discriminator_fake(logits, kind), weights.indomain_d)
+                terms |= self._shown(again, part.labels)
             self._backward(parts, terms)
         self.networks.optimisers["d"].step()
+
+    def _shown(self, again: _Sample, labels: Tensor | None) -> dict[str, tuple[Tensor, float]]:
+        """The discriminator's losses of reconstructions and of edits."""
+        weights, terms = self.config.lambdas, {}
+        for name, images, weight in (
+            ("indomain_d", again.images, weights.indomain_d),
+            ("local_d", again.edited, weights.local_d),
+        ):
+            if weight and images is not None:
+                with self._precision():
+                    logits = self._run("critic", images.detach(), labels)
+                terms[name] = (losses.discriminator_fake(logits, self.config.adversarial_loss), weight)
+        return terms
 
     def _r1_step(self, parts: Sequence[Part]) -> None:
         """Step 4, in float32: second derivatives of half-precision activations are noise."""
@@ -153,17 +169,26 @@ class Step:
         weights = self.config.lambdas
         self.networks.train_only("encoder", "synthesis")
         for index, part in enumerate(self._each(parts, "encoder", "synthesis")):
-            stylemap, output = reconstructions[index] if reconstructions else self._reconstruct(part)
-            terms = self._comparison(output, part.images)
-            if part.masks is not None:
-                terms |= self._local_edits(stylemap, part.images, part.masks)
+            again = reconstructions[index] if reconstructions else self._reconstruct(part)
+            terms = self._comparison(again.images, part.images)
+            if again.edited is not None and part.masks is not None:
+                terms |= self._local_edits(again.edited, part.images, part.masks)
             if adversarial and weights.indomain_e:
-                with self._precision():
-                    logits = self.networks.critic(output, part.labels)
-                loss = losses.generator_adversarial(logits, self.config.adversarial_loss)
-                terms["indomain_e"] = (loss, weights.indomain_e)
+                terms["indomain_e"] = (self._adversarial(again.images, part.labels), weights.indomain_e)
+            if adversarial and weights.local_e and again.edited is not None:
+                terms["local_e"] = (self._adversarial(again.edited, part.labels), weights.local_e)
             self._backward(parts, terms)
         self.networks.step_autoencoder(warming_up=not adversarial)
+
+    def _adversarial(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """How little the discriminator takes images for real; no gradient reaches its weights."""
+        with self._precision():
+            logits = self._criticise(images, labels)
+        return losses.generator_adversarial(logits, self.config.adversarial_loss)
+
+    def _criticise(self, images: Tensor, labels: Tensor | None) -> losses.Logits:
+        logits: losses.Logits = self.networks.critic(*(x for x in (images, labels) if x is not None))
+        return logits
 
     def _comparison(self, output: Tensor, target: Tensor) -> dict[str, tuple[Tensor, float]]:
         weights, terms = self.config.lambdas, {}
@@ -173,30 +198,37 @@ class Step:
         if weights.perceptual and self.features.distance is not None:
             distance = self.features.distance(losses.widen(output), target)
             terms["perceptual"] = (distance.mean(), weights.perceptual)
+        if weights.efficientnet and self.features.efficientnet is not None:
+            distance = self.features.efficientnet(losses.widen(output), target)
+            terms["efficientnet"] = (distance.mean(), weights.efficientnet)
         if weights.style and self.features.maps is not None:
             with torch.no_grad():
                 wanted = self.features.maps(target)
             terms["style"] = (losses.style(self.features.maps(losses.widen(output)), wanted), weights.style)
         return terms
 
-    def _local_edits(
-        self, stylemap: Tensor, images: Tensor, masks: Tensor
-    ) -> dict[str, tuple[Tensor, float]]:
-        with self._precision():
-            edited = self._run("synthesis", stylemap, masks)
+    def _local_edits(self, edited: Tensor, images: Tensor, masks: Tensor) -> dict[str, tuple[Tensor, float]]:
         outside, inside = local_errors(edited, images, masks)
         weights = self.config.lambdas
-        return {"local_src": (outside, weights.local_src), "local_ref": (inside, weights.local_ref)}
+        terms = {"local_src": (outside, weights.local_src), "local_ref": (inside, weights.local_ref)}
+        if weights.local_efficientnet and self.features.efficientnet is not None:
+            distance = self.features.efficientnet(losses.widen(edited), pasted(images, masks))
+            terms["local_efficientnet"] = (distance.mean(), weights.local_efficientnet)
+        return terms
 
     def _reconstructs(self, adversarial: bool) -> bool:
         weights = self.config.lambdas
-        alone = weights.x_rec or weights.perceptual or weights.style or edits_locally(self.config)
+        alone = weights.x_rec or weights.perceptual or weights.efficientnet or weights.style
+        alone = alone or edits_locally(self.config)
         return bool(alone or (adversarial and weights.indomain_e))
 
     def _reconstruct(self, part: Part, grad: bool = True) -> _Sample:
         with self._precision():
             stylemap = self._run("encoder", part.images, grad=grad)
-            return _Sample(stylemap, self._run("synthesis", stylemap, grad=grad))
+            edited = None
+            if part.masks is not None:
+                edited = self._run("synthesis", stylemap, part.masks, grad=grad)
+            return _Sample(stylemap, self._run("synthesis", stylemap, grad=grad), edited)
 
     def _run(self, name: str, *inputs: Tensor | None, grad: bool = True) -> Tensor:
         """A network: the distributed one where its parameters get gradients, else the plain one."""
@@ -233,7 +265,8 @@ class Step:
         config = self.config
         if not config.decay_iterations:
             return 1.0
-        return min(1.0, max(0.0, (config.iterations - iteration) / config.decay_iterations))
+        left = min(1.0, max(0.0, (config.iterations - iteration) / config.decay_iterations))
+        return left if config.decay == "linear" else (1 - math.cos(math.pi * left)) / 2
 
     def _decay(self, iteration: int) -> float:
         decay = self.config.ema_decay
