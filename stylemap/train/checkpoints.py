@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,26 @@ class CheckpointError(RuntimeError):
     """A checkpoint that cannot be continued from; the message names the file and the reason."""
 
 
-def save(folder: Path, networks: Networks, config: TrainConfig, iteration: int) -> Path:
+def save(
+    folder: Path,
+    networks: Networks,
+    config: TrainConfig,
+    iteration: int,
+    further: Mapping[str, Any] | None = None,
+) -> Path:
     """Writes ``folder/ITERATION.pt`` after ``iteration`` iterations; drops the oldest beyond ``keep``.
 
     The file has the published layout, so everything that reads published models reads it, and beside it
-    the iteration and the configuration. Random states are not in it: see `stylemap.train.batches`.
+    the iteration, the configuration, and ``further`` entries. Random states are not in it: see
+    `stylemap.train.batches`.
 
     Raises OSError, naming the file, when it cannot be written; the older files are then all still there.
     """
-    state = networks.state_dict() | {
+    state: dict[str, Any] = networks.state_dict() | {
         "train_args": config.model.to_namespace(),
         "iteration": iteration,
         "train_config": config.to_dict(),
+        **(further or {}),
     }
     # Through memory, as torch.save to a file reports a full disk without saying so.
     buffer = io.BytesIO()
@@ -53,8 +62,8 @@ def found(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
-def load(path: Path, networks: Networks, config: TrainConfig) -> int:
-    """Restores weights, averages and optimisers; returns the number of finished iterations.
+def load(path: Path, networks: Networks, config: TrainConfig) -> dict[str, Any]:
+    """Restores weights, averages and optimisers; returns the whole file's contents.
 
     Raises CheckpointError for a damaged file or one of another network.
     """
@@ -63,7 +72,8 @@ def load(path: Path, networks: Networks, config: TrainConfig) -> int:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         _check_model(path, state, config)
         networks.load_state_dict(state)
-        return int(state["iteration"])
+        state["iteration"] = int(state["iteration"])
+        return state
     except CheckpointError:
         raise
     except Exception as error:  # whatever a damaged zip, pickle or state dict raises

@@ -14,6 +14,7 @@ from stylemap.config import Config
 from stylemap.files import write_whole
 
 _CHOICES = {
+    "stage": ("networks", "mapping"),
     "adversarial_loss": ("logistic", "hinge"),
     "reconstruction_loss": ("mse", "l1"),
     "precision": ("fp32", "bf16"),
@@ -24,7 +25,7 @@ _CHOICES = {
 _AT_LEAST = {
     "iterations": 1, "warmup_iterations": 0, "decay_iterations": 0, "batch": 1, "accumulate": 1,
     "r1_every": 1, "classes": 0, "workers": 0, "threads": 0, "log_every": 1, "sample_every": 0,
-    "checkpoint_every": 1, "keep": 1, "count": 1,
+    "checkpoint_every": 1, "keep": 1, "count": 1, "mapping_images": 2,
 }  # fmt: skip
 
 
@@ -70,6 +71,8 @@ class TrainConfig:
     """A training run. Defaults are the published ones (spec of StyleMapGAN, section "training").
 
     data: "faces" (drawn by the package), a folder of images, or an LMDB.
+    stage: "networks", the five steps; or "mapping", the mapping network alone as a small GAN on stylemaps
+        of mapping_images images, from a model to start_from (`stylemap.train.latent_gan`).
     count: how many different faces "faces" draws; other data ignore it.
     flip: mirror images at random.
     model: sizes of the networks.
@@ -113,6 +116,8 @@ class TrainConfig:
     keep: how many checkpoints stay.
     """
 
+    stage: str = "networks"
+    mapping_images: int = 9500
     data: str = "faces"
     count: int = 20000
     flip: bool = True
@@ -171,6 +176,8 @@ class TrainConfig:
             raise ValueError(f"batch {self.batch} cannot be processed in {self.accumulate} equal parts")
         if self.classes and self.discriminator == "projected":
             raise ValueError("the projected discriminator knows no classes: set discriminator to published")
+        if self.stage == "mapping" and (self.classes or not self.start_from):
+            raise ValueError("the mapping stage trains an unconditional model that start_from names")
         if self.fit_mapping and not self.warmup_iterations:
             raise ValueError("fit_mapping takes place at the end of a warm-up: set warmup_iterations")
         if self.lambdas.style and self.perceptual in ("features", "efficientnet"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,11 +19,12 @@ from stylemap.train import checkpoints, distributed, record
 from stylemap.train.batches import Batches, Share, to_float
 from stylemap.train.config import TrainConfig
 from stylemap.train.grow import start_from
-from stylemap.train.mapping_start import fit_mapping
+from stylemap.train.latent_gan import MappingStep
+from stylemap.train.mapping_start import encode, fit_mapping
 from stylemap.train.networks import Networks
 from stylemap.train.projected import ProjectedCritic
 from stylemap.train.sources import Source, open_source
-from stylemap.train.step import Features, Step
+from stylemap.train.step import Features, Part, Step
 
 _LOG = logging.getLogger(__name__)
 _GRID = 8
@@ -67,9 +69,10 @@ class _Run:
                 f"{folder} already holds a run: continue it with --resume, or take another folder"
             )
         self.networks = Networks(config, device)
-        self.start = 0
+        self.start, saved = 0, {}
         if found:
-            self.start = checkpoints.load(found[-1], self.networks, config)
+            saved = checkpoints.load(found[-1], self.networks, config)
+            self.start = saved["iteration"]
         elif config.start_from:
             start_from(_checkpoint(Path(config.start_from)), self.networks, config.model.size)
         self.newest = found[-1] if found else None
@@ -80,17 +83,26 @@ class _Run:
         self.source = open_source(config)
         if isinstance(self.networks.critic, ProjectedCritic) and not found:
             self.networks.critic.calibrate(self._calibration())
-        self.step = Step(self.networks, config, make_features(config, device, self._calibration))
+        self.mapping: MappingStep | None = None
+        if config.stage == "mapping":
+            self.mapping = self._mapping_step(saved)
+        else:
+            self.step = Step(self.networks, config, make_features(config, device, self._calibration))
 
     def run(self) -> Path:
         config = self.config
-        batches = Batches(self.source, config, self.device, self.share, self.start)
+        step: Step | MappingStep
+        batches: Iterable[list[Part]]
+        if self.mapping is not None:
+            step, batches = self.mapping, [[]] * (config.iterations - self.start)
+        else:
+            step, batches = self.step, Batches(self.source, config, self.device, self.share, self.start)
         log = None
         if self.share.rank == 0:
             log = record.Record(self.folder, self.start, config.iterations, config.log_every)
         try:
             for iteration, parts in enumerate(batches, self.start):
-                losses = self._check(iteration, self.step(parts, iteration))
+                losses = self._check(iteration, step(parts, iteration))
                 if config.fit_mapping and iteration + 1 == config.warmup_iterations:
                     self._fit_mapping()
                 if log is not None:
@@ -109,9 +121,15 @@ class _Run:
         if self.share.rank != 0:
             return
         last = finished == config.iterations
-        if finished % config.checkpoint_every == 0 or last:
-            self.newest = checkpoints.save(self.checkpoints, self.networks, config, finished)
-        if config.sample_every and (finished % config.sample_every == 0 or last):
+        save = finished % config.checkpoint_every == 0 or last
+        draw = config.sample_every and (finished % config.sample_every == 0 or last)
+        further = {}
+        if self.mapping is not None and (save or draw):
+            self.mapping.write()
+            further["mapping_stage"] = self.mapping.state_dict()
+        if save:
+            self.newest = checkpoints.save(self.checkpoints, self.networks, config, finished, further)
+        if draw:
             self._draw(finished)
 
     def _check(self, iteration: int, losses: dict[str, Tensor]) -> dict[str, float]:
@@ -129,6 +147,21 @@ class _Run:
     def _calibration(self) -> Tensor:
         """Real images that features are scaled by: the same ones after a resumption."""
         return to_float(_first(self.source, min(len(self.source), _CALIBRATION_IMAGES))).to(self.device)
+
+    def _mapping_step(self, saved: dict[str, Any]) -> MappingStep:
+        if self.share.world > 1:
+            raise ValueError("the mapping stage runs in one process")
+        count = min(len(self.source), self.config.mapping_images)
+        _LOG.info("encoding %d images", count)
+        stylemaps = []
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            for part in record.progress(_chunks(count, _CALIBRATION_IMAGES), "encoding"):
+                images = to_float(self.source.batch(part)[0])
+                stylemaps.append(encode(self.networks.e_ema, images, self.device))
+        step = MappingStep(self.networks, torch.cat(stylemaps).to(self.device), self.config)
+        if saved:
+            step.load_state_dict(saved["mapping_stage"])
+        return step
 
     def _fit_mapping(self) -> None:
         images = to_float(_first(self.source, min(len(self.source), _FIT_IMAGES)))
@@ -192,6 +225,10 @@ def _checkpoint(path: Path) -> Path:
     if not found:
         raise FileNotFoundError(f"{path} holds no checkpoint to start from")
     return found[-1]
+
+
+def _chunks(count: int, size: int) -> list[range]:
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _first(source: Source, count: int) -> Tensor:

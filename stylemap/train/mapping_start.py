@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylemap.model.layers import EqualLinear
 from stylemap.train.config import TrainConfig
@@ -27,8 +27,9 @@ def fit_mapping(networks: Networks, images: Tensor, config: TrainConfig) -> None
     images: N x 3 x S x S in [-1, 1], a few thousand.
     """
     device = networks.g_ema.decoder.input.input.device
-    encoded = torch.cat([networks.encoder(part.to(device)).flatten(1).cpu() for part in images.split(_CHUNK)])
-    components, centre = _principal(_before_activation(encoded.double()), config.model.latent_channel_size)
+    encoded = encode(networks.encoder, images, device).flatten(1)
+    count = config.model.latent_channel_size
+    components, centre = principal(before_activation(encoded.double()), count, config.seed)
     *hidden, last = networks.generator.mapping_z
     assert isinstance(last, EqualLinear)
     z = torch.randn(
@@ -36,32 +37,48 @@ def fit_mapping(networks: Networks, images: Tensor, config: TrainConfig) -> None
     ).to(device)
     for layer in hidden:
         z = layer(z)
-    whiten, inner = _whitening(z.cpu().double())
+    whiten, inner = whitening(z.cpu().double())
     weight = components @ whiten
-    last.weight.copy_(weight / last.scale)
-    last.bias.copy_((centre - weight @ inner) / last.lr_mul)
+    last_layer(last, weight, centre - weight @ inner)
     networks.g_ema.mapping_z.load_state_dict(networks.generator.mapping_z.state_dict())
 
 
-def _before_activation(values: Tensor) -> Tensor:
+@torch.no_grad()
+def encode(encoder: nn.Module, images: Tensor, device: torch.device) -> Tensor:
+    """Stylemaps N x K x L x L, on the CPU, of images N x 3 x S x S in [-1, 1]."""
+    return torch.cat([encoder(part.to(device)).float().cpu() for part in images.split(_CHUNK)])
+
+
+def last_layer(layer: EqualLinear, weight: Tensor, bias: Tensor) -> None:
+    """Sets what a layer effectively multiplies with and adds before its activation."""
+    layer.weight.copy_(weight / layer.scale)
+    layer.bias.copy_(bias / layer.lr_mul)
+
+
+def before_activation(values: Tensor) -> Tensor:
     """Inverse of leaky_relu(x, 0.2) * sqrt(2)."""
     values = values / _GAIN
     return torch.where(values < 0, values / _SLOPE, values)
 
 
-def _principal(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The first ``count`` principal directions, each times its standard deviation (D x count); the mean."""
+def principal(values: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The first ``count`` principal directions of N x D values, and their mean.
+
+    The directions are the columns of a D x count matrix, each times its standard deviation; zero where the
+    values have fewer.
+    """
     centre = values.mean(0)
-    centred = (values - centre) / math.sqrt(len(values))
-    # Through the N x N inner products: N is smaller than D = K * L * L.
-    _, vectors = torch.linalg.eigh(centred @ centred.T)
-    directions = centred.T @ vectors[:, -count:]
-    if directions.shape[1] < count:
-        directions = torch.nn.functional.pad(directions, (0, count - directions.shape[1]))
-    return directions, centre
+    available = min(count, *values.shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _, lengths, directions = torch.svd_lowrank(
+            values - centre, q=min(available + 16, *values.shape), niter=4
+        )
+    directions = directions[:, :available] * lengths[:available] / math.sqrt(len(values))
+    return torch.nn.functional.pad(directions, (0, count - available)), centre
 
 
-def _whitening(values: Tensor) -> tuple[Tensor, Tensor]:
+def whitening(values: Tensor) -> tuple[Tensor, Tensor]:
     """Symmetric matrix that gives N x D values covariance 1, and their mean."""
     centre = values.mean(0)
     variances, vectors = torch.linalg.eigh((values - centre).T @ (values - centre) / len(values))

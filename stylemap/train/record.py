@@ -6,8 +6,9 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -17,6 +18,7 @@ from stylemap import images
 from stylemap.files import write_whole
 
 _LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Record:
@@ -162,3 +164,13 @@ def _bar(start: int, stop: int) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=stop, initial=start, unit="it", smoothing=0.1)
+
+
+def progress(items: Sequence[T], what: str) -> Iterable[T]:
+    """The items, with a bar on a terminal and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return items
+    from tqdm import tqdm
+
+    bar: Iterable[T] = tqdm(items, desc=what)
+    return bar
