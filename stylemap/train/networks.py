@@ -105,6 +105,13 @@ class Networks:
             self.matrices = Matrices([*self.synthesis.parameters(), *self.encoder.parameters()])
             self.optimisers["muon"] = self.matrices.optimiser(config.learning_rate)
 
+    @property
+    def discriminator(self) -> Discriminator:
+        """The published discriminator. Raises AttributeError where the run has another one."""
+        if isinstance(self.critic, ProjectedCritic):
+            raise AttributeError("the run has a projected discriminator")
+        return self.critic.discriminator
+
     def distribute(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
         """Replaces the entries of `parallel` by wrapped ones."""
         self.parallel = {name: wrap(module) for name, module in self.plain.items()}
