@@ -28,7 +28,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     networks, config = trained(), tiny_run.config()
     path = checkpoints.save(tmp_path, networks, config, 7)
     other = Networks(tiny_run.config(seed=1), tiny_run.CPU)
-    assert checkpoints.load(path, other, config) == 7
+    assert checkpoints.load(path, other, config)["iteration"] == 7
     expected, actual = networks.state_dict(), other.state_dict()
     assert actual.keys() == expected.keys()
     for name in ("generator", "encoder", "discriminator", "g_ema", "e_ema"):

@@ -58,3 +58,9 @@ def test_half_precision_is_widened(dtype: torch.dtype) -> None:
     x = torch.full((1, 1, 64, 64), 100, dtype=dtype)
     assert float(losses.reconstruction(x, -x)) == 40000
     assert losses.gram(x).dtype == losses.discriminator_fake(x).dtype == torch.float32
+
+
+def test_heads_of_a_discriminator_count_the_same_whatever_their_size() -> None:
+    heads = [torch.tensor([[2.0]]), torch.tensor([[0.0, -4.0, 1.0]])]
+    assert float(losses.discriminator_real(heads, "hinge")) == pytest.approx((0 + (1 + 5 + 0) / 3) / 2)
+    assert float(losses.generator_adversarial(heads, "hinge")) == pytest.approx((-2 + 1) / 2)
