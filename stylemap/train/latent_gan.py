@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylemap.model.layers import EqualLinear
 from stylemap.train.batches import generator
 from stylemap.train.config import TrainConfig
 from stylemap.train.mapping_start import before_activation, last_layer, principal, whitening
@@ -62,7 +63,9 @@ class MappingStep:
     def __init__(self, networks: Networks, stylemaps: Tensor, config: TrainConfig) -> None:
         self.networks, self.config = networks, config
         device = stylemaps.device
-        *hidden, self._last = networks.generator.mapping_z
+        *hidden, last = networks.generator.mapping_z
+        assert isinstance(last, EqualLinear)
+        self._last = last
         count = config.model.latent_channel_size
         values = before_activation(stylemaps.flatten(1).double().cpu())
         components, self._centre = principal(values, count, config.seed)
@@ -134,9 +137,10 @@ class MappingStep:
     def write(self) -> None:
         """The averaged mapping network becomes the generator's and its moving average's."""
         trained = self.networks.generator.mapping_z
-        for mine, theirs in zip(self.average[0], trained, strict=False):
+        hidden, output = self.average
+        assert isinstance(hidden, nn.Sequential)
+        for mine, theirs in zip(hidden, trained, strict=False):
             theirs.load_state_dict(mine.state_dict())
-        output = self.average[1]
         weight = self._basis @ output.weight.double().cpu()
         bias = self._basis @ output.bias.double().cpu() + self._centre
         last_layer(self._last, weight, bias)

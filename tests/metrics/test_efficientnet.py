@@ -7,13 +7,13 @@ import torch
 
 from stylemap.metrics import efficientnet
 from stylemap.metrics.efficientnet import (
-from stylemap.metrics.weights import read_tensors
     HEAD,
     STEM,
     EfficientNetDistance,
     EfficientNetLite0,
     load_efficientnet,
 )
+from stylemap.metrics.weights import read_tensors
 
 
 def test_resolutions_and_channels_of_all_blocks() -> None:
