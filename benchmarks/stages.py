@@ -14,7 +14,7 @@ import torch
 
 from stylemap.benchmarks.backends import Backend, Codes, Engine, to_bytes
 from stylemap.benchmarks.strokes import script
-from stylemap.engine.cpu import main_path, patches
+from stylemap.engine.cpu import decoding, edits
 from stylemap.program import ring
 
 STAGES = ("mask", "blend", "modulation", "main path", "network", "bytes", "rest")
@@ -74,10 +74,10 @@ def watched(backend: Backend, watch: Stopwatch) -> Iterator[None]:
             for owner, attribute, stage in (
                 (session, "reference", "mask"),
                 (ring, "layout", "mask"),
-                (patches.CodeEdit, "apply", "blend"),
-                (patches.Undo, "__call__", "blend"),
-                (patches, "convolve_tiles", "modulation"),
-                (main_path.MainPath, "__call__", "main path"),
+                (edits.CodeEdit, "apply", "blend"),
+                (edits.Undo, "__call__", "blend"),
+                (edits, "convolve_tiles", "modulation"),
+                (decoding.Resumed, "__call__", "main path"),
             ):
                 stack.enter_context(_patched(watch, owner, attribute, stage))
         elif isinstance(backend, Codes):

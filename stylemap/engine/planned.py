@@ -46,7 +46,7 @@ class PlannedModel:
         self.config = plan.config
         self.plan = plan
         self._model = model
-        self._like = plan._like
+        self._like = plan.like
 
     def session(self, **options: Any) -> EditSession:
         """A session on the same plan; ``options`` as those of `EditSession`."""

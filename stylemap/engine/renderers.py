@@ -12,7 +12,7 @@ from stylemap.engine.gpu.layers import why_not
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
 from stylemap.engine.plain_renderer import PlainRenderer
-from stylemap.engine.plans import ring_convolutions, shared_gpu_plan, shared_plan
+from stylemap.engine.plans import shared_gpu_plan, shared_plan
 from stylemap.model import StyleMapGAN
 from stylemap.ops import _native
 
@@ -47,7 +47,7 @@ def renderer(
         _log.info("edits on %s run on the inference plan, %s", device, precision)
     if isinstance(plan, GpuPlan):
         return GpuRenderer(plan, cache_bytes, cache_dtype)
-    return CpuRenderer(plan, ring_convolutions(model, plan), cache_bytes, cache_dtype)
+    return CpuRenderer(plan, plan.ring(model), cache_bytes, cache_dtype)
 
 
 def find_plan(

@@ -38,6 +38,11 @@ class Box:
         """Of the frame's area."""
         return (self.bottom - self.top) * (self.right - self.left) / self.side**2
 
+    def at(self, side: int) -> tuple[slice, slice]:
+        """Rows and columns where the frame has ``side`` of them, a multiple of its cells."""
+        scale = side // self.side
+        return slice(self.top * scale, self.bottom * scale), slice(self.left * scale, self.right * scale)
+
     def grown(self, by: int) -> Box:
         """``by`` cells larger on every side, within the frame."""
         return Box(
@@ -104,7 +109,7 @@ class Lowering(Protocol[V, S]):
         """Images: leaky(conv(norm(x)·γ) + β)."""
 
     def crop(self, x: V, box: Box) -> V:
-        """The part of features or maps in a box, whose cells are r / box.side wide at side r."""
+        """The part of features or maps in a box: `Box.at` their side. A value of its own, not a view of x."""
 
     def free(self, *values: V | None) -> None:
         """These values are not read again. Nothing to do where something else looks after memory."""

@@ -82,9 +82,8 @@ class PlainLowering:
         return F.leaky_relu(mixed + beta, SLOPE)
 
     def crop(self, x: Tensor, box: Box) -> Tensor:
-        scale = x.shape[2] // box.side
-        x = x[:, :, box.top * scale : box.bottom * scale]
-        return x[:, :, :, box.left * scale : box.right * scale]
+        rows, columns = box.at(x.shape[2])
+        return x[:, :, rows, columns]
 
     def free(self, *values: Tensor | None) -> None:
         """Python looks after tensors."""

@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemap.engine.cpu import weights
-from stylemap.engine.cpu.convolution import Mode, pack
+from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP, round_up
+from stylemap.engine.cpu.convolution import alternating, pack, padded, padded_bias
 from stylemap.ops import _native, reference
 
 pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
 
-PLAIN, UP, DOWN = 0, 1, 2
 FLOAT, BF16 = False, True
 # Relative L2 error on white noise. The transforms of larger tiles amplify rounding.
 TOLERANCE = {(2, FLOAT): 4e-7, (4, FLOAT): 1e-6, (6, FLOAT): 4e-6, (2, BF16): 6e-3, (4, BF16): 1.5e-2}
@@ -69,8 +68,8 @@ class Case:
         self.optional: dict[str, Tensor] = {}
         convolved = self.convolve(self.modulated_input() if self.modulation else self.x)
         self.packed_weight, self.packed_bias = (
-            weights.plain_weight(self.weight),
-            weights.plain_bias(self.bias),
+            padded(self.weight),
+            padded_bias(self.bias),
         )
         if self.features:
             self.expected = self.modulate_features(convolved)
@@ -100,7 +99,7 @@ class Case:
     def modulated_input(self) -> Tensor:
         gamma, beta = self.random(*self.x.shape), self.random(*self.x.shape)
         mean, rstd = self.make_moments(self.inputs)
-        missing = weights.round_up(self.inputs, 16) - self.inputs
+        missing = round_up(self.inputs, 16) - self.inputs
         runs = [F.pad(nhwc(m), (0, missing)).unflatten(3, (-1, 16)) for m in (gamma, beta)]
         self.optional["modulation"] = torch.stack(runs, 4).flatten(3).contiguous()
         return (self.x - mean) * rstd * gamma + beta
@@ -110,8 +109,8 @@ class Case:
         beta_bias, features = self.random(self.outputs), self.random(*gamma.shape)
         mean, rstd = self.make_moments(self.outputs)
         self.optional["features"] = nhwc(features)
-        self.packed_weight = weights.modulation_weight(self.weight, beta_weight)
-        self.packed_bias = weights.modulation_bias(self.bias, beta_bias)
+        self.packed_weight = padded(alternating(torch.cat([self.weight, beta_weight])))
+        self.packed_bias = padded_bias(alternating(torch.cat([self.bias, beta_bias])))
         gamma = gamma + self.bias.view(1, -1, 1, 1)
         return (features - mean) * rstd * gamma + F.conv2d(self.x, beta_weight, beta_bias, padding=1)
 
@@ -141,7 +140,7 @@ class Case:
         partials: Tensor | None = None,
         tile_list: Tensor | None = None,
     ) -> Tensor:
-        packed = pack(self.packed_weight, Mode(self.mode), self.tile, self.bf16)
+        packed = pack(self.packed_weight, self.mode, self.tile, self.bf16)
         n, c, h, w = self.expected.shape
         out = torch.full((n, h, w, c), math.nan)
         workspace = None
@@ -278,7 +277,7 @@ def test_listed_tiles_are_computed_and_no_others(tile: int, shared: bool) -> Non
 
 def test_errors_name_the_argument() -> None:
     case = Case()
-    packed = pack(case.packed_weight, Mode.PLAIN, 4, False)
+    packed = pack(case.packed_weight, PLAIN, 4, False)
     out, bias, x = torch.empty(1, 12, 12, 32), case.packed_bias, nhwc(case.x)
     none = (None,) * 5
 
@@ -302,5 +301,5 @@ def test_errors_name_the_argument() -> None:
     with pytest.raises(RuntimeError, match="partials"):
         call(x, out, bias, partials=torch.empty(1, 1, 65))
     with pytest.raises(RuntimeError, match="tile must be"):
-        pack(case.packed_weight, Mode.PLAIN, 3, False)
+        pack(case.packed_weight, PLAIN, 3, False)
     assert not ops.conv2d_select_isa("sse17")

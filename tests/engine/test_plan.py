@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylemap import program
 from stylemap.config import Config
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
+from stylemap.program import Box
 from tests.helpers import goldens
 from tests.helpers.goldens import CASES, relative_error
 
@@ -55,6 +57,20 @@ def images(config: Config, batch: int) -> Tensor:
     return torch.rand(batch, 3, config.size, config.size, generator=generator) * 2 - 1
 
 
+def maps_of(tested: CpuPlan, codes: list[Tensor]) -> list[Tensor]:
+    found = [torch.empty(tested.maps_shape(i, len(codes[0]))) for i in range(len(codes))]
+    into = {layer.name: each for layer, each in zip(tested.network.maps, found, strict=True)}
+    with tested.run(into) as op:
+        for code, layer in zip(codes, tested.network.maps, strict=True):
+            op.maps(code.permute(0, 2, 3, 1).contiguous(), layer)
+    return found
+
+
+def from_maps(tested: CpuPlan, maps: list[Tensor]) -> Tensor:
+    with tested.run() as op:
+        return program.synthesize_from_maps(op, tested.network, maps)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("small", [False, True], ids=["full", "small"])
 @pytest.mark.parametrize("norm", NORMS)
@@ -71,7 +87,7 @@ def test_against_the_model_in_float64(norm: str, small: bool, precision: str) ->
     assert relative_error(tested.decode(w.float()), image) < tolerance
     single = [code.float() for code in codes]
     assert relative_error(tested.synthesize(single), image) < tolerance
-    assert relative_error(tested.synthesize_from_modulations(tested.modulations(single)), image) < tolerance
+    assert relative_error(from_maps(tested, maps_of(tested, single)), image) < tolerance
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -103,8 +119,7 @@ def test_every_path_to_an_image_agrees() -> None:
     codes = tested.stylecodes(w)
     image = tested.decode(w)
     assert torch.equal(tested.synthesize(codes), image)
-    from_maps = tested.synthesize_from_modulations(tested.modulations(codes))
-    assert relative_error(from_maps, image) < 1e-6
+    assert relative_error(from_maps(tested, maps_of(tested, codes)), image) < 1e-6
 
 
 def test_samples_do_not_depend_on_their_batch() -> None:
@@ -138,23 +153,53 @@ def test_repeated_and_threaded_calls_give_the_same_bits() -> None:
 def test_results_are_not_overwritten_by_later_calls() -> None:
     tested = plan()
     w = tested.encode(images(tested.config, 2))
-    first = [tested.decode(w), *tested.stylecodes(w), *tested.modulations(tested.stylecodes(w))]
+    first = [tested.decode(w), *tested.stylecodes(w), *maps_of(tested, tested.stylecodes(w))]
     kept = [tensor.clone() for tensor in first]
     other = tested.encode(-images(tested.config, 2))
-    tested.modulations(tested.stylecodes(other))
+    maps_of(tested, tested.stylecodes(other))
     tested.decode(other)
     assert all(torch.equal(a, b) for a, b in zip(first, kept, strict=True))
 
 
-def test_modulations_into_given_memory() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_codes_and_maps_are_written_into_given_memory(dtype: torch.dtype) -> None:
     tested = plan()
-    codes = tested.stylecodes(tested.encode(images(tested.config, 1)))
-    expected = tested.modulations(codes)
-    out = [torch.full(tested.maps_shape(i), float("nan")) for i in range(len(codes))]
-    returned = tested.modulations(codes, out)
-    for given, result, value in zip(out, returned, expected, strict=True):
-        assert result.data_ptr() == given.data_ptr()
-        assert torch.equal(given, value)
+    w = tested.encode(images(tested.config, 1))
+    expected = tested.stylecodes(w)
+    codes = [torch.full((r * r, c), float("nan"), dtype=dtype) for c, r, _ in tested.config.stylecode_shapes]
+    maps = [
+        torch.full(tested.maps_shape(i), float("nan"), dtype=dtype) for i in range(len(tested.network.maps))
+    ]
+    tested.write(w, codes, maps)
+    for code, value in zip(codes, expected, strict=True):
+        assert torch.equal(code, value[0].flatten(1).T.to(dtype))
+    for made, value in zip(maps, maps_of(tested, expected), strict=True):
+        assert torch.equal(made, value.to(dtype))
+
+
+def test_one_channel_of_a_stylemap_is_not_memory_of_the_plan() -> None:
+    """N×1×L×L is laid out alike with its channels first or last: no copy may be left out."""
+    config = Config(
+        size=8, latent_spatial_size=4, latent_channel_size=1, mapping_layer_num=1, channel_table={4: 8, 8: 8}
+    )
+    tested = CpuPlan(recipe_model(config))
+    x = images(config, 2)
+    w = tested.encode(x)
+    kept = w.clone()
+    tested.encode(-x)
+    tested.decode(-w)
+    assert torch.equal(w, kept)
+
+
+def test_a_part_of_full_width_is_a_copy() -> None:
+    """The features that it was cut from are given back to the arena while it is in use."""
+    tested = plan()
+    with tested.run() as op:
+        x = torch.arange(64.0).view(1, 8, 4, 2)
+        part = op.crop(x, Box(4, 1, 3, 0, 4))
+        assert torch.equal(part, x[:, 2:6])
+        x.zero_()
+        assert part.all()
 
 
 def test_memory_is_reported_and_given_back() -> None:
@@ -174,6 +219,7 @@ def test_errors_name_the_argument() -> None:
         tested.encode(torch.zeros(1, 3, 16, 16))
     with pytest.raises(TypeError, match="stylemap"):
         tested.decode(torch.zeros(1, 12, 4, 4, dtype=torch.float64))
-    maps = tested.modulations(tested.stylecodes(torch.zeros(1, 12, 4, 4)))
-    with pytest.raises(ValueError, match=r"maps\[2\]"):
-        tested.synthesize_from_modulations([*maps[:2], maps[0], *maps[3:]])
+    odd = recipe_model(model().config)
+    odd.generator.decoder.convs[0].skip[1].kernel[0, 0] += 0.25  # type: ignore[index]
+    with pytest.raises(ValueError, match="blur"):
+        CpuPlan(odd)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemap.engine.cpu import weights
+from stylemap.engine.cpu.convolution import padded, padded_bias
 from stylemap.ops import _native, reference
 
 pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
@@ -50,9 +50,9 @@ def test_pointwise(isa: str, channels: tuple[int, int], blur: bool, bf16: bool) 
     weight = random(outputs, inputs) / math.sqrt(inputs)
     low = reference.upfirdn2d(x, BLUR, down=2, padding=(1, 1, 1, 1)) if blur else x
     expected = F.leaky_relu(F.conv2d(low, weight[:, :, None, None], bias), 0.2)
-    packed = ops.pointwise_pack(weights.pointwise_weight(weight), bf16)
+    packed = ops.pointwise_pack(padded(weight[:, :, None, None])[:, :, 0, 0].contiguous(), bf16)
     out = torch.full_like(nhwc(expected), math.nan)
-    ops.pointwise(nhwc(x), packed, weights.plain_bias(bias), 0.2, blur, out)
+    ops.pointwise(nhwc(x), packed, padded_bias(bias), 0.2, blur, out)
     assert relative_error(out.permute(0, 3, 1, 2), expected) < (4e-3 if bf16 else 3e-7)
 
 

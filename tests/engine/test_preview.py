@@ -12,12 +12,12 @@ from torch import Tensor
 
 from stylemap import EditSession
 from stylemap.config import Config
-from stylemap.engine.cpu import preview
 from stylemap.engine.cpu.renderer import CpuRenderer
 from stylemap.engine.edits import EditReference, ImageHandle
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
+from stylemap.program import Box
 from tests.helpers import tiny
 from tests.helpers.goldens import relative_error
 
@@ -89,12 +89,13 @@ def test_most_of_the_change_is_there(name: str, weight: float) -> None:
     shown = used.edit(original, references, weight, preview=True)
     assert not torch.equal(shown, exact), "it was not an approximation"
     near = shown_box(references)
-    change, error = (float((near.of(x) - near.of(exact)).norm()) for x in (before, shown))
+    rows, columns = near.at(SIZE)
+    change, error = (float((x - exact)[:, rows, columns].norm()) for x in (before, shown))
     assert error < 0.15 * change
     assert relative_error(shown, exact) < 0.6 * relative_error(before, exact)
 
 
-def shown_box(references: list[EditReference]) -> preview.Box:
+def shown_box(references: list[EditReference]) -> Box:
     renderer = session()._renderer
     assert isinstance(renderer, CpuRenderer)
     found = renderer._preview.box(references)
@@ -107,7 +108,8 @@ def test_far_from_the_masks_it_is_the_original(name: str) -> None:
     used, original, references = session(), handles()[0], EDITS[name]()
     shown, before = used.edit(original, references, preview=True), used.edit(original)
     outside = torch.ones(3, SIZE, SIZE, dtype=torch.bool)
-    shown_box(references).of(outside).zero_()
+    rows, columns = shown_box(references).at(SIZE)
+    outside[:, rows, columns] = False
     assert outside.any()
     assert relative_error(shown[outside], before[outside]) < 1e-6
 
@@ -158,7 +160,7 @@ def test_forgotten_images_leave_nothing() -> None:
 
 
 def test_the_box() -> None:
-    outer = preview.Box(8, 2, 4, 0, 3).grown(1)
-    assert outer == preview.Box(8, 1, 5, 0, 4)
+    outer = Box(8, 2, 4, 0, 3).grown(1)
+    assert outer == Box(8, 1, 5, 0, 4)
     assert outer.share == 16 / 64
-    assert outer.of(torch.arange(16 * 16).view(1, 16, 16, 1)).flatten()[0] == 2 * 16
+    assert outer.at(16) == (slice(2, 10), slice(0, 8))

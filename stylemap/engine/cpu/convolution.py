@@ -1,14 +1,28 @@
-"""One convolution of the CPU plan: its folded, packed weights and how its work is cut."""
+"""Convolutions on a CPU: packed weights and the calls of their kernels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap.engine.cpu.arena import Arena, empty_on_huge_pages
-from stylemap.engine.cpu.shapes import BLOCK, Blocking, Mode, Shape, default_blocking
+from stylemap.engine.cpu.blocking import (
+    BLOCK,
+    CHANNELS,
+    DOWN,
+    MODES,
+    UP,
+    Blocking,
+    Shape,
+    blocking_of,
+    in_bf16,
+    round_up,
+    tile_of,
+)
+from stylemap.program import EPS, Conv, Folded, Mode
 
 _ops = torch.ops.stylemap
 
@@ -20,9 +34,17 @@ class Moments:
     mean: Tensor
     rstd: Tensor
 
+    def clone(self) -> Moments:
+        return Moments(self.mean.clone(), self.rstd.clone())
 
-def pack(weight: Tensor, mode: Mode, tile: int, bf16: bool) -> Tensor:
-    """Transform and block a weight of `weights`; blocks × rows × K × 32, or pairs along K."""
+
+def identity_moments(channels: int) -> Moments:
+    """Those that leave features as they are."""
+    return Moments(torch.zeros(1, channels), torch.ones(1, channels))
+
+
+def pack(weight: Tensor, mode: int, tile: int, bf16: bool) -> Tensor:
+    """Transform and block a padded float64 weight; blocks × rows × K × 32, or pairs along K."""
     outputs, inputs = weight.shape[:2]
     pair, dtype = (2, torch.bfloat16) if bf16 else (1, torch.float32)
     rows = _ops.conv2d_weight_rows(mode, tile)
@@ -31,62 +53,85 @@ def pack(weight: Tensor, mode: Mode, tile: int, bf16: bool) -> Tensor:
     return packed
 
 
-class Convolution:
-    """A 3 × 3 convolution NHWC → NHWC with bias and leaky ReLU, or a modulation, in one call.
+def padded(weight: Tensor, outputs: int = BLOCK, inputs: int = CHANNELS) -> Tensor:
+    """O × I × k × k with zeros up to multiples of ``outputs`` and ``inputs``."""
+    missing_outputs = round_up(weight.shape[0], outputs) - weight.shape[0]
+    missing_inputs = round_up(weight.shape[1], inputs) - weight.shape[1]
+    return F.pad(weight, (0, 0, 0, 0, 0, missing_inputs, 0, missing_outputs))
 
-    ``weight`` comes from `stylemap.engine.cpu.weights` (float64, every gain folded in), ``bias`` likewise.
-    ``outputs``: channels of the result. ``side``: of the grid in the model it was made for, if known.
+
+def padded_bias(bias: Tensor) -> Tensor:
+    """float32, in whole blocks."""
+    return F.pad(bias, (0, round_up(bias.shape[0], BLOCK) - bias.shape[0])).float()
+
+
+def alternating(values: Tensor) -> Tensor:
+    """C gammas, then C betas, as the kernels read them: 16 gammas, 16 betas, 16 gammas, … of a padded C."""
+    parts = []
+    for part in values.chunk(2):
+        missing = round_up(part.shape[0], CHANNELS) - part.shape[0]
+        parts.append(F.pad(part, (0, 0) * (part.ndim - 1) + (0, missing)).unflatten(0, (-1, CHANNELS)))
+    return torch.stack(parts, dim=1).flatten(0, 2)
+
+
+class Convolution:
+    """A 3×3 convolution NHWC → NHWC with bias and leaky ReLU, or a modulation, in one call.
+
+    Args:
+        tile, bf16: the algorithm, instead of the one that `blocking` chooses.
+        modulation: the layer makes γ and β of one layer, which lie in alternating runs of 16 channels.
     """
 
     def __init__(
         self,
-        name: str,
-        weight: Tensor,
-        bias: Tensor,
-        outputs: int,
+        layer: Conv,
+        folded: Folded,
+        precision: str,
         *,
-        mode: Mode = Mode.PLAIN,
-        tile: int = 2,
-        bf16: bool = False,
-        slope: float = 1.0,
-        side: int | None = None,
+        modulation: bool = False,
+        tile: int | None = None,
+        bf16: bool | None = None,
     ) -> None:
-        self.name = name
-        self.side = side
-        self.mode = mode
-        self.tile = tile
-        self.bf16 = bf16
-        self.slope = slope
-        self.outputs = outputs
-        self.bias = bias
-        self.packed = pack(weight, mode, tile, bf16)
-        self.depth = weight.shape[1]
-        self.packed_outputs = weight.shape[0]
-        self.blockings: dict[tuple[int, int], Blocking] = {}
+        weight, bias = folded
+        assert bias is not None
+        if modulation:
+            weight, bias = alternating(weight), alternating(bias)
+        self.mode = MODES[layer.mode]
+        self.tile = tile or tile_of(layer, weight.shape[0], precision)
+        self.bf16 = in_bf16(layer, precision) if bf16 is None else bf16
+        self.slope = layer.slope
+        # A modulation writes the modulated features as a rule, γ and β themselves where these are kept.
+        self.outputs = layer.outputs // 2 if modulation else layer.outputs
+        self.maps_channels = weight.shape[0]
+        weight = padded(weight)
+        self.packed_outputs, self.depth = weight.shape[:2]
+        self.bias = padded_bias(bias)
+        self.packed = pack(weight, self.mode, self.tile, self.bf16)
+        self._blockings: dict[tuple[int, int], Blocking] = {}
 
     @property
     def bytes(self) -> int:
         return self.packed.numel() * self.packed.element_size()
 
     def grid(self, x: Tensor) -> tuple[int, int]:
-        """Height and width of what the 3 × 3 taps walk on."""
+        """Height and width of what the 3×3 taps walk on."""
         height, width = x.shape[1:3]
-        return (height // 2, width // 2) if self.mode == Mode.DOWN else (height, width)
-
-    def output_shape(self, x: Tensor, batch: int) -> tuple[int, int, int, int]:
-        height, width = self.grid(x)
-        scale = 2 if self.mode == Mode.UP else 1
-        return batch, height * scale, width * scale, self.outputs
-
-    def shape(self, batch: int, side: int) -> Shape:
-        return Shape(self.mode, self.tile, self.bf16, self.depth, self.packed_outputs, batch, side)
+        return (height // 2, width // 2) if self.mode == DOWN else (height, width)
 
     def blocking(self, batch: int, side: int) -> Blocking:
-        """How to cut the work on a side × side grid: as set in ``blockings``, else a good guess."""
+        """How to cut the work on a side × side grid."""
         key = (batch, side)
-        if key not in self.blockings:
-            self.blockings[key] = default_blocking(self.shape(batch, side))
-        return self.blockings[key]
+        if key not in self._blockings:
+            shape = Shape(self.mode, self.tile, self.bf16, self.depth, self.packed_outputs, batch, side)
+            self._blockings[key] = blocking_of(shape)
+        return self._blockings[key]
+
+    def workspace(self, arena: Arena, cut: Blocking, batch: int, height: int, width: int) -> Tensor | None:
+        """Memory for the groups of a shared cut."""
+        if not cut.shared:
+            return None
+        size = _ops.conv2d_workspace(self.packed, self.mode, batch, height, width, cut.tiles)
+        return arena.take(size, dtype=torch.uint8)
 
     def __call__(
         self,
@@ -110,16 +155,14 @@ class Convolution:
         batch = x.shape[0] if batch is None else batch
         height, width = self.grid(x)
         if out is None:
-            out = arena.take(*self.output_shape(x, batch))
+            scale = 2 if self.mode == UP else 1
+            out = arena.take(batch, height * scale, width * scale, self.outputs)
         partials = None
         if groups is not None:
             rows = _ops.conv2d_partials(self.mode, self.tile, height, width)
             partials = arena.take(batch, rows, 2 * self.outputs + 1)
         cut = self.blocking(batch, height)
-        workspace = None
-        if cut.shared:
-            size = _ops.conv2d_workspace(self.packed, self.mode, batch, height, width, cut.tiles)
-            workspace = arena.take(size, dtype=torch.uint8)
+        workspace = self.workspace(arena, cut, batch, height, width)
         mean, rstd = (None, None) if moments is None else (moments.mean, moments.rstd)
         _ops.conv2d(
             x,
@@ -141,45 +184,22 @@ class Convolution:
         if partials is None or groups is None:
             return out, None
         result = Moments(arena.take(batch, self.outputs), arena.take(batch, self.outputs))
-        _ops.conv2d_moments(partials, groups, 1e-5, result.mean, result.rstd)
+        _ops.conv2d_moments(partials, groups, EPS, result.mean, result.rstd)
         arena.give(partials)
         return out, result
 
 
-class Modulation(Convolution):
-    """The convolution of a stylecode that makes γ and β of one layer, in alternating runs of 16 channels."""
-
-    def maps_shape(self, code: Tensor) -> tuple[int, int, int, int]:
-        return (*code.shape[:3], self.packed_outputs)
-
-    def maps(self, arena: Arena, code: Tensor, out: Tensor) -> Tensor:
-        """γ and β themselves, N×H×W×2C, C rounded up to whole runs."""
-        return self(arena, code, out)[0]
-
-    def modulate(self, arena: Arena, code: Tensor, features: Tensor, moments: Moments) -> Tensor:
-        """norm(features)·γ + β, without ever writing γ and β."""
-        out = arena.take(*code.shape[:3], self.outputs)
-        return self(arena, code, out, features=features, moments=moments)[0]
-
-
 class Pointwise:
-    """A 1 × 1 convolution NHWC → NHWC with bias and leaky ReLU, or of the input blurred and halved."""
+    """A 1×1 convolution NHWC → NHWC with bias and leaky ReLU, or of the input blurred and halved."""
 
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor,
-        outputs: int,
-        *,
-        blur: bool = False,
-        bf16: bool = False,
-        slope: float,
-    ) -> None:
-        self.packed = _ops.pointwise_pack(weight, bf16)
-        self.bias = bias
-        self.outputs = outputs
-        self.blur = blur
-        self.slope = slope
+    def __init__(self, layer: Conv, folded: Folded, precision: str) -> None:
+        weight = padded(folded.weight)[:, :, 0, 0].contiguous()
+        self.packed = _ops.pointwise_pack(weight, in_bf16(layer, precision))
+        bias = torch.zeros(layer.outputs, dtype=torch.float64) if folded.bias is None else folded.bias
+        self.bias = padded_bias(bias)
+        self.outputs = layer.outputs
+        self.blur = layer.mode is Mode.DOWN
+        self.slope = layer.slope
 
     @property
     def bytes(self) -> int:

@@ -12,10 +12,9 @@ from torch import Tensor
 from stylemap.engine.cache import Entry, Image, ImageCache
 from stylemap.engine.cpu.arena import empty_on_huge_pages
 from stylemap.engine.cpu.convolution import Convolution
-from stylemap.engine.cpu.main_path import MainPath
-from stylemap.engine.cpu.patches import CodeEdit, Layouts
+from stylemap.engine.cpu.decoding import Preview, Resumed
+from stylemap.engine.cpu.edits import CodeEdit, Layouts
 from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.cpu.preview import Preview
 from stylemap.engine.edits import EditReference
 
 _ALIGNED = 32  # values: whole cache lines in any type
@@ -24,7 +23,7 @@ _ALIGNED = 32  # values: whole cache lines in any type
 class CpuRenderer:
     """What `EditSession` runs on a CPU. One thread at a time.
 
-    ``ring``: the convolutions of `plans.ring_convolutions`.
+    ``ring``: `CpuPlan.ring`.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class CpuRenderer:
         shapes = [plan.maps_shape(i) for i in range(len(self._sides))]
         self._map_bytes = sum(h * w * c for _, h, w, c in shapes) * cache_dtype.itemsize
         self._cache = ImageCache(self._build, self._code_bytes + self._map_bytes, cache_bytes, reuse=True)
-        self._main_path = MainPath(plan)
+        self._resumed = Resumed(plan)
         self._preview = Preview(plan)
         self._buffers: list[Tensor] = []
         self._working: int | None = None
@@ -67,7 +66,7 @@ class CpuRenderer:
         """Forget all images."""
         self._cache.clear()
         self._buffers, self._working = [], None
-        self._main_path.forget()
+        self._resumed.forget()
         self._preview.forget()
 
     def frames(
@@ -98,7 +97,7 @@ class CpuRenderer:
             maps = self._float_maps(original, entries[0])
             self._preview.prepare(original.number, maps)
             edits = self._edits(references, entries, maps)
-            with self.plan._arenas.lease() as arena:
+            with self.plan.arena() as arena:
                 for edit in edits.values():
                     undo.callback(edit.apply(arena, weight, False))
             return self._preview(maps, box)
@@ -109,12 +108,10 @@ class CpuRenderer:
             sources = [(b, entries[1]) if i in chosen else (a, entries[0]) for i in range(len(self._sides))]
             self._working = None
             maps = self._in_float32([entry.maps[i] for i, (_, entry) in enumerate(sources)])
-            return self._main_path(maps, [image.number for image, _ in sources])
+            return self._resumed(maps, [image.number for image, _ in sources])
 
     def stats(self) -> dict[str, int]:
         cache, count = self._cache, len(self._cache)
-        own = self.plan.convolutions()
-        ring_bytes = sum(conv.bytes for conv in self._ring if conv not in own)
         working = sum(buffer.numel() * buffer.element_size() for buffer in self._buffers)
         return {
             "cached_images": count,
@@ -122,13 +119,13 @@ class CpuRenderer:
             "cache_limit_bytes": cache.limit,
             "code_bytes": count * self._code_bytes,
             "map_bytes": count * self._map_bytes,
-            "working_bytes": working + cache.spare_bytes + self._main_path.bytes + self._preview.bytes,
-            "weight_bytes": self.plan.bytes["weights"] + ring_bytes,
+            "working_bytes": working + cache.spare_bytes + self._resumed.bytes + self._preview.bytes,
+            "weight_bytes": self.plan.bytes["weights"],
             "activation_bytes": self.plan.bytes["activations"],
             "hits": cache.hits,
             "misses": cache.misses,
             "evictions": cache.evictions,
-            "reused_layers": self._main_path.reused,
+            "reused_layers": self._resumed.reused,
         }
 
     def _build(self, image: Image, spare: Entry | None) -> Entry:
@@ -193,13 +190,13 @@ class CpuRenderer:
         keys: list[Hashable],
     ) -> Tensor:
         """One image 1×3×S×S; the maps are changed while it is made."""
-        start = self._main_path.start(keys)
+        start = self._resumed.start(keys)
         with contextlib.ExitStack() as undo:
-            with self.plan._arenas.lease() as arena:
+            with self.plan.arena() as arena:
                 for index, edit in edits.items():
                     if index >= start:
                         undo.callback(edit.apply(arena, weight, again))
-            return self._main_path(maps, keys)
+            return self._resumed(maps, keys)
 
     def _keys(self, original: Image, references: Sequence[EditReference], weight: float) -> list[Hashable]:
         """What the maps of every stylecode follow from: of the original alone where nothing is on."""

@@ -126,7 +126,7 @@ class Frames:
             widths = [*self._maps.widths, *self._codes.widths]
             stages = [torch.zeros(n, width, dtype=dtype, device=device) for n, width in zip(sizes, widths)]
             indices = torch.zeros(sum(sizes), dtype=torch.int64, device=device)
-            return [indices, torch.ones((), dtype=self._plan._like.dtype, device=device), *stages]
+            return [indices, torch.ones((), dtype=self._plan.like.dtype, device=device), *stages]
 
         def frame(indices: Tensor, weight: Tensor, *stages: Tensor) -> list[Tensor]:
             lists = list(indices.split(sizes))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from stylemap.engine.cpu.tuning import cache_path
 from stylemap.ops import autotune
 
 _log = logging.getLogger(__name__)
@@ -20,7 +20,12 @@ _read: set[Path] = set()
 
 
 def file() -> Path:
-    return cache_path().with_name("passes.json")
+    """The file of this machine's choices; $STYLEMAP_CACHE or the user's cache folder holds it."""
+    base = os.environ.get("STYLEMAP_CACHE")
+    folder = (
+        Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stylemap"
+    )
+    return folder / "passes.json"
 
 
 def recall() -> None:

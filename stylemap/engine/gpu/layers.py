@@ -15,13 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemap.engine.cpu.folding import EPS, activation_bias, scaled_weight
-from stylemap.engine.cpu.shapes import round_up
 from stylemap.model import StyleMapGAN
-from stylemap.model.layers import Blur
+from stylemap.model.layers import Blur, ConvLayer
 from stylemap.model.modulation import ModulatedConv2d, StyledConv
 from stylemap.ops import reference
 
+EPS = 1e-5
 SQRT2 = math.sqrt(2.0)
 
 #: The kernels read and write this many channels at once; an input has zeros in those it lacks.
@@ -200,6 +199,22 @@ def _running(conv: ModulatedConv2d) -> Statistics:
     assert conv.norm.running_mean is not None
     assert conv.norm.running_var is not None
     return conv.norm.running_mean.double(), conv.norm.running_var.double()
+
+
+def scaled_weight(layer: torch.nn.Module) -> Tensor:
+    """The scaled weight of an equalised convolution, float64."""
+    weight: Tensor = layer.weight.detach().double() * layer.scale  # type: ignore[operator, union-attr]
+    return weight
+
+
+def activation_bias(layer: ConvLayer) -> Tensor:
+    """The bias of a ConvLayer's activation, float64."""
+    bias: Tensor = layer[-1].bias.detach().double()  # type: ignore[operator, union-attr]
+    return bias
+
+
+def round_up(value: int, to: int) -> int:
+    return (value + to - 1) // to * to
 
 
 def _bias(layer: torch.nn.Module) -> Tensor:

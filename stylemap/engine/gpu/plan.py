@@ -67,7 +67,7 @@ class GpuPlan:
         self.recorder = recorder
         self.graphs = Graphs(self.lane, recorder)
         wide = torch.promote_types(self.dtype, torch.float32)
-        self._like = torch.empty(0, device=self.device, dtype=wide)
+        self.like = torch.empty(0, device=self.device, dtype=wide)
         self._norm = self.config.normalize_mode
         self._next_norm = None if self._norm == "BatchNorm2d" else self._norm
         with torch.no_grad():
@@ -76,12 +76,12 @@ class GpuPlan:
 
     def encode(self, images: Tensor) -> Tensor:
         """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
-        check_images(images, self.config, self._like)
+        check_images(images, self.config, self.like)
         return self.graphs.run(("encode", images.shape[0]), self._encode, images)[0]
 
     def stylecodes(self, w: Tensor) -> list[Tensor]:
         """The codes of a stylemap N×K×L×L, as `StyleMapGAN.stylecodes`."""
-        check_stylemap(w, self.config, self._like)
+        check_stylemap(w, self.config, self.like)
         return self.graphs.run(("stylecodes", w.shape[0]), self._stylecodes, w)
 
     def modulations(self, codes: Sequence[Tensor]) -> list[Tensor]:
@@ -107,7 +107,7 @@ class GpuPlan:
 
     def decode(self, w: Tensor) -> Tensor:
         """Images N×3×S×S from stylemaps, as `StyleMapGAN.decode`."""
-        check_stylemap(w, self.config, self._like)
+        check_stylemap(w, self.config, self.like)
         return self.graphs.run(("decode", w.shape[0]), self._decode, w)[0]
 
     def maps_shape(self, index: int, batch: int = 1) -> tuple[int, int, int, int]:
@@ -132,7 +132,7 @@ class GpuPlan:
             self.graphs.clear()
 
     def _checked(self, codes: Sequence[Tensor]) -> list[Tensor]:
-        check_codes(codes, self.config, self._like.to(self.dtype))
+        check_codes(codes, self.config, self.like.to(self.dtype))
         return [code.contiguous(memory_format=torch.channels_last) for code in codes]
 
     def _encode(self, images: Tensor) -> list[Tensor]:
@@ -146,7 +146,7 @@ class GpuPlan:
             h = ops.upfirdn2d(self._act(x, block.conv1), self._blur, padding=(2, 2))
             conv2 = block.conv2
             x = passes.conv_act(h, conv2.weight, conv2.bias, stride=2, padding=0).y + skip
-        return [self._act(x, self.layers.final).to(self._like.dtype).contiguous()]
+        return [self._act(x, self.layers.final).to(self.like.dtype).contiguous()]
 
     def _stylecodes(self, w: Tensor) -> list[Tensor]:
         codes, code = [], w.to(self.dtype).contiguous(memory_format=torch.channels_last)
@@ -208,12 +208,12 @@ class GpuPlan:
         colors = layer.weight.shape[0]
         gamma, beta = maps[:, :c], maps[:, c : c + colors]
         y = passes.modulated_rgb(x, gamma, beta, *statistics, layer.weight, layer.bias, normalize=self._norm)
-        return y.to(self._like.dtype)
+        return y.to(self.like.dtype)
 
     def _identity(self, x: Tensor) -> Statistics:
         """Those of the constant, which is normalised already."""
         shape = statistics_shape(x, groups_of(self._norm, x.shape[1]))
-        like = {"device": x.device, "dtype": self._like.dtype}
+        like = {"device": x.device, "dtype": self.like.dtype}
         return torch.zeros(shape, **like), torch.ones(shape, **like)  # type: ignore[call-overload]
 
     def _act(self, x: Tensor, conv: Conv) -> Tensor:

@@ -35,10 +35,10 @@ class GpuRenderer:
 
     def own(self, w: Tensor) -> Tensor:
         """A copy of a stylemap, as `decode` takes it."""
-        return w.detach().to(self.plan._like, copy=True)
+        return w.detach().to(self.plan.like, copy=True)
 
     def encode(self, image: Tensor) -> Tensor:
-        return self.plan.encode(image.to(self.plan._like))
+        return self.plan.encode(image.to(self.plan.like))
 
     def decode(self, w: Tensor) -> Tensor:
         return self.plan.decode(w)

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylemap.engine.cpu.main_path import MainPath
+from stylemap.engine.cpu.decoding import Resumed
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.ops import _native
+from tests.engine.test_plan import from_maps
+from tests.engine.test_plan import maps_of as made_of
 from tests.helpers import tiny
 
 pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
@@ -25,25 +27,25 @@ def plan() -> CpuPlan:
 
 
 def maps_of(plan: CpuPlan) -> list[list[Tensor]]:
-    return [plan.modulations(plan.stylecodes(w[None])) for w in tiny.stylemaps(2)]
+    return [made_of(plan, plan.stylecodes(w[None])) for w in tiny.stylemaps(2)]
 
 
 @pytest.mark.parametrize(("taken", "reused"), [(0, 0), (1, 1), (2, 1), (3, 3), (4, 3), (5, 3), (6, 3)])
 def test_starts_at_the_last_kept_layer_before_a_difference(plan: CpuPlan, taken: int, reused: int) -> None:
     a, b = maps_of(plan)
-    tested = MainPath(plan)
+    tested = Resumed(plan)
     keys: list[Hashable] = ["a"] * len(a)
-    assert torch.equal(tested(a, keys), plan.synthesize_from_modulations(a))
+    assert torch.equal(tested(a, keys), from_maps(plan, a))
     mixed = a[:taken] + b[taken:]
     keys = ["a"] * taken + ["b"] * (len(a) - taken)
     assert tested.start(keys) == reused
-    assert torch.equal(tested(mixed, keys), plan.synthesize_from_modulations(mixed))
+    assert torch.equal(tested(mixed, keys), from_maps(plan, mixed))
     assert tested.reused == reused
 
 
 def test_nothing_is_reused_after_forgetting(plan: CpuPlan) -> None:
     a, _ = maps_of(plan)
-    tested = MainPath(plan)
+    tested = Resumed(plan)
     keys: list[Hashable] = [0] * len(a)
     tested(a, keys)
     assert tested.bytes > 0
@@ -53,9 +55,9 @@ def test_nothing_is_reused_after_forgetting(plan: CpuPlan) -> None:
 
 def test_a_failure_leaves_no_wrong_features(plan: CpuPlan) -> None:
     a, b = maps_of(plan)
-    tested = MainPath(plan)
+    tested = Resumed(plan)
     tested(a, ["a"] * len(a))
     with pytest.raises(RuntimeError):
         tested([*b[:3], a[0], *b[4:]], ["b"] * len(a))
-    assert torch.equal(tested(a, ["a"] * len(a)), plan.synthesize_from_modulations(a))
-    assert torch.equal(tested(b, ["b"] * len(a)), plan.synthesize_from_modulations(b))
+    assert torch.equal(tested(a, ["a"] * len(a)), from_maps(plan, a))
+    assert torch.equal(tested(b, ["b"] * len(a)), from_maps(plan, b))

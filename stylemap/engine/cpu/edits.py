@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu.arena import Arena
-from stylemap.engine.cpu.convolution import Blocking, Convolution
+from stylemap.engine.cpu.blocking import Blocking
+from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.edits import EditReference
 from stylemap.program import ring
 from stylemap.program.ring import CellMask
@@ -146,10 +147,7 @@ def convolve_tiles(conv: Convolution, arena: Arena, x: Tensor, tiles: Tensor, ou
     """``conv`` of x 1×H×W×C into ``out``, in the listed tiles only (row by row, conv.tile cells wide)."""
     height, width = x.shape[1:3]
     cut = _blocking(conv, len(tiles))
-    workspace = None
-    if cut.shared:
-        size = torch.ops.stylemap.conv2d_workspace(conv.packed, conv.mode, 1, height, width, cut.tiles)
-        workspace = arena.take(size, dtype=torch.uint8)
+    workspace = conv.workspace(arena, cut, 1, height, width)
     nothing = [None] * 5
     torch.ops.stylemap.conv2d(
         x, conv.packed, conv.bias, conv.slope, conv.mode, *nothing, out, None, workspace, cut.tiles, tiles

@@ -1,0 +1,173 @@
+"""The verbs of the network on a CPU: one fused kernel each, over the memory of an arena."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from stylemap.config import GROUP_NORM_GROUPS
+from stylemap.engine.cpu.arena import Arena
+from stylemap.engine.cpu.convolution import Convolution, Moments, Pointwise, identity_moments
+from stylemap.model import StyleMapGAN
+from stylemap.program import SLOPE, Box, Conv, Features, Part, Styled, ToRgb, Weights
+
+_ops = torch.ops.stylemap
+
+# F(2 × 2): a ring is two cells wide, so small tiles waste least, and few tiles take longer to read weights
+# than to multiply by them, of which this algorithm has fewest. Core milliseconds for the ring of a 64 × 64
+# brush with F(2), F(4), F(6): 512 channels at 64²: 4.5, 6.1, 9.5; 256 at 128²: 2.8, 2.7, 4.3; 128 at 256²:
+# 1.3, 1.9, 2.5.
+_RING_TILE = 2
+
+
+class Kernels:
+    """The weights of a model, packed for the kernels, by the names of layers."""
+
+    def __init__(self, model: StyleMapGAN, precision: str) -> None:
+        weights = Weights(model)
+        self.network = weights.network
+        self.precision = precision
+        self.convolutions: dict[str, Convolution] = {}
+        self.pointwise: dict[str, Pointwise] = {}
+        self.constant = weights.constant().permute(0, 2, 3, 1).float().contiguous()
+        self.rgb = weights.conv(self.network.to_rgb.conv).weight[:, :, 0, 0].float().contiguous()
+        for layer in self.network.convolutions():
+            if layer.size == 3:
+                self.convolutions[layer.name] = self._convolution(weights, layer)
+            elif layer != self.network.to_rgb.conv:
+                self.pointwise[layer.name] = Pointwise(layer, weights.conv(layer), precision)
+
+    def ring(self, model: StyleMapGAN) -> list[Convolution]:
+        """The convolutions that make the maps of every stylecode of ``model``, for few tiles; these kernels'
+        own where they suit that.
+        """
+        weights = Weights(model)
+        found = []
+        for layer in self.network.maps:
+            own = self.convolutions[layer.name]
+            fits = own.tile == _RING_TILE
+            found.append(own if fits else self._convolution(weights, layer, _RING_TILE))
+        return found
+
+    def _convolution(self, weights: Weights, layer: Conv, tile: int | None = None) -> Convolution:
+        modulation = layer.part is Part.MAPS and layer != self.network.to_rgb.maps
+        bf16 = None if tile is None else self.precision == "bf16"
+        folded = weights.conv(layer)
+        return Convolution(layer, folded, self.precision, modulation=modulation, tile=tile, bf16=bf16)
+
+    @property
+    def bytes(self) -> int:
+        found = sum(each.bytes for each in self.convolutions.values())
+        return found + sum(each.bytes for each in self.pointwise.values())
+
+
+class CpuLowering:
+    """`program.Lowering` on float32 tensors N×H×W×C; maps have γ and β in alternating runs of 16 channels.
+
+    Args:
+        into: where the results of 3×3 layers go, by their names, instead of into the arena: what has to
+            outlive the run.
+    """
+
+    def __init__(self, kernels: Kernels, arena: Arena, into: Mapping[str, Tensor] | None = None) -> None:
+        self._kernels = kernels
+        self._arena = arena
+        self._into = into or {}
+
+    def conv(self, x: Tensor, layer: Conv) -> Tensor:
+        if layer.size == 1:
+            return self._pointwise(x, layer)
+        return self._kernels.convolutions[layer.name](self._arena, x, self._into.get(layer.name))[0]
+
+    def down_conv(self, x: Tensor, layer: Conv, skip: Tensor) -> Tensor:
+        out = self._into.get(layer.name)
+        return self._kernels.convolutions[layer.name](self._arena, x, out, skip=skip)[0]
+
+    def down_skip(self, x: Tensor, layer: Conv) -> Tensor:
+        return self._pointwise(x, layer)
+
+    def up_skip(self, x: Tensor, layer: Conv) -> Tensor:
+        return self._pointwise(x, layer)
+
+    def maps(self, code: Tensor, layer: Conv) -> Tensor:
+        convolution, out = self._kernels.convolutions[layer.name], self._into.get(layer.name)
+        if out is None:
+            out = self._arena.take(*code.shape[:3], convolution.maps_channels)
+        return convolution(self._arena, code, out)[0]
+
+    def constant(self, style: Tensor) -> Features[Tensor, Moments]:
+        constant = self._kernels.constant
+        return Features(constant, identity_moments(constant.shape[3]))
+
+    def styled(
+        self, x: Features[Tensor, Moments], code: Tensor, layer: Styled, skip: Tensor | None
+    ) -> Features[Tensor, Moments]:
+        """γ and β are never written: they are used where they are made."""
+        modulation = self._kernels.convolutions[layer.maps.name]
+        modulated, _ = modulation(self._arena, code, features=x.x, moments=x.statistics)
+        y, moments = self._convolve(modulated, layer, skip=skip)
+        self._arena.give(modulated)
+        return Features(y, moments or identity_moments(y.shape[3]))
+
+    def styled_from_maps(
+        self,
+        x: Features[Tensor, Moments],
+        maps: Tensor,
+        layer: Styled,
+        skip: Tensor | None,
+        statistics: Moments | None,
+    ) -> Features[Tensor, Moments]:
+        y, moments = self._convolve(
+            x.x,
+            layer,
+            batch=maps.shape[0],
+            modulation=maps,
+            moments=x.statistics,
+            skip=skip,
+            own_moments=statistics is None,
+        )
+        return Features(y, statistics or moments or identity_moments(y.shape[3]))
+
+    def to_rgb(self, x: Features[Tensor, Moments], maps: Tensor, layer: ToRgb) -> Tensor:
+        """N×3×H×W, in memory of its own."""
+        image = torch.empty(maps.shape[0], layer.conv.outputs, *maps.shape[1:3])
+        _ops.to_rgb(x.x, maps, x.statistics.mean, x.statistics.rstd, self._kernels.rgb, SLOPE, image)
+        return image
+
+    def crop(self, x: Tensor, box: Box) -> Tensor:
+        rows, columns = box.at(x.shape[1])
+        part = x[:, rows, columns]
+        return self._arena.take(*part.shape).copy_(part)
+
+    def free(self, *values: Tensor | None) -> None:
+        self._arena.give(*values)
+
+    def _pointwise(self, x: Tensor, layer: Conv) -> Tensor:
+        return self._kernels.pointwise[layer.name](self._arena, x)
+
+    def _convolve(
+        self,
+        x: Tensor,
+        layer: Styled,
+        *,
+        batch: int | None = None,
+        modulation: Tensor | None = None,
+        moments: Moments | None = None,
+        skip: Tensor | None,
+        own_moments: bool = True,
+    ) -> tuple[Tensor, Moments | None]:
+        """The convolution of a styled layer, with the moments of its result that the norm wants."""
+        channels = layer.conv.outputs
+        groups = {"LayerNorm": 1, "GroupNorm": GROUP_NORM_GROUPS, "InstanceNorm2d": channels, None: None}
+        return self._kernels.convolutions[layer.conv.name](
+            self._arena,
+            x,
+            self._into.get(layer.conv.name),
+            batch=batch,
+            modulation=modulation,
+            moments=moments,
+            skip=skip,
+            groups=groups[layer.norm] if own_moments else None,
+        )
