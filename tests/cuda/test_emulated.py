@@ -47,6 +47,12 @@ def test_address_sanitizer(file: Path) -> None:
     assert_passed(run("address", str(file), "-k", KERNELS_ALONE if file.parent.name == "ops" else ""))
 
 
+@pytest.mark.parametrize("order", ["reverse", "shuffle"])
+def test_other_orders_of_threads_and_blocks(order: str) -> None:
+    result = run("address", *map(str, FILES), "-k", EVERY_KERNEL, STYLEMAP_EMULATION_ORDER=order)
+    assert_passed(result)
+
+
 def test_thread_sanitizer() -> None:
     """No two threads of a launch touch the same memory without a barrier in between."""
     result = run("thread", *map(str, FILES), "-k", EVERY_KERNEL)

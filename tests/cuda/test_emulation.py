@@ -10,7 +10,7 @@ import pytest
 from stylemap import _build
 from tests.cuda import emulated
 
-NONE, NO_BARRIER, OUT_OF_BOUNDS, UNREACHED_BARRIER, HALF_A_WARP, NO_WAIT, UNINITIALISED = range(7)
+NONE, NO_BARRIER, OUT_OF_BOUNDS, UNREACHED_BARRIER, HALF_A_WARP, NO_WAIT, UNINITIALISED, EARLY_COPY = range(8)
 WRONG_RESULT = 3
 
 
@@ -52,6 +52,18 @@ def test_missing_barrier_is_a_race(programs: dict[str, Path]) -> None:
     result = run(programs["thread"], NO_BARRIER)
     assert result.returncode == 66
     assert "data race" in result.stderr
+
+
+def test_copy_that_begins_before_the_reads_have_ended_is_a_race(programs: dict[str, Path]) -> None:
+    """Though it lands after a barrier, as far as the kernel can tell."""
+    result = run(programs["thread"], EARLY_COPY)
+    assert result.returncode == 66
+    assert "data race" in result.stderr
+
+
+@pytest.mark.parametrize("order", ["forward", "reverse", "shuffle"])
+def test_early_copy_gives_wrong_results(programs: dict[str, Path], order: str) -> None:
+    assert run(programs["address"], EARLY_COPY, order).returncode == WRONG_RESULT
 
 
 @pytest.mark.parametrize("order", ["forward", "reverse", "shuffle"])

@@ -19,7 +19,8 @@ enum Mistake {
   kUnreachedBarrier,
   kHalfAWarp,
   kNoWait,
-  kUninitialised
+  kUninitialised,
+  kEarlyCopy
 };
 
 __global__ void reverse(const float* x, float* y, int mistake) {
@@ -33,6 +34,14 @@ __global__ void reverse(const float* x, float* y, int mistake) {
   }
   if (mistake != kNoBarrier && (mistake != kUnreachedBarrier || i < 40)) __syncthreads();
   float value = row[kThreads - 1 - i];
+  if (mistake == kEarlyCopy) {
+    // Other threads may not have read yet: a barrier is missing before, though not after the wait.
+    if (i % 4 == 0) stylemap::copy_async(row + i, x + i, true);
+    stylemap::commit_copies();
+    __syncthreads();
+    stylemap::wait_for_copies<0>();
+    __syncthreads();
+  }
   if (mistake == kHalfAWarp && i % 32 < 16) value = __shfl_xor_sync(0xffffffffu, value, 1);
   y[mistake == kOutOfBounds ? i + 1 : i] = value;
 }

@@ -184,15 +184,15 @@ void create_fibers(unsigned count) {
   }
 }
 
-// The order in which the threads of a block get their turn.
-std::vector<unsigned> turn_order(unsigned count) {
+// The order in which the threads of a block, or the blocks of a launch, get their turn.
+std::vector<unsigned> turn_order(unsigned count, uint32_t seed) {
   std::vector<unsigned> order(count);
   std::iota(order.begin(), order.end(), 0u);
   const char* named = std::getenv("STYLEMAP_EMULATION_ORDER");
   const char first = named ? named[0] : 'f';
   if (first == 'r') std::reverse(order.begin(), order.end());
   if (first == 's') {
-    uint32_t state = 0x9e3779b9u + blockIdx.x;
+    uint32_t state = 0x9e3779b9u + seed;
     for (unsigned i = count; i > 1; --i) {
       state = state * 1664525u + 1013904223u;
       std::swap(order[i - 1], order[(state >> 8) % i]);
@@ -219,7 +219,7 @@ void run_block() {
     fibers[i]->done = 0;
   }
   release(&start_token);
-  const auto order = turn_order(threads);
+  const auto order = turn_order(threads, blockIdx.x);
   for (unsigned left = threads; left > 0;) {
     bool progress = false;
     for (const unsigned i : order) {
@@ -262,16 +262,15 @@ LaunchResult run(const Launch& launch, void (*body)(void*), void* context) {
 #if defined(EMULATION_TSAN)
   scheduler_tsan = __tsan_get_current_fiber();
 #endif
-  for (unsigned z = 0; z < gridDim.z; ++z)
-    for (unsigned y = 0; y < gridDim.y; ++y)
-      for (unsigned x = 0; x < gridDim.x; ++x) {
-        blockIdx = {x, y, z};
-        shared_left =
-            (allowed == allowed_shared.end() ? limit : kLargestSharedBytes) - launch.dynamic_shared;
-        dynamic_variable = launch.dynamic_shared ? poisoned(launch.dynamic_shared) : nullptr;
-        run_block();
-        retire_shared_memory();
-      }
+  for (const unsigned number : turn_order(gridDim.x * gridDim.y * gridDim.z, gridDim.x)) {
+    blockIdx = {number % gridDim.x, number / gridDim.x % gridDim.y,
+                number / (gridDim.x * gridDim.y)};
+    shared_left =
+        (allowed == allowed_shared.end() ? limit : kLargestSharedBytes) - launch.dynamic_shared;
+    dynamic_variable = launch.dynamic_shared ? poisoned(launch.dynamic_shared) : nullptr;
+    run_block();
+    retire_shared_memory();
+  }
   acquire(&end_token);
   retired.clear();
   return LaunchResult::kOk;

@@ -1,7 +1,7 @@
 // Runs CUDA kernels on the CPU, for tests on machines without a GPU.
 //
 // Blocks run one after another; the threads of a block are fibers that switch only at barriers and
-// warp exchanges, in an order that can be changed
+// warp exchanges. The order of blocks and threads can be changed
 // (STYLEMAP_EMULATION_ORDER=forward|reverse|shuffle) so that a missing barrier shows. Shared memory
 // is a heap allocation per block, filled with NaN. Stricter than a GPU: a barrier that a finished
 // thread never reaches, a warp exchange without all 32 lanes and more than 48 KiB of shared memory

@@ -14,6 +14,8 @@ inline void copy_async(void* shared, const void* from, bool valid) {
   if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(valid ? from : nullptr)) %
       16)
     emulation::fail("cp.async of 16 bytes from or to an unaligned address");
+  // Until it lands nothing may be read there; and whoever still reads is in a race from now on.
+  std::memset(shared, 0xff, 16);
   emulation::copy_later(shared, from, 16, valid ? 16 : 0);
 }
 
