@@ -34,7 +34,7 @@ def program() -> Path:
     source = Path(toolchain.ENGINE).parent / "planted" / "reverse.cu"
     work = toolchain.CACHE / "planted"
     objects = build.engine_objects(with_torch=False)
-    lines = [f"work = {work}", *build.rules(_build.source_root(), None)]
+    lines = [f"work = {work}", *build.rules(_build.source_root())]
     lines += build.kernel_lines(source, "reverse")
     lines.append(f"rule program_link\n  command = {_build._cxx()} -o $out $in")
     lines.append(f"build planted: program_link reverse.o {' '.join(objects)}")

@@ -19,7 +19,7 @@ LARGE_TILE = "TileILi128ELi128E"
 
 @pytest.fixture(scope="module")
 def code() -> list[Kernel]:
-    built = build.build(_build.source_root(), build.TEST_INDEX_LIMIT)
+    built = build.build(_build.source_root())
     found = [kernel for cubin in sorted(built.programs.glob("*.cubin")) for kernel in kernels(cubin)]
     assert found
     return found

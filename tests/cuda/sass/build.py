@@ -16,8 +16,8 @@ from stylemap import _build
 from tests.cuda.sass.toolchain import CACHE, ENGINE
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-#: Elements from which on the kernels count in 64 bits: low enough for small tests to reach both.
-TEST_INDEX_LIMIT = 1000
+#: Elements from which on elementwise kernels count in 64 bits: low enough for small tests to reach both.
+INDEX_LIMIT = 1000
 ENGINE_FLAGS = (
     "-std=c++20 -O3 -march=native -ffp-contract=off -fno-math-errno -frounding-math -fPIC -Wall -Wextra"
 )
@@ -38,15 +38,14 @@ class Built:
         return {"STYLEMAP_SASS_PROGRAMS": str(self.programs)}
 
 
-def build(csrc: Path, index_limit: int | None = None) -> Built:
-    """Compile a tree's kernels and bindings as far as sources have changed.
+def build(csrc: Path) -> Built:
+    """Compile the kernels and bindings of the folder csrc as far as sources have changed.
 
-    csrc: the folder with kernels/ and torch/. index_limit: see TEST_INDEX_LIMIT; None is the product's.
     Raises RuntimeError with the compiler's message.
     """
-    key = hashlib.sha256(f"{csrc.resolve()} {index_limit}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{csrc.resolve()} {INDEX_LIMIT}".encode()).hexdigest()[:12]
     work = CACHE / key
-    ninja(work, _library_rules(csrc.resolve(), index_limit, work))
+    ninja(work, _library_rules(csrc.resolve(), work))
     return Built(work / "libstylemap_sass.so", work)
 
 
@@ -60,7 +59,7 @@ def ninja(work: Path, lines: list[str]) -> None:
         raise RuntimeError(f"building for the interpreter of machine code failed:\n{run.stdout[-8000:]}")
 
 
-def rules(csrc: Path, index_limit: int | None) -> list[str]:
+def rules(csrc: Path) -> list[str]:
     """Rules to compile the engine, kernels and bindings."""
     home = _build.cuda_home()
     if home is None:
@@ -68,7 +67,7 @@ def rules(csrc: Path, index_limit: int | None) -> list[str]:
     torch = _build.torch_root()
     cxx, include = _build._cxx(), f"-isystem {home / 'include'}"
     torch_include = f"-isystem {torch / 'include'} -isystem {torch / 'include/torch/csrc/api/include'}"
-    define = f"-DSM_INDEX_LIMIT={index_limit}" if index_limit else ""
+    define = f"-DSM_INDEX_LIMIT={INDEX_LIMIT}"
     nvcc = f"{home / 'bin' / 'nvcc'} -ccbin {cxx} {NVCC_FLAGS} {ARCH} {define} -I{csrc}"
     binding = f"-DTORCH_TARGET_VERSION={_build.TORCH_ABI} -DUSE_CUDA -DSM_CUDA_KEY=CPU -I{csrc} {include}"
     commands = {
@@ -100,13 +99,13 @@ def kernel_lines(source: Path, stem: str) -> list[str]:
 def engine_objects(with_torch: bool = True) -> list[str]:
     """The engine, compiled once for all trees; without torch for programs that have no tensors."""
     work, sources = CACHE / "engine", sorted(ENGINE.glob("*.cpp"))
-    lines = rules(_build.source_root(), None)
+    lines = rules(_build.source_root())
     ninja(work, lines + [f"build {source.stem}.o: engine {source}" for source in sources])
     return [str(work / f"{s.stem}.o") for s in sources if with_torch or s.stem != "torch_memory"]
 
 
-def _library_rules(csrc: Path, index_limit: int | None, work: Path) -> list[str]:
-    lines = [f"work = {work}", *rules(csrc, index_limit)]
+def _library_rules(csrc: Path, work: Path) -> list[str]:
+    lines = [f"work = {work}", *rules(csrc)]
     objects = engine_objects()
     bindings = [
         *sorted((csrc / "torch").glob("*_cuda.cpp")),

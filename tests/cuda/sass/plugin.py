@@ -17,11 +17,15 @@ from stylemap import _build
 LIBRARY = "STYLEMAP_SASS_LIBRARY"
 
 
+def copied(storage: torch.UntypedStorage) -> torch.UntypedStorage:
+    """A copy in watched memory; torch's own takes it from the default allocator, whichever is set."""
+    return torch.empty(storage.nbytes(), dtype=torch.uint8).untyped_storage().copy_(storage)
+
+
 def pytest_load_initial_conftests() -> None:
     library = Path(os.environ[LIBRARY])
-    engine = ctypes.CDLL(str(library))
-    engine.sass_watch_torch()
-    torch.empty(1)
+    ctypes.CDLL(str(library)).sass_watch_torch()
+    torch.UntypedStorage.clone = copied  # type: ignore[method-assign]
     _build.ensure = lambda name="cpu": library  # type: ignore[assignment]
 
 
