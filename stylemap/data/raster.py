@@ -1,8 +1,16 @@
 """Display lists for the native vector rasteriser, built for many images at once.
 
-A path has the same commands for every image and coordinates that differ: each is a number or an array with
-one entry per image. A :class:`Pen` adds shapes to the images of its rows; :meth:`DisplayList.draw` renders
-them all. Formats and the definition of coverage: csrc/kernels/raster/raster.h.
+A path has the same commands for every image. Each coordinate is a number, or an array with one entry per
+image. A :class:`Pen` adds shapes to the images of its rows; :meth:`DisplayList.draw` renders all images.
+csrc/kernels/raster/raster.h defines the formats and the coverage of a pixel.
+
+Why this package has its own rasteriser: skia-python 144 was tried on the same display lists, with its own
+paths, gradients, clips and label maps. CPU time of one face of 128 x 128 (75 shapes; 48 faces, both in turns,
+on one core of a Xeon with AVX-512): ours 0.94 ms, or 1,060 faces a second; skia-python 13.3 ms, or 75 faces
+a second, with a goal of 200. Skia takes 3.3 ms of that, the Python calls for every path, paint and clip the
+rest. The faces look equally good but differ: 1.7% of the pixels by more than 8 of 255 levels, and 0.45% of
+the labels, so that every seed would give another picture. pycairo has no wheels for Linux and needs the
+headers of libcairo.
 """
 
 from __future__ import annotations
