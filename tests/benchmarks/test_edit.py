@@ -26,6 +26,7 @@ from stylemap.benchmarks.ncnn_network import Folded
 from stylemap.benchmarks.truth import Truth, relative_error
 from stylemap.cli import main
 from stylemap.config import Config
+from tests.helpers.needs import package
 
 SCHEMA = json.loads(results.SCHEMA.read_text())
 
@@ -156,7 +157,7 @@ def test_every_backend_computes_the_network(tiny: tuple[Photos, Truth, rivals.Ma
 def test_every_runtime_computes_the_network(
     name: str, needs: str, tiny: tuple[Photos, Truth, rivals.Makers]
 ) -> None:
-    pytest.importorskip(needs)
+    package(needs)
     _, truth, makers = tiny
     backend = makers(name, "fp32")
     for scenario in ("encode", "decode", "paint_64_many"):
@@ -254,7 +255,7 @@ def test_bytes_are_rounded_and_clamped() -> None:
 
 
 def test_demo_model_is_the_one_that_is_trained() -> None:
-    yaml = pytest.importorskip("yaml")
+    yaml = package("yaml")
     from stylemap.assets import FOLDER
 
     recipe = yaml.safe_load((FOLDER / "demo.yaml").read_text())["model"]

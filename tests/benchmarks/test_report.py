@@ -26,6 +26,7 @@ from stylemap.benchmarks import (
 from stylemap.benchmarks.ratios import ratio_rows
 from stylemap.cli import main
 from tests.benchmarks.test_edit import SCHEMA
+from tests.helpers import needs
 
 
 def edit_row(backend: str, scenario: str, ms: list[float], precision: str = "fp32") -> dict[str, Any]:
@@ -92,8 +93,8 @@ def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_report_is_markdown_pictures_and_one_whole_page(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("markdown_it")
+    needs.package("matplotlib")
+    needs.package("markdown_it")
     markdown, *pictures, page = report.write(content(), tmp_path)
     names = ["backends", "stylemap_fp32"]
     assert [p.name for p in pictures] == [*(f"bench_256_full_{n}.png" for n in names), "bench_scaling.png"]

@@ -17,7 +17,7 @@ import stylemap
 from stylemap import edit, images
 from stylemap.cli import main
 from stylemap.model import StyleMapGAN
-from tests.helpers import tiny
+from tests.helpers import needs, tiny
 
 SIZE = tiny.SIZE
 LEFT = edit.masks.box(SIZE, 0, 0, 0.5, 1)
@@ -294,7 +294,7 @@ def test_as_a_module_from_anywhere(tmp_path: Path) -> None:
 
 
 def test_directions_from_generated_faces(run, tmp_path: Path) -> None:
-    pytest.importorskip("sklearn")
+    needs.package("sklearn")
     output = tmp_path / "directions.safetensors"
     told = run("direction", "--faces", "smile,glasses", "--count", 60, "--output", output)
     assert "one step is" in told

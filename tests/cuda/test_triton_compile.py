@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-triton = pytest.importorskip("triton")
+from tests.helpers import needs
+
+triton = needs.package("triton")
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.backends.nvidia.compiler import get_ptxas  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402

@@ -12,6 +12,7 @@ from stylemap.cli import data
 from stylemap.data.faces import LABEL_NAMES, FacesDataset, Part
 from stylemap.data.folder import FolderDataset
 from stylemap.data.lmdb_store import LmdbDataset
+from tests.helpers import needs
 
 
 def stylemap_data(*arguments):
@@ -69,7 +70,7 @@ def test_held_out_faces_and_no_masks(folder, tmp_path):
 
 
 def test_lmdb_command(folder, tmp_path, capsys):
-    pytest.importorskip("lmdb")
+    needs.package("lmdb")
     (folder / "00003.png").write_bytes(b"damaged")
     stylemap_data("lmdb", folder, "--output", tmp_path / "x.lmdb", "--sizes", "32,48", "--skip-corrupt")
     out = capsys.readouterr().out

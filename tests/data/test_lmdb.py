@@ -15,8 +15,9 @@ from stylemap.data.folder import FolderDataset, find
 from stylemap.data.lmdb_store import LmdbDataset, is_store, sizes
 from stylemap.data.open import open_dataset
 from stylemap.images import ImageError
+from tests.helpers import needs
 
-lmdb = pytest.importorskip("lmdb")
+lmdb = needs.package("lmdb")
 
 
 @pytest.fixture

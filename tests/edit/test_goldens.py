@@ -12,7 +12,8 @@ from torch import Tensor
 from stylemap import edit
 from stylemap.model import StyleMapGAN
 from tests.helpers import goldens
-from tests.helpers.goldens import TOLERANCE, relative_error
+from tests.helpers.goldens import relative_error
+from tests.helpers.tolerances import tolerance
 
 EDITED = ("full_32_8x8", "small_64_8x8")
 Run = Callable[[StyleMapGAN, Tensor, str], Tensor]
@@ -78,7 +79,7 @@ CASES += [("small_64_8x8", name, torch.float64) for name in ("local_w_plus", "de
 def test_edit_agrees_with_golden(case: str, name: str, dtype: torch.dtype) -> None:
     with torch.no_grad():
         actual = RUNS[name](goldens.model(case, dtype), _encoded(case, dtype), case)
-    assert relative_error(actual, goldens.expected(case, name)) <= TOLERANCE[dtype]
+    assert relative_error(actual, goldens.expected(case, name)) <= tolerance("golden", dtype)
 
 
 @pytest.mark.parametrize("name", ["local_w", "local_w_plus"])
@@ -86,4 +87,4 @@ def test_local_edit_with_instance_norm(name: str) -> None:
     case, dtype = "instancenorm_32_8x8", torch.float64
     with torch.no_grad():
         actual = RUNS[name](goldens.model(case, dtype), _encoded(case, dtype), case)
-    assert relative_error(actual, goldens.expected(case, name)) <= TOLERANCE[dtype]
+    assert relative_error(actual, goldens.expected(case, name)) <= tolerance("golden", dtype)

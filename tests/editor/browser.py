@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pytest
+
+from tests.helpers import needs
 
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -24,8 +24,8 @@ def chromium() -> Iterator[Any]:
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         why = "Chromium is not installed: apt-get install chromium (make test does so for root)"
-        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'stylemap[dev]'")
+        needs.missing(why)
+    playwright = needs.package("playwright.sync_api")
     with playwright.sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser

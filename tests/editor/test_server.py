@@ -24,7 +24,7 @@ from stylemap.editor.studio import Studio
 from stylemap.export.runtime import Runtime
 from tests.editor import serving
 from tests.editor.serving import Painter, photo_file, pixels
-from tests.helpers import tiny
+from tests.helpers import needs, tiny
 
 SIZE = tiny.SIZE
 SCENE = {"original": "g0", "references": [{"mask": 1, "image": "g1"}]}
@@ -152,7 +152,7 @@ def test_frames_follow_the_brush(address: str, studio: Studio) -> None:
 
 def test_an_exported_model_edits_alike(tmp_path: Path) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(package, reason="pip install 'stylemap[export]'")
+        needs.package(package)
     from stylemap.export import export_onnx
 
     graphs = ("encoder", "decoder", "stylecodes", "synthesis", "editor")

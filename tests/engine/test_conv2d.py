@@ -14,12 +14,13 @@ from torch import Tensor
 from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP, round_up
 from stylemap.engine.cpu.convolution import alternating, pack, padded, padded_bias
 from stylemap.ops import _native, reference
+from tests.helpers import needs
+from tests.helpers.tolerances import tolerance
 
-pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
+pytestmark = needs.when(_native.loaded(), "the native library is not built")
 
 FLOAT, BF16 = False, True
 # Relative L2 error on white noise. The transforms of larger tiles amplify rounding.
-TOLERANCE = {(2, FLOAT): 4e-7, (4, FLOAT): 1e-6, (6, FLOAT): 4e-6, (2, BF16): 6e-3, (4, BF16): 1.5e-2}
 ISAS = ("generic", "avx2", "avx512", "avx512_bf16")
 BLUR = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)] * 2) / 64
 ops = torch.ops.stylemap
@@ -154,7 +155,8 @@ class Case:
         return out.permute(0, 3, 1, 2)
 
     def check(self, **arguments: int) -> None:
-        assert relative_error(self.run(**arguments), self.expected) < TOLERANCE[self.tile, self.bf16]
+        limit = tolerance(f"convolution, tile {self.tile}", "bf16" if self.bf16 else "fp32")
+        assert relative_error(self.run(**arguments), self.expected) < limit
 
 
 @pytest.mark.parametrize("bf16", [FLOAT, BF16], ids=["float32", "bfloat16"])

@@ -22,9 +22,9 @@ from tests.engine import test_session as cases
 from tests.engine.test_session import LAYERS, NORMS, WEIGHT, Layers, box, exact, model, photos, stylemaps
 from tests.helpers.goldens import relative_error
 from tests.helpers.recorder import GraphRecorder
+from tests.helpers.tolerances import tolerance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-TOLERANCE = {"fp64": 1e-11, "fp32": 1e-5, "fp16": 3e-3}
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +68,14 @@ def edited(
 @settings(max_examples=50, deadline=None)
 @given(LAYERS, WEIGHT)
 def test_any_edit(layers: Layers, weight: float) -> None:
-    assert relative_error(edited(layers, [weight]), exact(layers, [weight])) < 1e-11
+    assert relative_error(edited(layers, [weight]), exact(layers, [weight])) < tolerance("network", "fp64")
 
 
 @settings(max_examples=15, deadline=None)
 @given(LAYERS, st.booleans(), st.sampled_from(NORMS), WEIGHT)
 def test_all_generators_and_norms(layers: Layers, small: bool, norm: str, weight: float) -> None:
     actual = edited(layers, [weight], norm, small)
-    assert relative_error(actual, exact(layers, [weight], norm, small)) < 1e-11
+    assert relative_error(actual, exact(layers, [weight], norm, small)) < tolerance("network", "fp64")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -83,16 +83,19 @@ def test_all_generators_and_norms(layers: Layers, small: bool, norm: str, weight
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_norm_and_precision(norm: str, small: bool, precision: str) -> None:
     layers = [(1, box(5, 9, 30, 22), (13, -6)), (2, box(20, 20, 30, 40), (0, 0))]
-    for _ in range(2):
-        actual = edited(layers, [0.3, 1.0], norm, small, precision)
-        assert relative_error(actual, exact(layers, [0.3, 1.0], norm, small)) < TOLERANCE[precision]
+    expected = exact(layers, [0.3, 1.0], norm, small)
+    # oneDNN rounds half precision differently on processors that compute in it.
+    with torch.backends.mkldnn.flags(enabled=False):
+        for _ in range(2):
+            actual = edited(layers, [0.3, 1.0], norm, small, precision)
+            assert relative_error(actual, expected) < tolerance("network", precision)
 
 
 @settings(max_examples=15, deadline=None)
 @given(LAYERS, st.lists(WEIGHT, min_size=1, max_size=4))
 def test_strips(layers: Layers, weights: list[float]) -> None:
     strip = edited(layers, weights)
-    assert relative_error(strip, exact(layers, weights)) < 1e-11
+    assert relative_error(strip, exact(layers, weights)) < tolerance("network", "fp64")
     assert torch.equal(strip, torch.cat([edited(layers, [weight]) for weight in weights]))
 
 
@@ -119,16 +122,18 @@ def test_a_moving_brush_keeps_its_graph() -> None:
 
 def test_extrapolation_and_the_original_moved_over_itself() -> None:
     layers = [(1, box(4, 4, 40, 40), (9, 0)), (2, box(30, 20, 30, 40), (0, -8))]
-    assert relative_error(edited(layers, [-0.5, 1.5]), exact(layers, [-0.5, 1.5])) < 1e-11
+    assert relative_error(edited(layers, [-0.5, 1.5]), exact(layers, [-0.5, 1.5])) < tolerance(
+        "network", "fp64"
+    )
     layers = [(0, box(10, 10, 30, 30), (7, 12)), (0, box(30, 30, 20, 20), (-21, 0))]
-    assert relative_error(edited(layers, [1.0]), exact(layers, [1.0])) < 1e-11
+    assert relative_error(edited(layers, [1.0]), exact(layers, [1.0])) < tolerance("network", "fp64")
 
 
 @pytest.mark.parametrize("chosen", [{0, 1}, {2, 3, 4}, set(), {9}])
 def test_mix(chosen: set[int]) -> None:
     expected = edit.mix_styles(model(), stylemaps()[:1], stylemaps()[1:2], chosen)
     for _ in range(2):
-        assert relative_error(opened().mix(*images()[:2], chosen), expected) < 1e-11
+        assert relative_error(opened().mix(*images()[:2], chosen), expected) < tolerance("network", "fp64")
     assert torch.equal(edited([], [1.0]), opened().mix(images()[0], images()[1], set()))
 
 

@@ -17,10 +17,10 @@ from stylemap.model.recipe import recipe_model
 from tests.helpers import goldens
 from tests.helpers.goldens import relative_error
 from tests.helpers.recorder import GraphRecorder
+from tests.helpers.tolerances import tolerance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NORMS = ("LayerNorm", "InstanceNorm2d", "BatchNorm2d", "GroupNorm")
-TOLERANCE = {"fp64": 1e-12, "fp32": 1e-5, "fp16": 3e-3, "bf16": 2e-2}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def photos(size: int, count: int = 2) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
-def check(network: StyleMapGAN, precision: str, tolerance: float | None = None) -> None:
+def check(network: StyleMapGAN, precision: str, limit: float | None = None) -> None:
     """Everything a plan does, recorded and replayed."""
     recorder = GraphRecorder()
     plan = GpuPlan(network, "cpu", precision, recorder=recorder)
@@ -65,7 +65,7 @@ def check(network: StyleMapGAN, precision: str, tolerance: float | None = None) 
         w = network.encode(images)
         codes, decoded = network.stylecodes(w), network.decode(w)
     wide = plan._like.dtype
-    limit = TOLERANCE[precision] if tolerance is None else tolerance
+    limit = tolerance("network", precision) if limit is None else limit
     for _ in range(2):
         own = plan.stylecodes(w.to(wide))
         maps = plan.modulations(own)

@@ -16,13 +16,13 @@ from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
 from stylemap.program import Box
-from tests.helpers import goldens
+from tests.helpers import goldens, needs
 from tests.helpers.goldens import CASES, relative_error
+from tests.helpers.tolerances import tolerance
 
-pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
+pytestmark = needs.when(_native.loaded(), "the native library is not built")
 
 NORMS = ("LayerNorm", "InstanceNorm2d", "BatchNorm2d", "GroupNorm")
-TOLERANCE = {"fp32": 1e-5, "bf16": 2e-2}
 
 
 @functools.cache
@@ -76,18 +76,18 @@ def from_maps(tested: CpuPlan, maps: list[Tensor]) -> Tensor:
 @pytest.mark.parametrize("norm", NORMS)
 def test_against_the_model_in_float64(norm: str, small: bool, precision: str) -> None:
     reference, tested = model(norm, small), plan(norm, small, precision=precision)
-    tolerance = TOLERANCE[precision]
+    limit = tolerance("network", precision)
     x = images(reference.config, 2)
     w = reference.encode(x.double())
     codes = reference.stylecodes(w)
     image = reference.synthesize(codes)
-    assert relative_error(tested.encode(x), w) < tolerance
+    assert relative_error(tested.encode(x), w) < limit
     for actual, expected in zip(tested.stylecodes(w.float()), codes, strict=True):
-        assert relative_error(actual, expected) < tolerance
-    assert relative_error(tested.decode(w.float()), image) < tolerance
+        assert relative_error(actual, expected) < limit
+    assert relative_error(tested.decode(w.float()), image) < limit
     single = [code.float() for code in codes]
-    assert relative_error(tested.synthesize(single), image) < tolerance
-    assert relative_error(from_maps(tested, maps_of(tested, single)), image) < tolerance
+    assert relative_error(tested.synthesize(single), image) < limit
+    assert relative_error(from_maps(tested, maps_of(tested, single)), image) < limit
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -95,10 +95,10 @@ def test_against_the_model_in_float64(norm: str, small: bool, precision: str) ->
 def test_goldens(case: str, precision: str) -> None:
     tested = CpuPlan(goldens.model(case), precision)
     w = tested.encode(goldens.images(case))
-    assert relative_error(w, goldens.expected(case, "encoder_w")) < TOLERANCE[precision]
+    assert relative_error(w, goldens.expected(case, "encoder_w")) < tolerance("network", precision)
     exact = goldens.stylemaps(case)[:2]
-    assert (
-        relative_error(tested.decode(exact), goldens.expected(case, "reconstruction")) < TOLERANCE[precision]
+    assert relative_error(tested.decode(exact), goldens.expected(case, "reconstruction")) < tolerance(
+        "network", precision
     )
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from stylemap.engine.cpu.convolution import padded, padded_bias
 from stylemap.ops import _native, reference
+from tests.helpers import needs
 
-pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
+pytestmark = needs.when(_native.loaded(), "the native library is not built")
 
 ISAS = ("generic", "avx2", "avx512", "avx512_bf16")
 BLUR = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)] * 2) / 64

@@ -18,13 +18,13 @@ from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
 from stylemap.program import Box
-from tests.helpers import tiny
+from tests.helpers import needs, tiny
 from tests.helpers.goldens import relative_error
 
 SIZE = 256
 
 pytestmark = [
-    pytest.mark.skipif(not _native.loaded(), reason="the native library is not built"),
+    needs.when(_native.loaded(), "the native library is not built"),
     pytest.mark.usefixtures("one_thread"),
 ]
 

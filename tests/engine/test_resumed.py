@@ -13,12 +13,12 @@ from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.ops import _native
 from tests.engine.test_plan import from_maps
 from tests.engine.test_plan import maps_of as made_of
-from tests.helpers import tiny
+from tests.helpers import needs, tiny
 
-pytestmark = pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
-
-
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    needs.when(_native.loaded(), "the native library is not built"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,16 @@ from stylemap.engine.edits import ImageHandle
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
+from tests.helpers import needs
 from tests.helpers.goldens import relative_error
+from tests.helpers.tolerances import tolerance
 
 pytestmark = [
-    pytest.mark.skipif(not _native.loaded(), reason="the native library is not built"),
+    needs.when(_native.loaded(), "the native library is not built"),
     pytest.mark.usefixtures("one_thread"),
 ]
 
 NORMS = ("LayerNorm", "InstanceNorm2d", "BatchNorm2d", "GroupNorm")
-TOLERANCE = {"fp32": 1e-5, "bf16": 2e-2}
 SIZE = 64
 WEIGHT = st.sampled_from([0.0, 0.25, 0.6, 1.0])
 
@@ -146,7 +147,7 @@ def test_all_generators_and_norms(layers: Layers, small: bool, norm: str, weight
 def test_every_norm_and_precision(norm: str, small: bool, precision: str) -> None:
     layers = [(1, box(5, 9, 30, 22), (13, -6)), (2, box(20, 20, 30, 40), (0, 0))]
     actual = edited(layers, [0.3, 1.0], norm, small, precision)
-    assert relative_error(actual, exact(layers, [0.3, 1.0], norm, small)) < TOLERANCE[precision]
+    assert relative_error(actual, exact(layers, [0.3, 1.0], norm, small)) < tolerance("network", precision)
 
 
 @settings(max_examples=15, deadline=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -11,17 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+needs.package("onnxruntime")
 
 from stylemap import checkpoint, edit, images  # noqa: E402
 from stylemap.cli import main  # noqa: E402
 from stylemap.export import ports  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 
-rtx = pytest.mark.skipif(
-    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx is not installed"
-)
+rtx = needs.installed("tensorrt_rtx")
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+needs.package("onnxruntime")
 
 from stylemap import edit  # noqa: E402
 from stylemap.export import Runtime, ports  # noqa: E402

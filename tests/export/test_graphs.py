@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+ort = needs.package("onnxruntime")
 
 from stylemap import edit  # noqa: E402
 from stylemap.config import NORMALIZE_MODES  # noqa: E402

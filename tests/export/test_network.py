@@ -16,8 +16,8 @@ from stylemap.export.network import Layers
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from tests.helpers import goldens, tiny
+from tests.helpers.tolerances import tolerance
 
-EXACT = 1e-13  # relative, in float64
 TABLE = {4: 8, 8: 16, 16: 24, 32: 8}  # widths that 8 groups divide
 CONFIGS = [
     dataclasses.replace(tiny.CONFIG, normalize_mode=mode, small_generator=small, channel_table=TABLE)
@@ -46,7 +46,7 @@ def random(*shape: int) -> Tensor:
 
 
 def assert_same(actual: Tensor, expected: Tensor) -> None:
-    assert goldens.relative_error(actual, expected) < EXACT
+    assert goldens.relative_error(actual, expected) < tolerance("plain", "fp64")
 
 
 def test_encoder(model: StyleMapGAN) -> None:
@@ -109,4 +109,4 @@ def test_golden_outputs(case: str) -> None:
     decoder = model.generator.decoder
     images = network.synthesis(op, decoder, network.stylecodes(op, decoder.convs_latent, w))
     expected = goldens.expected(case, "reconstruction")
-    assert goldens.relative_error(images, expected) < goldens.TOLERANCE[torch.float32]
+    assert goldens.relative_error(images, expected) < tolerance("golden", "fp32")

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+needs.package("onnxruntime")
 
 from stylemap.export import export_onnx, fold, ports  # noqa: E402
 from stylemap.export.description import Description, fingerprint  # noqa: E402

@@ -13,9 +13,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
-triton = pytest.importorskip("triton")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+needs.package("onnxruntime")
+triton = needs.package("triton")
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 from onnx.reference.op_run import OpRun  # noqa: E402
 
@@ -37,9 +39,7 @@ from tests.helpers import tiny  # noqa: E402
 CONFIG = Config(
     size=32, latent_channel_size=8, channel_table={4: 16, 8: 16, 16: 16, 32: 8}, mapping_layer_num=2
 )
-needs_rtx = pytest.mark.skipif(
-    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx is not installed"
-)
+needs_rtx = needs.installed("tensorrt_rtx")
 
 
 class modulation(OpRun):  # the evaluator goes by the name

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
-triton = pytest.importorskip("triton")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+needs.package("onnxruntime")
+triton = needs.package("triton")
 from triton.backends.nvidia.compiler import get_ptxas  # noqa: E402
 
 from stylemap.export.plugins import define, recipes  # noqa: E402

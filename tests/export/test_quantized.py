@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+needs.package("onnxruntime")
 
 from stylemap import checkpoint, images  # noqa: E402
 from stylemap.cli import main  # noqa: E402

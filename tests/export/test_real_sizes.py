@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+needs.package("onnxruntime")
 
 import stylemap  # noqa: E402
 from stylemap.assets import FOLDER, demo_model  # noqa: E402
 from stylemap.config import Config  # noqa: E402
+from stylemap.data.faces import FacesDataset  # noqa: E402
 from stylemap.export import Runtime, export_onnx, ports  # noqa: E402
 from stylemap.export.description import describe  # noqa: E402
 from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
@@ -29,7 +31,6 @@ from stylemap.train.config import TrainConfig  # noqa: E402
 from tests.helpers.goldens import relative_error  # noqa: E402
 
 pytestmark = pytest.mark.slow
-has_rtx = importlib.util.find_spec("tensorrt_rtx") is not None
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def _two_threads() -> Iterator[None]:
 
 def build_all(folder: Path) -> None:
     """Every ONNX file of a folder as an engine, where TensorRT for RTX is installed."""
-    if not has_rtx:
+    if not needs.has("tensorrt_rtx"):
         return
     checked = plan(EngineOptions(package="tensorrt-rtx", gpus=("8.9",)))
     for path in sorted(folder.glob("*.onnx")):
@@ -88,8 +89,7 @@ def _demo_config() -> Config:
 @pytest.fixture(scope="module")
 def faces(demo: StyleMapGAN) -> Tensor:
     """Eight generated faces that no training run has seen."""
-    data = pytest.importorskip("stylemap.data.faces")
-    return data.FacesDataset(demo.config.size, 8, seed=0, held_out=True).raw(range(8)).float() / 127.5 - 1
+    return FacesDataset(demo.config.size, 8, seed=0, held_out=True).raw(range(8)).float() / 127.5 - 1
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

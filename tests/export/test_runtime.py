@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+needs.package("onnxruntime")
 
 from stylemap import edit  # noqa: E402
 from stylemap.export import Runtime, export_onnx  # noqa: E402
@@ -21,7 +23,7 @@ from stylemap.model.recipe import recipe_model  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 from tests.helpers.goldens import relative_error  # noqa: E402
 
-PROVIDERS = ["onnxruntime"] + (["openvino"] if importlib.util.find_spec("openvino") else [])
+PROVIDERS = ["onnxruntime"] + (["openvino"] if needs.has("openvino") else [])
 
 
 @pytest.fixture(scope="module", params=PROVIDERS)

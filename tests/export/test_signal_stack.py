@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("openvino")
-pytest.importorskip("onnx")
+from tests.helpers import needs
 
-from stylemap.export import Runtime
-from stylemap.export.sessions.signal_stack import _Stack, kept_signal_stack
-from tests.helpers import tiny
+needs.package("openvino")
+needs.package("onnx")
+
+from stylemap.export import Runtime  # noqa: E402
+from stylemap.export.sessions.signal_stack import _Stack, kept_signal_stack  # noqa: E402
+from tests.helpers import tiny  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack as Linux has it")
 START = """

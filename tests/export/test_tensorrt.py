@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+from tests.helpers import needs
+
+onnx = needs.package("onnx")
+needs.package("onnxruntime")
 
 from stylemap.export import package, ports  # noqa: E402
 from stylemap.export.engine_options import EngineOptions, Plan, plan  # noqa: E402
@@ -24,9 +26,7 @@ from stylemap.export.verify import MismatchError  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 
 RTX = EngineOptions(package="tensorrt-rtx")
-rtx = pytest.mark.skipif(
-    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx is not installed"
-)
+rtx = needs.installed("tensorrt_rtx")
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 

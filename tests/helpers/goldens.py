@@ -1,11 +1,10 @@
-"""The golden cases: their configurations, arrays and models, each built once per test session.
+"""The golden cases: their configurations, arrays and models, each built once per test session or module.
 
 The models are shared: a test that changes one (train mode, gradients, another dtype) copies it first.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 from pathlib import Path
@@ -25,8 +24,6 @@ CASES = ("full_32_8x8", "small_64_8x8", "instancenorm_32_8x8", "batchnorm_32_8x8
 # Cases that differ in what has no weights: the recipe gives them those of another, and takes seconds.
 _SAME_WEIGHTS = {"instancenorm_32_8x8": "full_32_8x8", "batchnorm_32_8x8": "full_32_8x8"}
 DTYPES = (torch.float32, torch.float64)
-# Relative L2 error. The goldens are float64 results stored as float32, hence 1e-6 rather than 1e-15.
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
 
 
 @functools.cache
@@ -54,22 +51,41 @@ def expected(case: str, name: str) -> Tensor:
     return torch.from_numpy(arrays(case)[name])
 
 
-@functools.cache
 def model(case: str, dtype: torch.dtype = torch.float32) -> StyleMapGAN:
-    if dtype != torch.float64:
-        return copy.deepcopy(model(case, torch.float64)).to(dtype)
+    """Cases of the same weights share them in memory."""
+    return (_wide_model if dtype == torch.float64 else _model)(case, dtype)
+
+
+def discriminator(case: str, dtype: torch.dtype = torch.float32) -> Discriminator:
+    return (_wide_discriminator if dtype == torch.float64 else _discriminator)(case, dtype)
+
+
+def release() -> None:
+    """Free the models in float64, which few test modules need and most of a GB holds."""
+    _wide_model.cache_clear()
+    _wide_discriminator.cache_clear()
+
+
+def _build_model(case: str, dtype: torch.dtype) -> StyleMapGAN:
     if case not in _SAME_WEIGHTS:
         return recipe_model(config(case), dtype)
     made = StyleMapGAN(config(case)).to(dtype)
-    left = made.load_state_dict(model(_SAME_WEIGHTS[case], dtype).state_dict(), strict=False)
+    weights = model(_SAME_WEIGHTS[case], dtype).state_dict()
+    left = made.load_state_dict(weights, strict=False, assign=True)
     assert not left.unexpected_keys
     assert all(".norm." in key for key in left.missing_keys)
     return made.eval().requires_grad_(False)
 
 
-@functools.cache
-def discriminator(case: str, dtype: torch.dtype = torch.float32) -> Discriminator:
+def _build_discriminator(case: str, dtype: torch.dtype) -> Discriminator:
     return recipe_discriminator(config(case), dtype)
+
+
+_model, _wide_model = functools.cache(_build_model), functools.cache(_build_model)
+_discriminator, _wide_discriminator = (
+    functools.cache(_build_discriminator),
+    functools.cache(_build_discriminator),
+)
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from stylemap.metrics.efficientnet import (
     load_efficientnet,
 )
 from stylemap.metrics.weights import read_tensors
+from tests.helpers import needs
 
 
 def test_resolutions_and_channels_of_all_blocks() -> None:
@@ -48,7 +49,7 @@ def test_another_networks_weights_are_refused() -> None:
 def test_the_package_holds_a_classifier_of_photos(photo: str, names: set[int]) -> None:
     """Preprocessing and padding are right where photos are recognised among 1,000 classes: a monastery or
     palace; a daisy, bee or pinwheel (there is no dahlia)."""
-    datasets = pytest.importorskip("sklearn.datasets")
+    datasets = needs.package("sklearn.datasets")
     pixels = torch.from_numpy(datasets.load_sample_image(photo).copy()[:, 100:527])
     images = pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
     images = torch.nn.functional.interpolate(images, size=(224, 224), mode="bilinear", antialias=True)

@@ -22,6 +22,7 @@ from stylemap.metrics.evaluate import masks_from_folder
 from stylemap.metrics.local_editing import local_editing, masked_error
 from stylemap.metrics.reconstruction import reconstruction
 from stylemap.model import StyleMapGAN
+from tests.helpers import needs
 from tests.train import tiny_run
 
 
@@ -95,7 +96,7 @@ def test_an_edit_that_changes_nothing_costs_inside_alone() -> None:
 
 
 def test_separation_of_what_is_separable() -> None:
-    pytest.importorskip("sklearn")
+    needs.package("sklearn")
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(300, 2, 3, 3, generator=generator)
     height = maps[:, 1, 2, 0]
@@ -111,7 +112,7 @@ def test_separation_of_what_is_separable() -> None:
 
 
 def test_separation_without_examples() -> None:
-    pytest.importorskip("sklearn")
+    needs.package("sklearn")
     maps, labels = torch.randn(20, 1, 2, 2), torch.arange(20) % 2
     with pytest.raises(ValueError, match="held-out"):
         separation(maps, labels, maps, torch.ones(20))
@@ -129,7 +130,7 @@ def test_attribute_labels_leave_out_the_neutral() -> None:
 
 
 def test_everything_of_faces(model: StyleMapGAN) -> None:
-    pytest.importorskip("sklearn")
+    needs.package("sklearn")
     data = FacesDataset(16, 60, held_out=True)
     report = Evaluation(model, data, Options(count=60, fit=120), train=FacesDataset(16, 120)).run()
     assert set(report.skipped) == {"reconstruction lpips", "fid", "fid_lerp"}

@@ -7,7 +7,8 @@ import torch
 
 from stylemap.model.recipe import recipe_tensor
 from tests.helpers import goldens
-from tests.helpers.goldens import CASES, DTYPES, TOLERANCE, relative_error
+from tests.helpers.goldens import CASES, DTYPES, relative_error
+from tests.helpers.tolerances import tolerance
 
 K = 64
 EVERY = [(case, dtype) for case in CASES for dtype in DTYPES]
@@ -29,42 +30,46 @@ def test_state_dict_layout(case: str) -> None:
 def test_encode(case: str, dtype: torch.dtype) -> None:
     w = goldens.model(case, dtype).encode(goldens.images(case, dtype))
     assert w.dtype == dtype
-    assert relative_error(w, goldens.expected(case, "encoder_w")) < TOLERANCE[dtype]
+    assert relative_error(w, goldens.expected(case, "encoder_w")) < tolerance("golden", dtype)
 
 
 @pytest.mark.parametrize(("case", "dtype"), EVERY)
 def test_decode(case: str, dtype: torch.dtype) -> None:
     image = goldens.model(case, dtype).decode(goldens.stylemaps(case, dtype)[:2])
-    assert relative_error(image, goldens.expected(case, "reconstruction")) < TOLERANCE[dtype]
+    assert relative_error(image, goldens.expected(case, "reconstruction")) < tolerance("golden", dtype)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_reconstruct(case: str) -> None:
     image = goldens.model(case)(goldens.images(case)[:2])
-    assert relative_error(image, goldens.expected(case, "reconstruction")) < TOLERANCE[torch.float32]
+    assert relative_error(image, goldens.expected(case, "reconstruction")) < tolerance(
+        "golden", torch.float32
+    )
 
 
 @pytest.mark.parametrize(("case", "dtype"), SAMPLED)
 def test_sample(case: str, dtype: torch.dtype) -> None:
     z = goldens.normal("z", (4, K), dtype)[:2]
     image = goldens.model(case, dtype).sample(z)
-    assert relative_error(image, goldens.expected(case, "random")) < TOLERANCE[dtype]
+    assert relative_error(image, goldens.expected(case, "random")) < tolerance("golden", dtype)
 
 
 @pytest.mark.parametrize(("case", "dtype"), SAMPLED)
 def test_sample_with_truncation(case: str, dtype: torch.dtype) -> None:
     model = goldens.model(case, dtype)
     mean = model.map(goldens.normal("z_mean", (64, K), dtype)).mean(0, keepdim=True)
-    assert relative_error(mean.flatten(1), goldens.expected(case, "mean_stylemap")) < TOLERANCE[dtype]
+    assert relative_error(mean.flatten(1), goldens.expected(case, "mean_stylemap")) < tolerance(
+        "golden", dtype
+    )
     image = model.sample(goldens.normal("z", (4, K), dtype)[:2], truncation=0.7, mean_stylemap=mean)
-    assert relative_error(image, goldens.expected(case, "random_truncated")) < TOLERANCE[dtype]
+    assert relative_error(image, goldens.expected(case, "random_truncated")) < tolerance("golden", dtype)
 
 
 @pytest.mark.parametrize(("case", "dtype"), SAMPLED)
 def test_interpolation(case: str, dtype: torch.dtype) -> None:
     w = goldens.stylemaps(case, torch.float64)
     image = goldens.model(case, dtype).decode((0.3 * w[:1] + 0.7 * w[1:2]).to(dtype))
-    assert relative_error(image, goldens.expected(case, "w_interpolation")) < TOLERANCE[dtype]
+    assert relative_error(image, goldens.expected(case, "w_interpolation")) < tolerance("golden", dtype)
 
 
 def test_recipe_is_the_delivered_one() -> None:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap.model.layers import ConvLayer, EqualLinear, ResBlock, blur_kernel
+from tests.helpers.tolerances import assert_elements_close
 
 FILTER = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)
 FILTER = torch.outer(FILTER, FILTER) / 64
@@ -63,7 +64,7 @@ def test_conv_layer(mode: str, size: int, activate: bool, shape: tuple[int, ...]
     y = layer(x)
     factor = {"plain": 1, "down": 0.5, "up": 2}[mode]
     assert y.shape == (shape[0], 5, int(shape[2] * factor), int(shape[3] * factor))
-    torch.testing.assert_close(y, specified(layer, x, size, mode, activate), rtol=1e-12, atol=1e-12)
+    assert_elements_close(y, specified(layer, x, size, mode, activate), "layer", "fp64")
 
 
 def test_res_block() -> None:
@@ -72,7 +73,7 @@ def test_res_block() -> None:
     h = specified(block.conv1, x, 3, "plain", True)
     h = specified(block.conv2, h, 3, "down", True)
     expected = (h + specified(block.skip, x, 1, "down", False)) / math.sqrt(2)
-    torch.testing.assert_close(block(x), expected, rtol=1e-12, atol=1e-12)
+    assert_elements_close(block(x), expected, "layer", "fp64")
 
 
 @pytest.mark.parametrize("activate", [True, False])
@@ -84,7 +85,7 @@ def test_equal_linear(lr_mul: float, activate: bool) -> None:
     expected = x @ (layer.weight * lr_mul / math.sqrt(6)).T
     bias = layer.bias * lr_mul
     expected = activated(expected, bias) if activate else expected + bias
-    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+    assert_elements_close(layer(x), expected, "layer", "fp64")
 
 
 def test_initial_weights() -> None:

@@ -1,4 +1,4 @@
-"""What the operator tests share: the tolerance table, layouts, poisoned memory."""
+"""What the operator tests share: comparison with the definition, layouts, poisoned memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Largest relative L2 error against the reference in float64, on the same inputs.
-TOLERANCE = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 4e-3, torch.float16: 6e-4}
-DTYPES = list(TOLERANCE)
+from tests.helpers.tolerances import tolerance
+
+DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 LOW = (torch.bfloat16, torch.float16)
 LAYOUTS = ["contiguous", "channels_last", "strided"]
 
@@ -49,7 +49,7 @@ def assert_matches(actual: Tensor, reference: Callable[..., Tensor], *args: Any,
     assert actual.shape == exact.shape
     dtype = actual.dtype
     error = relative_error(actual, exact)
-    assert error <= TOLERANCE[dtype], f"error {error:.2e}"
+    assert error <= tolerance("operator", dtype), f"error {error:.2e}"
     if dtype in LOW:
         own = relative_error(reference(*args, **kwargs), exact)
         assert error <= 2 * own + 1e-12, f"error {error:.2e}, PyTorch's own {own:.2e}"

@@ -10,9 +10,8 @@ from stylemap import edit, program
 from stylemap.model import StyleMapGAN
 from stylemap.program import Box, Features, Overlay, PlainLowering, Start, Window
 from tests.helpers import goldens, tiny
+from tests.helpers.tolerances import tolerance
 from tests.program.networks import CONFIGS, model_of, name_of, random
-
-EXACT = 1e-13  # relative, in float64
 
 
 @pytest.fixture(params=CONFIGS, ids=name_of)
@@ -26,7 +25,7 @@ def op(model: StyleMapGAN) -> PlainLowering:
 
 
 def assert_same(actual: Tensor, expected: Tensor) -> None:
-    assert goldens.relative_error(actual, expected) < EXACT
+    assert goldens.relative_error(actual, expected) < tolerance("plain", "fp64")
 
 
 def test_encode(model: StyleMapGAN, op: PlainLowering) -> None:
@@ -117,4 +116,4 @@ def test_golden_outputs(case: str) -> None:
     w = program.encode(op, op.network, goldens.images(case)[:2])
     images = program.decode(op, op.network, w)
     expected = goldens.expected(case, "reconstruction")
-    assert goldens.relative_error(images, expected) < goldens.TOLERANCE[torch.float32]
+    assert goldens.relative_error(images, expected) < tolerance("golden", "fp32")

@@ -13,6 +13,7 @@ import pytest
 from stylemap import assets
 from stylemap.cli import train as command
 from stylemap.train import Lambdas, TrainConfig
+from tests.helpers import needs
 from tests.train import tiny_run
 
 
@@ -68,7 +69,7 @@ def test_mistakes_are_named(values: dict[str, Any], named: str) -> None:
 
 @pytest.mark.parametrize("text", ["[1, 2]", "batch: [", "batch: 0", "model: {size: 3}"])
 def test_bad_files_are_named(text: str, tmp_path: Path) -> None:
-    pytest.importorskip("yaml")
+    needs.package("yaml")
     path = tmp_path / "run.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"run\.yaml"):
@@ -100,7 +101,7 @@ def test_every_setting_has_a_flag() -> None:
 
 
 def test_the_bundled_configuration_is_valid() -> None:
-    pytest.importorskip("yaml")
+    needs.package("yaml")
     path = Path(command.__file__).parents[1] / "assets" / "demo.yaml"
     config = TrainConfig.load(path)
     assert config.data == "faces"

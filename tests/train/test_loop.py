@@ -18,6 +18,7 @@ from torch import Tensor
 
 from stylemap.train import TrainConfig, TrainingError, checkpoints, loop, record, train
 from stylemap.train.step import Step
+from tests.helpers import needs
 from tests.train import tiny_run
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def test_what_a_run_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_plot(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    needs.package("matplotlib")
     lines = [{"iteration": i, "its": 2.0, "x_rec": 1 / i, "adv": i - 2.0} for i in range(1, 9)]
     (tmp_path / "losses.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert record.plot(tmp_path) == tmp_path / "losses.png"
@@ -51,7 +52,7 @@ def test_plot(tmp_path: Path) -> None:
 
 
 def test_tensorboard(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
+    needs.package("tensorboard")
     log = record.Record(tmp_path, 0, 2, 1)
     log.add(0, {"x_rec": 0.5})
     log.close()

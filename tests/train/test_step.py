@@ -14,7 +14,8 @@ from stylemap.train import Lambdas, TrainConfig
 from stylemap.train.networks import Networks
 from stylemap.train.step import Features, Part, Step
 from tests.helpers import goldens
-from tests.helpers.goldens import TOLERANCE, relative_error
+from tests.helpers.goldens import relative_error
+from tests.helpers.tolerances import tolerance
 from tests.train import tiny_run
 
 CASE = "full_32_8x8"
@@ -74,7 +75,9 @@ class RecordingOptimiser:
 @pytest.mark.parametrize("name", ["adv", "w_rec", "d", "indomain_d", "r1", "x_rec", "indomain_e"])
 def test_losses_equal_the_goldens(name: str) -> None:
     losses, _ = golden_iteration(name == "indomain_e")
-    assert relative_error(losses[name], goldens.expected(CASE, f"loss/{name}")) < TOLERANCE[torch.float32]
+    assert relative_error(losses[name], goldens.expected(CASE, f"loss/{name}")) < tolerance(
+        "golden", torch.float32
+    )
 
 
 @pytest.mark.slow

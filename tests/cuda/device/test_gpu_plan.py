@@ -24,13 +24,13 @@ from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import autotune
 from tests.helpers.recorder import GraphRecorder
+from tests.helpers.tolerances import tolerance
 from tests.ops.common import relative_error
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(torch.get_default_device().type != "cuda", reason="needs a GPU"),
 ]
-LIMIT = {"fp32": 1e-5, "fp16": 3e-3, "bf16": 2e-2}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,7 +92,7 @@ def edits(used: EditSession, handles: list[ImageHandle]) -> dict[str, Callable[[
     }
 
 
-@pytest.mark.parametrize("precision", LIMIT)
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_replay_has_the_bits_of_eager_runs(precision: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="stylemap.engine.gpu.graphs"):
         graphs = edits(*opened(precision=precision))
@@ -104,7 +104,7 @@ def test_replay_has_the_bits_of_eager_runs(precision: str, caplog: pytest.LogCap
         assert torch.equal(run(), results[name]), name
 
 
-@pytest.mark.parametrize("precision", LIMIT)
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("size", [64, 256])
 def test_images_match_the_model(size: int, precision: str) -> None:
     used, handles = opened(size, precision)
@@ -114,7 +114,7 @@ def test_images_match_the_model(size: int, precision: str) -> None:
         wide = recipe_model(model(size).config, torch.float64).to("cuda")
         ws = wide.encode(photos(size).double().cuda())
         expected = edit.blend(wide, ws[:1], [ws[1:2]], [mask.cuda()], [shift], [0.5, 1.0], chunk=1)
-    assert relative_error(actual, expected) < LIMIT[precision]
+    assert relative_error(actual, expected) < tolerance("network", precision)
 
 
 def test_results_belong_to_the_current_stream() -> None:

@@ -19,12 +19,12 @@ from stylemap.engine.gpu.renderer import GpuRenderer
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import autotune
+from tests.helpers.tolerances import tolerance
 from tests.ops.common import relative_error
 
 SIZE = 16
 DEVICE = torch.get_default_device()
 NORMS = ["LayerNorm", "InstanceNorm2d", "GroupNorm", "BatchNorm2d"]
-LIMIT = {"fp32": 1e-5, "fp16": 3e-3, "bf16": 2e-2}
 CASES = [*((norm, "fp16") for norm in NORMS), ("LayerNorm", "fp32"), ("LayerNorm", "bf16")]
 
 SMALL = ("LayerNorm", "fp16", True)
@@ -85,8 +85,8 @@ def test_images_match_the_model(norm: str, precision: str, small: bool) -> None:
     plan = renderer(norm, small, precision).plan
     with torch.device("cpu"), ops.backend("reference"), torch.no_grad():
         decoded = model.decode(w)
-    assert relative_error(plan.encode(photos().to(DEVICE)).cpu(), w) < LIMIT[precision]
-    assert relative_error(plan.decode(w.float().to(DEVICE)).cpu(), decoded) < LIMIT[precision]
+    assert relative_error(plan.encode(photos().to(DEVICE)).cpu(), w) < tolerance("network", precision)
+    assert relative_error(plan.decode(w.float().to(DEVICE)).cpu(), decoded) < tolerance("network", precision)
 
 
 @pytest.mark.parametrize(("norm", "precision"), CASES)
@@ -109,4 +109,4 @@ def test_edits_match_the_model(norm: str, precision: str) -> None:
             with torch.device(DEVICE):
                 parts = references[: len(chosen)]
                 actual = used.frames(images[0], parts, [images[i] for i, _, _ in chosen], weights)
-            assert relative_error(actual.cpu(), expected) < LIMIT[precision]
+            assert relative_error(actual.cpu(), expected) < tolerance("network", precision)

@@ -11,9 +11,10 @@ import torch
 from stylemap import ops
 from stylemap.ops import passes, reference
 from tests.cuda.device.test_passes import check, last, weight
+from tests.helpers import needs
 from tests.ops.common import tensor
 
-pytest.importorskip("triton")
+needs.package("triton")
 # The interpreter's products of bfloat16 are wrong.
 DTYPES = [torch.float16] if os.environ.get("TRITON_INTERPRET") == "1" else [torch.float16, torch.bfloat16]
 
