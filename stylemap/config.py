@@ -1,4 +1,4 @@
-"""The configuration of a StyleMapGAN: everything the shapes of its networks follow from."""
+"""The configuration of a StyleMapGAN. The shapes of all its weights follow from it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 NORMALIZE_MODES = ("LayerNorm", "InstanceNorm2d", "BatchNorm2d", "GroupNorm")
 GROUP_NORM_GROUPS = 8
 
-# Upper limits far above any sensible network. They keep a damaged or hostile file from asking for
-# billions of layers before its tensors have been compared with anything.
+# Upper limits, far above any useful network. A damaged or hostile file could otherwise ask for billions of
+# layers before its tensors are checked.
 _LIMITS = {
     "size": 16384,
     "latent_spatial_size": 4096,
@@ -37,8 +37,8 @@ class Config:
     small_generator: stylecodes keep K channels at every resolution.
     mapping_layer_num: linear layers of the mapping network.
     lr_mul: learning-rate multiplier of the mapping network.
-    channel_table: widths for resolutions that shall not have the default ones; a mapping
-        {resolution: channels}, kept as sorted pairs so that a configuration can be hashed.
+    channel_table: widths that replace the defaults: a mapping {resolution: channels}, kept as sorted pairs
+        so that a configuration can be hashed.
 
     Raises ValueError, naming the field, for anything no network can be built from.
     """
@@ -118,12 +118,16 @@ class Config:
         return values
 
     def to_json(self) -> str:
-        """The same on one line, keys sorted."""
+        """`to_dict` as JSON on one line, keys sorted."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """Inverse of :meth:`to_dict`. Absent fields take their defaults; unknown ones are an error."""
+        """Inverse of :meth:`to_dict`. Absent fields take their defaults.
+
+        Raises:
+            ValueError: an unknown field, or a value that no network can be built from.
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(str(key) for key in values if key not in known)
         if unknown:
@@ -143,7 +147,11 @@ class Config:
 
     @classmethod
     def from_namespace(cls, namespace: argparse.Namespace) -> Config:
-        """From published training arguments: missing ones take their defaults, others are ignored."""
+        """From published training arguments. Missing fields take their defaults; other arguments are ignored.
+
+        Raises:
+            ValueError: a value that no network can be built from.
+        """
         values = vars(namespace)
         names = (field.name for field in dataclasses.fields(cls))
         return cls.from_dict({name: values[name] for name in names if name in values})

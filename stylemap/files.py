@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Write a file whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import IO
 
 @contextmanager
 def write_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A binary file to write ``path`` through: it appears complete on success, and not at all otherwise.
+    """A binary file that becomes ``path`` when the block succeeds.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and are renamed over ``path``;
-    a file that was there before survives any failure. The folder is created when it is missing.
+    The bytes go to a temporary file in the same folder, which is flushed to the disk and renamed to ``path``.
+    After a failure ``path`` is as before. A missing folder is created.
 
     Raises:
         OSError: naming ``path``, when the folder cannot be written or the disk is full.

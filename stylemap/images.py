@@ -1,4 +1,4 @@
-"""Photos in and out: decode, orient, flatten, crop, resize; save whole or not at all.
+"""Read and write photos: decode, orient, flatten, crop, resize; a file is written whole or not at all.
 
 Tensors are float32 3 x S x S, RGB in [-1, 1].
 """
@@ -103,7 +103,11 @@ def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 def fit_square(
     image: Image.Image, size: int, fit: Fit = "crop", background: Colour | int = _WHITE
 ) -> Image.Image:
-    """Resize to size x size by Lanczos; an image that has this size already comes back unchanged."""
+    """Resize to size x size by Lanczos. An image of this size is returned unchanged.
+
+    Raises:
+        ImageError: an unknown ``fit``.
+    """
     if fit not in FITS:
         raise ImageError(f"fit must be one of {', '.join(FITS)}, got {fit!r}")
     width, height = image.size
@@ -221,7 +225,7 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except (ValueError, TypeError, SyntaxError, KeyError, OSError):
-        return image  # EXIF data that cannot be read says nothing about the orientation
+        return image  # unreadable EXIF data: the orientation is unknown
 
 
 def _too_large(label: str, pixels: int | None, limit: int) -> ImageError:

@@ -1,9 +1,9 @@
 """A perceptual distance without trained weights: contrast-normalised derivative features of an image pyramid.
 
-Early vision responds to oriented contrast at several scales, each response divided by the activity
-around it. Two images are close when these responses are close. After the normalised Laplacian pyramid
-(Laparra et al., "Perceptual image quality assessment using a normalized Laplacian pyramid", 2016),
-with first and second Gaussian derivatives in place of Laplacian bands.
+Early vision responds to oriented contrast at several scales and divides each response by the activity around
+it. Two images are close when these responses are close. The features are those of the normalised Laplacian
+pyramid (Laparra et al., "Perceptual image quality assessment using a normalized Laplacian pyramid", 2016),
+with first and second Gaussian derivatives instead of Laplacian bands.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ _OPPONENT = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
 class FeatureDistance(nn.Module):
     """Distance between images N x 3 x H x W in [-1, 1]: N values >= 0, 0 for equal images.
 
-    Differentiable in both arguments, in float32 whatever the input's dtype below it.
+    Differentiable in both arguments. Inputs in half precision are computed in float32.
 
     Args:
         levels: number of octaves; fewer are used where an image gets smaller than 8 pixels.
-        stabiliser: contrast under which differences fade into noise (image range is 2).
+        stabiliser: contrast below which differences count as noise (the range of an image is 2).
+
+    Raises:
+        ValueError: fewer than 1 level, or a stabiliser that is not positive.
     """
 
     smooth: Tensor
@@ -47,6 +50,11 @@ class FeatureDistance(nn.Module):
         self.register_buffer("opponent", torch.tensor(_OPPONENT), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """N distances of images N x 3 x H x W.
+
+        Raises:
+            ValueError: another shape, or two shapes.
+        """
         if x.shape != y.shape or x.ndim != 4 or x.shape[1] != 3:
             raise ValueError(
                 f"images must be N x 3 x H x W of one shape, got {tuple(x.shape)} and {tuple(y.shape)}"

@@ -16,7 +16,7 @@ BACKGROUND: Colour = (250, 250, 248)
 INK: Colour = (32, 33, 36)
 FAINT: Colour = (112, 115, 120)
 RULE: Colour = (222, 222, 218)
-# Told apart in daylight, in print and by colour-blind eyes (Okabe and Ito's palette, without black).
+# Okabe and Ito's palette without black: colour-blind readers can distinguish the colours.
 PALETTE: tuple[Colour, ...] = (
     (213, 94, 0),
     (0, 114, 178),
@@ -53,7 +53,7 @@ def contact_sheet(
 
     Args:
         rows: each a sequence of tiles; None leaves a gap. Rows may have different lengths.
-        title: above everything. note: a smaller line under it, wrapped where it is long.
+        title: at the top. note: smaller text under it, wrapped.
         columns: one heading per column. labels: one name per row, at its left.
         tile: side of a picture in pixels; by default the largest picture's own, between 160 and 512, so
             that captions stay legible. Pictures keep their aspect ratio.
@@ -104,7 +104,11 @@ def contact_sheet(
 def overlay(
     picture: Tensor | Image.Image, masks: Sequence[Tensor], colours: Sequence[Colour] = PALETTE
 ) -> Image.Image:
-    """A picture with masks (S x S, on where > 0.5) tinted and outlined, each in its colour."""
+    """A picture with masks (S x S, on where > 0.5) tinted and outlined, each in its colour.
+
+    Raises:
+        ValueError: a mask and a picture of different sizes.
+    """
     image = _as_image(picture).convert("RGB")
     pixels = np.asarray(image).astype(np.float32)
     for index, mask in enumerate(masks):

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, whichever file it came from."""
+"""The contents of a checkpoint, whatever its file format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ State = Mapping[str, Tensor]
 
 
 class CheckpointError(Exception):
-    """A file that cannot be read as a checkpoint, or not be written: one line that begins with its path."""
+    """A checkpoint that cannot be read or written. The message is one line that begins with the path."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,10 @@ class Checkpoint:
     generator, encoder: the averaged (EMA) weights: ``g_ema`` and ``e_ema`` of a published file.
     discriminator: where the file has one.
     raw_generator, raw_encoder: the weights being trained, ``generator`` and ``encoder`` of a published file.
-    optimizers: ``g_optim``, ``d_optim``, ``e_optim``, as far as the file has them; not looked into.
-    train_args: the training arguments that are numbers, texts, truth values or lists of those; what the
-        file states of the configuration is among them.
+    optimizers: ``g_optim``, ``d_optim``, ``e_optim``, as far as the file has them; their content is not
+        checked.
+    train_args: the training arguments that are numbers, texts, truth values or lists of those, including
+        the fields of the configuration.
     """
 
     config: Config
@@ -64,5 +65,5 @@ def one_line(text: object, limit: int = 200) -> str:
 
 
 def show(key: object) -> str:
-    """A key as an error may show it: it comes from the file and may be of any type, length or content."""
+    """A key for an error message. It comes from the file: its type, length and content may be anything."""
     return one_line(key if isinstance(key, str) and key.isprintable() else ascii(key), 120)

@@ -1,8 +1,8 @@
 """The published .pt layout: a dict written by torch.save (docs/network.md section 7).
 
-Only torch's restricted unpickler reads it, and only after every class and function the file refers to
-has been found in `_ALLOWED`: torch's own list also holds constructors that allocate what a file tells
-them to. Nothing that a file contains is ever run.
+Torch's restricted unpickler reads a file, after a scan has found every class and function that the file
+refers to in `_ALLOWED`. Torch's own list is longer: it has constructors whose arguments from the file decide
+how much they allocate. Nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ _GLOBALS = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
 def read_published(path: Path, mapped: bool = True) -> Checkpoint:
     """The parts of a published file.
 
-    mapped: the file is a zip, and is mapped so that only what is used gets read. Files of torch before
-    1.6 are not, and are read in full.
+    mapped: True for a zip file. It is mapped into memory, so that only the tensors in use are read. False for
+        a file of torch before 1.6, which is read in full.
 
-    Raises CheckpointError for anything else. Keys and shapes are not looked at here.
+    Raises:
+        CheckpointError: any other content. Keys and shapes are checked elsewhere (see `verify`).
     """
     try:
         if mapped:
@@ -144,7 +145,7 @@ def _state(path: Path, content: Mapping[Any, Any], name: str) -> State | None:
 
 
 def write_published(checkpoint: Checkpoint, file: IO[bytes]) -> None:
-    """The same layout. Without weights of their own, ``generator`` and ``encoder`` are the averaged ones."""
+    """Write this layout. Missing weights in training are replaced by the averaged ones."""
     content: dict[str, Any] = {
         "generator": checkpoint.raw_generator or checkpoint.generator,
         "discriminator": checkpoint.discriminator,

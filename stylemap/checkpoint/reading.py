@@ -1,4 +1,4 @@
-"""From a file to a model, or to the tensors training goes on with."""
+"""Read a checkpoint: as a model to edit with, or as tensors to resume training from."""
 
 from __future__ import annotations
 

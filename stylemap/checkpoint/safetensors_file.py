@@ -29,9 +29,10 @@ _DTYPES = {
 
 
 def read_safetensors(path: Path) -> Checkpoint:
-    """The parts of a file; its tensors are mapped, so that only what is used gets read.
+    """The parts of a file. It is mapped into memory, so that only the tensors in use are read.
 
-    Raises CheckpointError for anything else. Keys and shapes are not looked at here.
+    Raises:
+        CheckpointError: any other content. Keys and shapes are checked elsewhere (see `verify`).
     """
     with path.open("rb") as file:
         (header_bytes,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
@@ -76,7 +77,7 @@ def _config(path: Path, metadata: dict[str, str]) -> Config:
 
 
 def _train_args(metadata: dict[str, str]) -> dict[str, Any]:
-    """Notes about the training: nothing depends on them, so unreadable ones are dropped."""
+    """The training arguments. Nothing depends on them, so unreadable ones are dropped."""
     try:
         values = json.loads(metadata.get(_TRAIN_ARGS, "{}"))
     except (ValueError, RecursionError):
@@ -85,7 +86,7 @@ def _train_args(metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def write_safetensors(checkpoint: Checkpoint, file: IO[bytes]) -> None:
-    """Header and tensors, one after the other: no copy of the whole model is made."""
+    """Write the header, then one tensor after the other, without a copy of the whole model."""
     states = {part: getattr(checkpoint, part) for part in PARTS}
     tensors = {f"{part}.{key}": t for part, state in states.items() if state for key, t in state.items()}
     # Widest elements first, as the format asks for aligned data; then by name.

@@ -32,10 +32,11 @@ def on_meta(part: str, config: Config) -> nn.Module:
 
 
 def verify(path: Path, checkpoint: Checkpoint, parts: Iterable[str]) -> None:
-    """Keys, shapes and dtypes of these parts are those of the configuration.
+    """Check that the keys, shapes and dtypes of these parts are those of the configuration.
 
-    Raises CheckpointError that names the first wrong key and both shapes; or, when the weights are
-    consistently those of another configuration, what the two say.
+    Raises:
+        CheckpointError: they are not. The message names the first wrong key and both shapes; where all
+            weights fit another configuration, it names what differs between the two configurations.
     """
     problem = _first_problem(checkpoint, checkpoint.config, parts)
     if problem is None:
@@ -93,7 +94,7 @@ def _contradiction(checkpoint: Checkpoint, actual: Config) -> str:
 
 
 def _config_of_weights(checkpoint: Checkpoint) -> Config | None:
-    """The configuration that the shapes speak of, as far as they do; None where they make no sense."""
+    """The configuration that follows from the shapes; None where none does."""
     claimed, state = checkpoint.config, checkpoint.generator
     try:
         latent_channels = state["mapping_z.1.weight"].shape[1]
@@ -131,7 +132,7 @@ def _count(state: State, pattern: str) -> int:
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """No NaN, no infinity: one pass, without the intermediate that `isfinite` makes."""
+    """Whether there is neither NaN nor infinity. `isfinite` would need another tensor of this size."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return True
     low, high = torch.aminmax(tensor)

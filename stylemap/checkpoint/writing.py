@@ -1,4 +1,4 @@
-"""From a model to a file, and from one kind of file to the other. Files appear whole or not at all."""
+"""Write checkpoints and convert between the two layouts. A file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _own(tensor: Tensor) -> Tensor:
 def _converted(
     name: str, tensor: Tensor, dtype: torch.dtype | None, shared: dict[tuple[int, torch.Size], Tensor]
 ) -> Tensor:
-    """The tensor to write; one object for all the parts that share it, so that it is stored once."""
+    """The tensor to write: one object for all parts that share it, which stores it once."""
     key = tensor.data_ptr(), tensor.shape
     if key not in shared:
         result = tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)

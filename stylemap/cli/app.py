@@ -49,6 +49,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, with every command of `COMMANDS`."""
     parser = _Parser(prog="stylemap", description="Edit images with StyleMapGAN.")
     parser.add_argument("--version", action="version", version=f"stylemap {stylemap.__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -83,6 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def one_line(error: Exception) -> str:
+    """The message of an error on one line: for an OSError the file and the reason.
+
+    An error that is not in `EXPECTED` is a fault of this program, and the message says so.
+    """
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     text = " ".join(str(error).split())

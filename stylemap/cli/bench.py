@@ -17,6 +17,7 @@ _DEFAULT = "out/bench"
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``bench`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "bench", help="measure the speed of everything here", description=_describe()
     )

@@ -1,4 +1,4 @@
-"""What the commands share: arguments, loading, progress, where results go."""
+"""Shared parts of the commands: arguments, loading, progress, output."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ MAX_ROWS = 24
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --model, --device, --precision and --seed, which `load_model` reads."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -40,6 +41,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fit_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --fit: how photos become square (see `stylemap.images.load`)."""
     parser.add_argument(
         "--fit",
         choices=images.FITS,
@@ -49,12 +51,18 @@ def add_fit_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --output, which ``what`` describes, and --no-sheet; `Output.of` reads both."""
     parser.add_argument("--output", required=True, metavar="PATH", help=what)
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
 
 
 def load_model(args: argparse.Namespace) -> StyleMapGAN:
-    """The model, device and precision that the arguments name, in evaluation mode without gradients."""
+    """The model that the arguments name, on their device and in their precision, frozen for evaluation.
+
+    Raises:
+        ValueError: no model, or a device or precision that is not available.
+        CheckpointError: a file that is no checkpoint.
+    """
     path = Path(args.model) if args.model else assets.demo_model()
     if path is None:
         raise ValueError("no model: this copy of stylemap bundles none; name a checkpoint with --model FILE")
@@ -67,7 +75,7 @@ def load_model(args: argparse.Namespace) -> StyleMapGAN:
 
 
 def load_for_edits(args: argparse.Namespace) -> StyleMapGAN:
-    """The same, on its inference plan where there is one: for commands that need no gradients."""
+    """As `load_model`, on the inference plan where there is one. For commands that need no gradients."""
     path = Path(args.model) if args.model else assets.demo_model()
     from stylemap.export.runtime import is_exported
 
@@ -119,12 +127,12 @@ def pick_device(name: str) -> torch.device:
 
 
 def read(model: StyleMapGAN, path: Path, args: argparse.Namespace) -> Tensor:
-    """A photo as the model takes it: 1 x 3 x S x S, its dtype and device."""
+    """A photo 1 x 3 x S x S in [-1, 1], in the model's dtype and on its device."""
     return to_model(model, images.load(path, model.config.size, fit=getattr(args, "fit", "crop")))
 
 
 def to_model(model: StyleMapGAN, image: Tensor) -> Tensor:
-    """An image or batch of images in the model's dtype and on its device, as a batch."""
+    """An image or batch as a batch N x 3 x S x S, in the model's dtype and on its device."""
     batch = image if image.ndim == 4 else image[None]
     return batch.to(next(model.parameters()))
 
@@ -138,10 +146,10 @@ def encode_all(model: StyleMapGAN, paths: Sequence[Path], args: argparse.Namespa
 
 
 def pair_up(a: Sequence[Path], b: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """One of either list for each of the other; a list of one goes with all.
+    """Pairs of the two lists, element by element; a list of one element goes with every other.
 
     Raises:
-        ValueError: other counts.
+        ValueError: the counts differ and neither is 1.
     """
     if len(a) != len(b) and 1 not in (len(a), len(b)):
         raise ValueError(f"{len(a)} and {len(b)} images make no pairs: name equally many, or one for all")
@@ -150,7 +158,7 @@ def pair_up(a: Sequence[Path], b: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """Pass items through, showing how far it is: a bar on a terminal, some ten lines elsewhere; on stderr."""
+    """Yield the items and show the progress on stderr: a bar on a terminal, elsewhere about ten lines."""
     if total is None:
         total = len(items)  # type: ignore[arg-type]
     if sys.stderr.isatty():
@@ -167,7 +175,7 @@ def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterat
 
 @dataclass
 class Output:
-    """Where results go: one image file, or a folder. Checked before any work is done."""
+    """The destination of results: one image file, or a folder. `of` checks it before any work is done."""
 
     path: Path
     sheet_wanted: bool = True
@@ -188,6 +196,7 @@ class Output:
 
     @property
     def is_file(self) -> bool:
+        """Whether --output names an image file rather than a folder."""
         return self.path.suffix.lower() in images.SUFFIXES
 
     def file(self, name: str) -> Path:
@@ -195,11 +204,13 @@ class Output:
         return self.path if self.is_file else self.path / f"{name}.png"
 
     def save(self, image: Tensor | Image.Image, name: str) -> Path:
+        """Write the result ``name`` (without suffix); its path. Errors: see `stylemap.images.save`."""
         images.save(image, self.file(name))
         return self.file(name)
 
     @property
     def sheet_path(self) -> Path:
+        """Path of the contact sheet: beside the file, or in the folder."""
         return self.path.with_name(f"{self.path.stem}_sheet.png") if self.is_file else self.path / "sheet.png"
 
     def finish(self, results: int, sheet: Image.Image) -> None:

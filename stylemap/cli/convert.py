@@ -11,6 +11,7 @@ from stylemap.cli import common
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``convert`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "convert",
         help="published .pt to .safetensors and back",
@@ -24,6 +25,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Read a checkpoint and write it in the layout that the suffix of OUTPUT names."""
     dtype = None if args.precision is None else common.PRECISIONS[args.precision]
     checkpoint.convert(args.input, args.output, dtype=dtype)
     print(f"wrote {args.output} ({Path(args.output).stat().st_size / 1e6:.1f} MB)")

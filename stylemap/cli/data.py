@@ -10,6 +10,7 @@ from stylemap.cli import common
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``data`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "data", help="make training data", description=__doc__
     )
@@ -20,6 +21,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Run the part of the command that KIND names."""
     {"faces": _run_faces, "lmdb": _run_lmdb}[args.kind](args)
 
 

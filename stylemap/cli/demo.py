@@ -66,6 +66,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Load the model, make one local edit, print its times and write the picture.
+
+    Args:
+        args: the flags of `main`.
+
+    Raises:
+        ValueError: not two photos, or a file that is no image.
+        CheckpointError: a model file that cannot be read.
+    """
     bundled = assets.demo_model()
     path = Path(args.model or bundled or _recipe_checkpoint(args.folder))
     device = common.pick_device(args.device)

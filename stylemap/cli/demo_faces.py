@@ -1,4 +1,4 @@
-"""The demonstration's picture with the demo model: parts of generated faces exchanged, attributes moved."""
+"""The picture of the demonstration: parts of generated faces exchanged, and attributes changed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class DemoFaces:
         return self._dataset.batch([index])
 
     def mask(self, part: str) -> Tensor:
-        """bool S x S: where the edited face or the part's reference has the part, and a little around it."""
+        """bool S x S: the part in the edited face and in the reference, united and dilated by a margin."""
         values = torch.tensor(_PARTS[part], dtype=torch.uint8)
         found = torch.isin(self._dataset.parts([FACE, REFERENCES[part]]), values).any(0)
         margin = round(_MARGIN * self._dataset.size)
@@ -56,7 +56,7 @@ class DemoFaces:
 def sheet(
     model: StyleMapGAN, faces: DemoFaces, directions: Mapping[str, edit.NamedDirection], note: str
 ) -> Image.Image:
-    """A row per part, the face with that part of another; and a row of the face moved along directions."""
+    """The contact sheet: one row per exchanged part, and one row of moves along directions."""
     like = next(model.parameters())
     original = faces.photo(FACE)
     session = stylemap.EditSession(model, device=like.device)

@@ -21,6 +21,7 @@ _NO = {"0", "0.0", "-1", "-1.0", "false", "no"}
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``direction`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "direction", help="fit the direction of an attribute", description=__doc__
     )
@@ -55,6 +56,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Encode the examples, fit the direction, write it and print its accuracy."""
     if args.faces is not None:
         return _from_faces(args)
     if Path(args.output).suffix not in (".npz", ".safetensors"):
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     )
     edit.save_direction(direction, args.output)
     held_out = direction.facts["held_out"]
-    told = f"{direction.accuracy:.1%} of {held_out} held-out ones told apart" if held_out else "none held out"
+    told = f"accuracy {direction.accuracy:.1%} on {held_out} held-out images" if held_out else "none held out"
     print(f"wrote {args.output}: {len(positive)} images with, {len(negative)} without; {told}")
 
 
@@ -96,7 +98,7 @@ def _from_faces(args: argparse.Namespace) -> None:
     found = fit_directions(torch.cat(encoded), faces.labels(range(args.count)), names, args.cost)
     edit.save_directions(found, args.output)
     for name, one in found.items():
-        print(f"{name}: {one.accuracy:.1%} of the held-out faces told apart, one step is {one.step:.3g}")
+        print(f"{name}: accuracy {one.accuracy:.1%} on held-out faces, one step is {one.step:.3g}")
     print(f"wrote {args.output}")
 
 

@@ -25,6 +25,7 @@ frames of a clip) a --mask that is a folder too holds one mask per frame."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``edit`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "edit", help="put parts of references into photos", description=_DESCRIPTION
     )
@@ -84,6 +85,7 @@ class _Layer:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Edit every original and write the results and the contact sheet."""
     _check(args)
     originals = images.find([args.original])
     references = images.find(args.reference)

@@ -32,6 +32,7 @@ _UNTRAINED = Config(
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``edit-server`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "edit-server", help="the web editor", description=__doc__
     )
@@ -61,6 +62,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Serve the editor until it is interrupted."""
     if not 0 <= args.port < 65536:
         raise ValueError(f"--port must be between 0 and 65535, got {args.port}")
     if args.threads is not None and args.threads < 1:
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _has_screen() -> bool:
-    """Without one, opening a browser may take over the terminal."""
+    """Whether there is a screen. Without one, a text browser could take over the terminal."""
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 

@@ -11,11 +11,12 @@ from stylemap.cli import common
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``evaluate`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "evaluate",
         help="measure a model",
-        description="Measure reconstruction, FID, local editing and attribute directions. Metrics whose"
-        " weights are not given are skipped, and say so.",
+        description="Measure reconstruction, FID, local editing and attribute directions. A metric whose"
+        " weights are not given is skipped; the report names the reason.",
     )
     parser.add_argument("--data", default="faces", help="faces (held-out ones), a folder or an LMDB")
     parser.add_argument("--count", type=int, default=500, help="test images (default: 500)")
@@ -36,6 +37,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Measure the model, print the table and write the JSON where --output asks for it."""
     from stylemap.data.open import open_dataset
     from stylemap.files import write_whole
     from stylemap.metrics import Evaluation, Options

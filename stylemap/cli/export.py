@@ -21,6 +21,7 @@ _CALIBRATION = 32
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``export`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "export", help="ONNX files and TensorRT engines", description=__doc__
     )
@@ -31,6 +32,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Run the part of the command that FORMAT names."""
     {"onnx": _run_onnx, "tensorrt": _run_tensorrt}[args.format](args)
 
 

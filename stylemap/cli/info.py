@@ -24,6 +24,7 @@ _PACKAGES = ("torch", "numpy", "pillow", "safetensors", "scikit-learn", "onnx", 
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``info`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "info", help="versions, backends and devices", description=__doc__
     )
@@ -32,6 +33,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Print versions, operators, devices and the facts of the model."""
     sections = [("versions", _versions()), ("operators", _operators()), ("devices", _devices())]
     path = args.model or assets.demo_model()
     if path is None:

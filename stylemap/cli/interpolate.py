@@ -1,4 +1,4 @@
-"""stylemap interpolate: the way from one image to another, through the stylemaps between them."""
+"""stylemap interpolate: decode the stylemaps between two images."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stylemap.sheets import Row, Tile, contact_sheet
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``interpolate`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "interpolate", help="decode the stylemaps between two images", description=__doc__
     )
@@ -28,6 +29,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Write the frames between every pair of images, and the contact sheet."""
     if args.frames < 1:
         raise ValueError(f"--frames must be at least 1, got {args.frames}")
     pairs = common.pair_up(images.find([args.start]), images.find([args.end]))

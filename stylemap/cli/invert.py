@@ -17,6 +17,7 @@ from stylemap.sheets import Row, Tile, contact_sheet, curve
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``invert`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "invert",
         help="optimise stylemaps towards photos",
@@ -35,6 +36,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Optimise the stylemap of every photo; write the decoded image, an .npz and the contact sheet."""
     if args.steps < 0:
         raise ValueError(f"--steps must be at least 0, got {args.steps}")
     paths = images.find(args.images)

@@ -12,6 +12,7 @@ from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``manipulate`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "manipulate", help="move images along a direction", description=__doc__
     )
@@ -34,6 +35,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Move every image along the direction, once for each strength; write the results."""
     paths = images.find(args.images)
     output = common.Output.of(args, len(paths) * len(args.strength))
     model = common.load_for_edits(args)

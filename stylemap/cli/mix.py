@@ -11,6 +11,7 @@ from stylemap.sheets import Row, Tile, contact_sheet
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``mix`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "mix", help="mix the stylecodes of two images", description=__doc__
     )
@@ -31,6 +32,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Mix the stylecodes of every pair of images and write the results."""
     pairs = common.pair_up(images.find([args.a]), images.find([args.b]))
     output = common.Output.of(args, len(pairs))
     model = common.load_for_edits(args)

@@ -11,6 +11,7 @@ from stylemap.sheets import Row, Tile, contact_sheet
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``reconstruct`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "reconstruct", help="encode photos and decode them again", description=__doc__
     )
@@ -22,6 +23,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Encode and decode every photo; write the results and their errors."""
     paths = images.find(args.images)
     output = common.Output.of(args, len(paths))
     model = common.load_for_edits(args)

@@ -12,6 +12,7 @@ from stylemap.sheets import Tile, contact_sheet
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``sample`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "sample", help="make random images", description=__doc__
     )
@@ -25,6 +26,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Write random images and the contact sheet."""
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
     output = common.Output.of(args, args.count)

@@ -13,6 +13,7 @@ from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``transplant`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "transplant", help="paste cells of one stylemap into another", description=__doc__
     )
@@ -34,6 +35,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Copy the cells from the reference to the original of every pair; write the results."""
     pairs = common.pair_up(images.find([args.original]), images.find([args.reference]))
     output = common.Output.of(args, len(pairs))
     model = common.load_for_edits(args)

@@ -59,6 +59,11 @@ class FolderDataset(ImageDataset):
         return len(self.paths)
 
     def raw(self, indices: Sequence[int]) -> Tensor:
+        """uint8 N×3×S×S, never mirrored.
+
+        Raises:
+            ImageError: a file that cannot be decoded; the message names it.
+        """
         out = torch.empty(len(indices), 3, self.size, self.size, dtype=torch.uint8)
         for row, index in enumerate(indices):
             picture = images.fit_square(images.open_rgb(self.paths[index]), self.size, self.fit)
@@ -67,7 +72,12 @@ class FolderDataset(ImageDataset):
 
 
 def find(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
-    """The image files of a folder, in natural order; with ``recursive`` then those of its sub-folders."""
+    """The image files of a folder in natural order; with ``recursive`` followed by those of its sub-folders.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ImageError: no images.
+    """
     root = Path(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"no such folder: {root}")
@@ -81,7 +91,7 @@ def find(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Pat
 
 
 def sort_out(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Decode every file: the readable ones, and the others with the reason."""
+    """Decode every file. Returns the readable ones, and the others with the reason."""
     good, bad = [], []
     for path in paths:
         try:

@@ -26,6 +26,7 @@ WRITING = b"writing"  # state of an unfinished write, see lmdb_writer
 
 
 def image_key(size: int, index: int) -> bytes:
+    """The key of an image: ``{size}-{index:05d}`` (docs/network.md section 11)."""
     return f"{size}-{index:05d}".encode()
 
 
@@ -42,7 +43,7 @@ def import_lmdb() -> Any:
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
-    """Whether a path looks like an LMDB: a folder with data.mdb, or that file's kind by name."""
+    """Whether a path looks like an LMDB: a folder with data.mdb, or a file .mdb or .lmdb."""
     path = Path(path)
     return (path / "data.mdb").is_file() or (path.is_file() and path.suffix in (".mdb", ".lmdb"))
 
@@ -83,6 +84,11 @@ class LmdbDataset(ImageDataset):
         return len(self.entries)
 
     def raw(self, indices: Sequence[int]) -> Tensor:
+        """uint8 N×3×S×S, never mirrored.
+
+        Raises:
+            ImageError: an entry that is missing or cannot be decoded; the message names its key.
+        """
         out = torch.empty(len(indices), 3, self.size, self.size, dtype=torch.uint8)
         for row, index in enumerate(indices):
             picture = images.fit_square(self._picture(self.entries[index]), self.size)
@@ -124,9 +130,10 @@ class LmdbDataset(ImageDataset):
 
 
 class Reader:
-    """Reads one store. All datasets of a process share it, since LMDB forbids to open a store twice.
+    """Reads one store. All datasets of a process share it, because LMDB forbids opening a store twice.
 
-    LMDB environments do not survive a fork either, so all are closed before one and opened again when needed.
+    An LMDB environment does not survive a fork, so every reader closes its environment before a fork and
+    opens it again at the next read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -134,14 +141,17 @@ class Reader:
         self._environment: Any = None
 
     def get(self, key: bytes) -> bytes | None:
+        """The value of a key, or None where the store has none."""
         with _lock, self._opened().begin() as transaction:
             return transaction.get(key)
 
     def sizes(self) -> list[int]:
+        """The sizes of the images in the store, in ascending order."""
         with _lock:
             return sizes(self._opened())
 
     def close(self) -> None:
+        """Close the environment; the next read opens it again."""
         if self._environment is not None:
             self._environment.close()
             self._environment = None
@@ -160,7 +170,7 @@ _readers: WeakValueDictionary[Path, Reader] = WeakValueDictionary()
 
 
 def reader(path: Path) -> Reader:
-    """This process's reader of a store."""
+    """The reader of a store that this process shares."""
     with _lock:
         found = _readers.get(path.resolve())
         if found is None:
@@ -186,7 +196,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def open_store(path: Path, **options: Any) -> Any:
-    """An LMDB environment. ValueError where the file is no LMDB."""
+    """An LMDB environment.
+
+    Raises:
+        ImportError: the lmdb package is missing.
+        ValueError: the file is no LMDB.
+    """
     lmdb = import_lmdb()
     if options.get("readonly"):
         options |= {"lock": False, "readahead": False}
@@ -198,7 +213,7 @@ def open_store(path: Path, **options: Any) -> Any:
 
 
 def sizes(environment: Any) -> list[int]:
-    """Image sizes that a store holds, found by jumping from one size's keys to the next's."""
+    """The image sizes of a store, ascending. The search jumps from the keys of one size to the next."""
     found = []
     with environment.begin() as transaction, transaction.cursor() as cursor:
         here = cursor.first()

@@ -1,4 +1,4 @@
-"""Writing the published LMDB layout: in parallel, and going on where an interrupted write stopped."""
+"""Write the published LMDB layout, in parallel. An interrupted write can be resumed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Encoded = dict[int, bytes]  # size -> encoded image
 
 @dataclass
 class Progress:
-    """How far a write is; stored in the LMDB with every transaction until it is complete."""
+    """The progress of a write. Every transaction stores it in the LMDB until the write is complete."""
 
     fingerprint: str  # of the sources and the settings
     position: int = 0  # sources dealt with
@@ -48,9 +48,9 @@ def write_folder(
     workers: int = 2,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Progress:
-    """Image files into an LMDB: each decoded once and stored at every size.
+    """Write image files to an LMDB: each is decoded once and stored at every size.
 
-    Repeating an interrupted call with the same arguments goes on where it stopped.
+    After an interruption the same call with the same arguments resumes the write.
 
     Args:
         format: "png", or "jpg" with ``quality``.
@@ -87,7 +87,7 @@ def write_faces(
     workers: int = 2,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Progress:
-    """The first ``count`` faces of series ``seed`` into an LMDB, drawn at every size; otherwise as above."""
+    """Write the first ``count`` faces of series ``seed``, drawn at every size; else as `write_folder`."""
     _check(sizes, format)
 
     def encode(position: int) -> Encoded:
@@ -112,9 +112,9 @@ def write(
     workers: int = 2,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Progress:
-    """Entries 0 … len(names) − 1 made by ``encode`` (called from ``workers`` threads), stored in order.
+    """Write entries 0 … len(names) − 1 in order. ``encode`` makes them, in ``workers`` threads.
 
-    ``settings`` (anything JSON can hold) is what must be the same for a write to be resumed.
+    A write can be resumed only with the same ``settings`` (anything JSON can hold).
     """
     lmdb = import_lmdb()
     path = Path(output)
@@ -171,7 +171,7 @@ def _begin(environment: Any, fingerprint: str, path: Path) -> Progress:
 def _in_order(
     encode: Callable[[int], Encoded], positions: Iterable[int], workers: int
 ) -> Iterator[Future[Encoded]]:
-    """Futures in the order of the positions, a bounded number of them under way."""
+    """Futures in the order of the positions; a bounded number runs at a time."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         waiting: deque[Future[Encoded]] = deque()
         try:
@@ -217,7 +217,7 @@ def _sort_out(
 def _store(
     lmdb: Any, environment: Any, rows: list[tuple[int, Encoded]], state: Progress, complete: bool = False
 ) -> None:
-    """One transaction: images and state together, so that what is on disk always fits."""
+    """Store images and state in one transaction, so that the two always agree on disk."""
     while True:
         try:
             with environment.begin(write=True) as transaction:

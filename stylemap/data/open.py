@@ -22,7 +22,7 @@ def open_dataset(
 ) -> ImageDataset:
     """The dataset that ``name`` stands for: "faces", a folder or an LMDB.
 
-    ``count`` and ``held_out`` (faces that no training sees) matter for faces alone.
+    ``count`` and ``held_out`` (faces that no training uses) apply to faces only.
 
     Raises:
         FileNotFoundError: neither "faces" nor a folder or LMDB that exists. Otherwise as the datasets do.

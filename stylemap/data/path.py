@@ -27,18 +27,23 @@ class Path:
         return self
 
     def move(self, x: Values, y: Values) -> Path:
+        """Begin a subpath at (x, y)."""
         return self._add(MOVE, x, y)
 
     def line(self, x: Values, y: Values) -> Path:
+        """A straight line to (x, y)."""
         return self._add(LINE, x, y)
 
     def quad(self, x1: Values, y1: Values, x: Values, y: Values) -> Path:
+        """A quadratic Bézier curve to (x, y) with the control point (x1, y1)."""
         return self._add(QUADRATIC, x1, y1, x, y)
 
     def cubic(self, x1: Values, y1: Values, x2: Values, y2: Values, x: Values, y: Values) -> Path:
+        """A cubic Bézier curve to (x, y) with the control points (x1, y1) and (x2, y2)."""
         return self._add(CUBIC, x1, y1, x2, y2, x, y)
 
     def close(self) -> Path:
+        """A straight line back to where the subpath began."""
         return self._add(CLOSE)
 
     def ellipse(self, cx: Values, cy: Values, rx: Values, ry: Values | None = None) -> Path:

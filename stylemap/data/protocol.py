@@ -1,4 +1,4 @@
-"""What every dataset of images offers: __len__, __getitem__, whole batches, reproducible mirroring."""
+"""The interface of every image dataset: length, items, batches, reproducible mirroring."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from stylemap.data.streams import Streams
 class ImageDataset(Dataset[Tensor]):
     """Images of one square size, float32 3×S×S in [-1, 1].
 
-    With ``flip`` half of the images come mirrored; which ones depends on (seed, epoch, index) alone, so that
-    any number of workers and a resumed run see the same pictures.
+    With ``flip`` an image is mirrored with probability 1/2. That depends on (seed, epoch, index) alone, so
+    any number of workers and a resumed run get the same images.
 
     Subclasses implement ``__len__`` and :meth:`raw`.
     """
@@ -37,18 +37,22 @@ class ImageDataset(Dataset[Tensor]):
         raise NotImplementedError
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses which images come mirrored in what follows."""
+        """Set the epoch, which decides the images that are mirrored."""
         self.epoch = epoch
 
     def mirrored(self, indices: Sequence[int], epoch: int | None = None) -> np.ndarray:
-        """bool N: whether each of these images comes mirrored."""
+        """bool N: whether each of these images is mirrored in ``epoch`` (by default the current one)."""
         rows = np.asarray(indices, np.int64)
         if not self.flip:
             return np.zeros(len(rows), bool)
         return Streams(self.seed, rows).chance(f"mirrored.{self.epoch if epoch is None else epoch}", 0.5)
 
     def batch(self, indices: Sequence[int], epoch: int | None = None) -> Tensor:
-        """float32 N×3×S×S in [-1, 1]."""
+        """float32 N×3×S×S in [-1, 1]. Negative indices count from the end.
+
+        Raises:
+            IndexError: an index outside the dataset.
+        """
         indices = self._checked(indices)
         images = self.raw(indices).float().div_(127.5).sub_(1)
         flips = torch.from_numpy(self.mirrored(indices, epoch))
@@ -62,9 +66,9 @@ class ImageDataset(Dataset[Tensor]):
         return list(self.batch(indices))
 
     def batches(self, batch: int, *, seed: int = 0, start: int = 0) -> Iterator[Tensor]:
-        """Endless shuffled batches, N×3×S×S; ``start`` of them are passed over, as a resumed run needs.
+        """Endless shuffled batches N×3×S×S. A resumed run skips the first ``start`` of them.
 
-        Every epoch is a new permutation; the images that do not fill a last batch are left out of it.
+        Every epoch is a new permutation. An epoch leaves out the images that do not fill its last batch.
         """
         for chosen, epoch in shuffled(len(self), batch, seed=seed, start=start):
             yield self.batch(chosen, epoch)
@@ -80,7 +84,11 @@ class ImageDataset(Dataset[Tensor]):
 
 
 def shuffled(count: int, batch: int, *, seed: int = 0, start: int = 0) -> Iterator[tuple[list[int], int]]:
-    """Endless (indices, epoch) of batches, from a permutation of range(count) per epoch."""
+    """Endless (indices, epoch) of batches, from a permutation of range(count) per epoch.
+
+    Raises:
+        ValueError: a batch below 1 or above ``count``.
+    """
     per_epoch = count // batch
     if batch < 1 or per_epoch == 0:
         raise ValueError(f"a batch of {batch} needs at least as many images, got {count}")

@@ -43,10 +43,12 @@ class Paint:
 
 
 def solid(colour: np.ndarray, alpha: Values = 1.0) -> Paint:
+    """One colour, rows×3 or 3 in [0, 1]."""
     return Paint(SOLID, [(0.0, colour, alpha)])
 
 
 def linear(x0: Values, y0: Values, x1: Values, y1: Values, *stops: Stop) -> Paint:
+    """A gradient from (x0, y0), offset 0, to (x1, y1), offset 1. At most four stops."""
     return Paint(LINEAR, list(stops), (x0, y0, x1, y1))
 
 
@@ -80,6 +82,11 @@ class DisplayList:
         return Pen(self, np.arange(self.images), affine)
 
     def add(self, rows: np.ndarray, path: Path, shape: np.ndarray, values: np.ndarray) -> None:
+        """Append one shape for each of ``rows``, with its int32 and float32 records (rows × columns).
+
+        The first four columns of ``shape`` are filled in here: the first point and the first command of
+        the path, and the number of each.
+        """
         points = path.points(len(rows))
         count = points.shape[1]
         shape[:, 0] = self._total_points + count * np.arange(len(rows))

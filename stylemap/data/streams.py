@@ -1,7 +1,7 @@
 """Random numbers that depend on (seed, image index, name) alone.
 
-Every attribute has its own stream, so that adding one leaves the others as they were. Only integer
-arithmetic, additions, products and comparisons are used: the same values on every machine.
+Every attribute has a stream of its own, so a new attribute does not change the others. The values are the
+same on every machine: only integer arithmetic, additions, products and comparisons are used.
 """
 
 from __future__ import annotations

@@ -39,7 +39,11 @@ def per_sample(weights: float | Sequence[float] | Tensor, like: Tensor, name: st
 
 
 def broadcast_batch(count: int, batch: int, name: str) -> int:
-    """The batch that ``count`` values and ``batch`` stylemaps make together: equal, or one of them 1."""
+    """The common batch of ``count`` values and ``batch`` stylemaps.
+
+    Raises:
+        ValueError: the two differ and neither is 1; the message names both.
+    """
     if count != batch and 1 not in (count, batch):
         raise ValueError(
             f"{count} {name} do not go with a batch of {batch}: one of them must be 1, or both equal"
@@ -48,7 +52,11 @@ def broadcast_batch(count: int, batch: int, name: str) -> int:
 
 
 def in_chunks(count: int, chunk: int, render: Callable[[slice], Tensor]) -> Tensor:
-    """render(slice) for slices of at most ``chunk`` images, joined; bounds the memory of strips."""
+    """The images of render(slice) for slices of at most ``chunk`` images, joined along the batch.
+
+    Raises:
+        ValueError: a chunk below 1.
+    """
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     return torch.cat([render(slice(start, min(start + chunk, count))) for start in range(0, count, chunk)])

@@ -1,4 +1,4 @@
-"""Several named directions in one file, each with the strength that makes one step of its attribute."""
+"""Several named directions in one file, each with its scale."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ class NamedDirection:
 
 
 def along_data(direction: Direction, positive: Tensor, negative: Tensor) -> NamedDirection:
-    """The way stylemaps change on average where the score of a fitted direction does, and its step.
+    """The mean change of the stylemaps per change of a fitted direction's score, and its step.
 
-    The SVM's normal tells classes apart; but a step along it leaves the stylemaps there are, because it also
-    has to cancel what they have in common. Their covariance times the normal (Haufe et al. 2014, "On the
-    interpretation of weight vectors of linear models in multivariate neuroimaging") stays among them.
+    The normal of the SVM separates the classes, but it also cancels the noise that the stylemaps share, so
+    that a step along it leads away from the data. The covariance of the stylemaps times the normal does not
+    (Haufe et al. 2014, "On the interpretation of weight vectors of linear models in multivariate
+    neuroimaging").
 
     positive, negative: the stylemaps N x K x L x L and M x K x L x L it was fitted on.
     """
@@ -51,7 +52,7 @@ def along_data(direction: Direction, positive: Tensor, negative: Tensor) -> Name
 
 
 def save_directions(directions: Mapping[str, NamedDirection], path: str | os.PathLike[str]) -> None:
-    """Write a .safetensors of the vectors, float16, with steps and accuracies in its metadata; whole or not.
+    """Write the vectors as float16 to a .safetensors, with steps and accuracies in its metadata.
 
     Raises ValueError for another suffix or no direction.
     """

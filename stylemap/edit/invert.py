@@ -102,7 +102,7 @@ def _start(model: StyleMapGAN, image: Tensor, start: str | Tensor) -> Tensor:
 
 @contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
-    """No gradients for the weights inside the block, as before after it."""
+    """Inside the block the weights take no gradients; after it those that did before do again."""
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in wanted:
         parameter.requires_grad_(False)

@@ -1,8 +1,8 @@
 """Masks: S x S pixels, reduced to the L x L cells of a stylemap or the r x r cells of a stylecode.
 
-On means > 0.5. Local editing reduces by max pooling (a cell is on where any of its pixels is);
-the interactive blend by average pooling (where more than half of its area is). Paper section 3.3
-and its demo respectively.
+A value above 0.5 is on. Local editing (paper section 3.3) reduces by max pooling: a cell is on where any of
+its pixels is on. The interactive blend (the paper's demo) reduces by average pooling: a cell is on where more
+than half of its area is on.
 """
 
 from __future__ import annotations

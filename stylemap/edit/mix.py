@@ -37,7 +37,15 @@ def mix_styles(model: StyleMapGAN, a: Tensor, b: Tensor, take: str | Iterable[in
 
 
 def code_indices(take: str | Iterable[int], count: int) -> set[int]:
-    """Which of ``count`` codes come from the second image; see ``mix_styles``."""
+    """Which of ``count`` codes come from the second image.
+
+    Args:
+        take: as in ``mix_styles``.
+        count: number of codes.
+
+    Raises:
+        ValueError: an unknown word, or an index that does not exist.
+    """
     if isinstance(take, str):
         words = {"coarse": range(2, count), "fine": range(2)}
         if take not in words:

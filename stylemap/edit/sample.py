@@ -49,6 +49,9 @@ def sample(
         truncation: psi in mean + psi * (w - mean); 1 leaves w alone, 0 gives the mean image.
         mean_stylemap: as returned by ``model.mean_stylemap``; computed where it is needed and missing.
         chunk: how many images are decoded at once.
+
+    Raises:
+        ValueError: a count or chunk below 1.
     """
     z = latents(model, count, seed)
     if truncation != 1 and mean_stylemap is None:

@@ -1,4 +1,4 @@
-"""How well directions in the space of stylemaps tell attributes apart."""
+"""Directions of attributes in the space of stylemaps: fitting, and accuracy on held-out faces."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def attribute_labels(labels: Tensor, name: str) -> Tensor:
 def fit_directions(
     stylemaps: Tensor, labels: Tensor, names: Sequence[str] = tuple(ATTRIBUTES), cost: float = 1.0
 ) -> dict[str, NamedDirection]:
-    """Directions of attributes from encoded generated faces: how stylemaps change with a linear SVM's score.
+    """Directions of attributes from encoded generated faces (see `along_data`).
 
     stylemaps: N x K x L x L. labels: N x len(LABEL_NAMES). cost: the SVM's C.
     Raises ImportError without scikit-learn, ValueError for an unknown attribute or too few examples of one.
@@ -91,7 +91,7 @@ def _project(stylemaps: Tensor, vector: Tensor) -> Tensor:
 
 
 def _best_threshold(heights: Tensor, labels: Tensor) -> float:
-    """The middle between two neighbouring values that leaves the fewest on the wrong side."""
+    """The middle between two neighbouring values with the fewest examples on the wrong side."""
     chosen = (labels == 1) | (labels == 0)
     heights, order = heights[chosen].sort()
     positive = (labels[chosen][order] == 1).long()

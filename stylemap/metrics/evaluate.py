@@ -27,10 +27,10 @@ PARTS = {"mouth": (Part.MOUTH,), "eyes": (Part.EYES, Part.BROWS), "hair": (Part.
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured and with what.
+    """Settings of an evaluation.
 
     count: test images. samples: images for the FIDs. fit: faces that directions are fitted on.
-    lpips, lpips_heads, inception: files of weights; metrics without theirs are skipped and say so.
+    lpips, lpips_heads, inception: files of weights; a metric without its weights is skipped.
     space: of local editing. seed: of z, pairs and interpolation weights. batch: images at a time.
     """
 
@@ -55,13 +55,14 @@ class Options:
 
 @dataclass
 class Report:
-    """values: metric to number. skipped: metric to reason. counts: what the numbers rest on."""
+    """values: metric to number. skipped: metric to reason. counts: numbers of images, samples and pairs."""
 
     values: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        """The three mappings under their names, as JSON can hold them."""
         return {"values": self.values, "skipped": self.skipped, "counts": self.counts}
 
     def table(self) -> str:
@@ -82,8 +83,8 @@ def _silent(items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
 class Evaluation:
     """Runs the metrics one after the other; `run` does all of them.
 
-    dataset: test images. train: faces that directions are fitted on, and masks: bool masks per part for local
-    editing, N x S x S; parametric faces bring both along.
+    dataset: test images. train: faces to fit directions on. masks: bool masks N x S x S per part for local
+    editing; a `FacesDataset` has its own.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Evaluation:
 
     @torch.no_grad()
     def run(self) -> Report:
+        """Run every metric. One that lacks its weights or labels goes to ``skipped``, with the reason."""
         self._reconstruction()
         self._fid()
         self._local_editing()
@@ -112,6 +114,7 @@ class Evaluation:
         return self.report
 
     def images(self, indices: Sequence[int]) -> Tensor:
+        """Test images N x 3 x S x S in [-1, 1], in the model's dtype and on its device."""
         return self.dataset.batch(list(indices)).to(self.like)
 
     def _batches(self, label: str) -> Iterator[Tensor]:
@@ -144,7 +147,7 @@ class Evaluation:
         self.report.counts["samples"] = self.options.samples
 
     def _samples(self) -> Iterator[Tensor]:
-        """G(z) with the truncation that was asked for."""
+        """Truncated samples G(z)."""
         psi = self.options.truncation
         mean = self.model.mean_stylemap() if psi != 1 else None
         z = latents(self.model, self.options.samples, self.options.seed)

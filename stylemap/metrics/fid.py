@@ -78,7 +78,7 @@ def load_inception(path: str | Path, device: torch.device | str = "cpu") -> Extr
         network = network_class("inception", ["2048"], feature_extractor_weights_path=str(path)).to(device)
     except (RuntimeError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} does not fit Inception ({reason}): wanted are {WHERE}") from error
+        raise ValueError(f"{path} does not fit Inception ({reason}): expected {WHERE}") from error
 
     def extract(images: Tensor) -> Tensor:
         pixels = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""How faithful a local edit is to the original outside its mask, and to the reference inside."""
+"""Errors of local edits: MSE_src outside the mask, MSE_ref inside it (docs/network.md section 10)."""
 
 from __future__ import annotations
 

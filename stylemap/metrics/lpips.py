@@ -36,6 +36,11 @@ class LPIPS(nn.Module):
     scale: Tensor
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """N distances of images N x 3 x H x W in [-1, 1].
+
+        Raises:
+            ValueError: another shape, or two shapes.
+        """
         if x.shape != y.shape or x.ndim != 4 or x.shape[1] != 3:
             raise ValueError(
                 f"images must be N x 3 x H x W of one shape, got {tuple(x.shape)} and {tuple(y.shape)}"
@@ -70,9 +75,7 @@ def load_lpips(vgg_file: str | Path, heads_file: str | Path = "") -> LPIPS:
             hint = "" if heads_file else "; name their file as lpips_heads"
             raise ValueError(f"{name} has no {key}: LPIPS also needs {WHERE}{hint}")
         if heads[key].shape != parameter.shape:
-            raise ValueError(
-                f"{name}: {key} is {tuple(heads[key].shape)}, wanted is {tuple(parameter.shape)}"
-            )
+            raise ValueError(f"{name}: {key} is {tuple(heads[key].shape)}, expected {tuple(parameter.shape)}")
         parameter.data.copy_(heads[key])
     return network
 

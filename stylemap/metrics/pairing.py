@@ -1,4 +1,4 @@
-"""Which images are edited with which: greedy pairs by the overlap of their masks."""
+"""Pairs of images for local editing, chosen greedily by the overlap of their masks."""
 
 from __future__ import annotations
 

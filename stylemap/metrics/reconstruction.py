@@ -1,4 +1,4 @@
-"""How well D(E(x)) is x."""
+"""Reconstruction error: distances of D(E(x)) from x (docs/network.md section 10)."""
 
 from __future__ import annotations
 

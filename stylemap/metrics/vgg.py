@@ -42,6 +42,7 @@ class VGG16(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Five feature maps of normalised images N x 3 x H x W, N x C x H/2^i x W/2^i for i = 0 … 4."""
         maps = []
         for number, block in enumerate(BLOCKS):
             if number:
@@ -63,7 +64,7 @@ class VGG16(nn.Module):
                 found[f"{match[1]}.{match[2]}"] = value.float()
         for key, wanted in self.convs.state_dict().items():
             if key not in found:
-                raise ValueError(f"{name} is not a VGG-16: it has no features.{key}; wanted are {WHERE}")
+                raise ValueError(f"{name} is not a VGG-16: it has no features.{key}; expected {WHERE}")
             if found[key].shape != wanted.shape:
                 raise ValueError(
                     f"{name}: features.{key} is {tuple(found[key].shape)}, VGG-16's is {tuple(wanted.shape)}"

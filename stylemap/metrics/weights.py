@@ -17,7 +17,7 @@ def read_tensors(path: str | Path, wanted: str) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path}: wanted are {wanted}")
+        raise FileNotFoundError(f"no file {path}: expected {wanted}")
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -25,12 +25,12 @@ def read_tensors(path: str | Path, wanted: str) -> dict[str, Tensor]:
         try:
             return dict(load_file(path))
         except SafetensorError as error:
-            raise ValueError(f"{path} is not a safetensors file ({error}): wanted are {wanted}") from error
+            raise ValueError(f"{path} is not a safetensors file ({error}): expected {wanted}") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged zip or pickle raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not a state dict ({reason}): wanted are {wanted}") from error
+        raise ValueError(f"{path} is not a state dict ({reason}): expected {wanted}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path} holds no plain state dict: wanted are {wanted}")
+        raise ValueError(f"{path} holds no plain state dict: expected {wanted}")
     return dict(content)

@@ -1,4 +1,4 @@
-"""Checks of what callers pass to a model: errors name the argument, what was expected and what came."""
+"""Checks of a model's arguments. Each error names the argument, what was expected and what was given."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def check_images(images: Tensor, config: Config, like: Tensor) -> None:
 
 
 def check_stylemap(stylemap: Tensor, config: Config, like: Tensor) -> None:
-    """N×K×L×L, likewise."""
+    """N×K×L×L in the dtype and on the device of ``like``, a parameter of the network."""
     check_tensor("stylemap", stylemap, config.stylemap_shape, like)
 
 
 def check_codes(codes: Sequence[Tensor], config: Config, like: Tensor) -> None:
-    """The shapes of `Config.stylecode_shapes`, all with the same N, likewise."""
+    """`Config.stylecode_shapes` with one N, in the dtype and on the device of ``like``."""
     shapes = config.stylecode_shapes
     if isinstance(codes, Tensor) or len(codes) != len(shapes):
         got = "one tensor" if isinstance(codes, Tensor) else str(len(codes))

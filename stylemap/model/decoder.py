@@ -22,6 +22,7 @@ class ConstantInput(nn.Module):
         self.input = normal_parameter(1, channels, size, size)
 
     def forward(self, batch: int) -> Tensor:
+        """The constant for ``batch`` samples, N×C×L×L; a view."""
         return self.input.expand(batch, -1, -1, -1)
 
 
@@ -42,6 +43,7 @@ class StyledResBlock(nn.Module):
         self.skip = ConvLayer(narrow, wide, 1, mode="up", activate=False)
 
     def forward(self, x: Tensor, code: Tensor, fine_code: Tensor) -> Tensor:
+        """N×C(2r)×2r×2r from x N×C(r)×r×r, ``code`` at resolution r and ``fine_code`` at 2r."""
         total: Tensor = self.conv2(self.conv1(x, code), fine_code) + self.skip(x)
         return total * math.sqrt(0.5)
 
@@ -60,6 +62,7 @@ class Decoder(nn.Module):
         self.convs_latent = Stylecodes(config)
 
     def forward(self, codes: Sequence[Tensor]) -> Tensor:
+        """Images N×3×S×S from stylecodes of `Config.stylecode_shapes`. Shapes are not checked here."""
         x = self.conv1(self.input(codes[0].shape[0]), codes[0])
         for i, block in enumerate(self.convs):
             x = block(x, codes[2 * i + 1], codes[2 * i + 2])

@@ -49,6 +49,12 @@ class Discriminator(nn.Module):
         return parameter
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits N×1 of images N×3×S×S in [-1, 1]; a larger logit means more real.
+
+        Raises:
+            TypeError: a dtype other than the model's.
+            ValueError: another shape or device, or a batch above 4 that 4 does not divide.
+        """
         check_images(images, self.config, self._like)
         features = self.final_conv(minibatch_stddev(self.convs(images)))
         logits: Tensor = self.final_linear(features.flatten(1))

@@ -20,6 +20,7 @@ class Encoder(nn.Module):
         self.final_conv = ConvLayer(width(config.latent_spatial_size), config.latent_channel_size, 3)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Stylemaps N×K×L×L of images N×3×S×S. Shapes are not checked here."""
         features = self.convs(self.from_rgb(images))
         stylemap: Tensor = self.final_conv(features)
         return stylemap

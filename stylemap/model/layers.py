@@ -19,14 +19,16 @@ Mode = Literal["plain", "down", "up"]
 
 
 def blur_kernel(gain: float = 1.0) -> Tensor:
-    """4×4 outer product of [1, 3, 3, 1] with itself, of sum ``gain``; exact in half precision too."""
+    """4×4 outer product of [1, 3, 3, 1] with itself, of sum ``gain``. Half precision holds it exactly."""
     taps = (1, 3, 3, 1)
     return torch.tensor([[gain * a * b / 64 for b in taps] for a in taps])
 
 
 def normal_parameter(*shape: int, std: float = 1.0) -> nn.Parameter:
-    """Values from N(0, std²). On the meta device, where there are none to draw, PyTorch is not even asked:
-    it would import its compiler, which takes seconds, to find that out.
+    """A parameter of this shape, drawn from N(0, std²).
+
+    On the meta device nothing is drawn: there ``normal_`` would import PyTorch's compiler, which takes
+    seconds.
     """
     values = torch.empty(shape)
     return nn.Parameter(values if values.is_meta else values.normal_(std=std))
@@ -40,6 +42,7 @@ class BiasLeakyReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The same shape as x, N×C×…"""
         return ops.bias_act(x, self.bias)
 
 
@@ -56,6 +59,7 @@ class Blur(nn.Module):
         self.down = down
 
     def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W filtered; H and W change with the resampling and the padding."""
         return ops.upfirdn2d(x, self.kernel, up=self.up, down=self.down, padding=self.padding)
 
 
@@ -79,6 +83,7 @@ class EqualConv2d(nn.Module):
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
+        """N×out×H'×W' from N×in×H×W."""
         return F.conv2d(x, self.weight * self.scale, self.bias, stride=self.stride, padding=self.padding)
 
 
@@ -91,6 +96,7 @@ class EqualConvTranspose2d(nn.Module):
         self.scale = 1 / math.sqrt(in_channels * size**2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """N×out×(2H+k-2)×(2W+k-2) from N×in×H×W, k the size of the kernel."""
         return F.conv_transpose2d(x, (self.weight * self.scale).transpose(0, 1), stride=2)
 
 
@@ -108,6 +114,7 @@ class EqualLinear(nn.Module):
         self.activate = activate
 
     def forward(self, x: Tensor) -> Tensor:
+        """N×out from N×in."""
         weight, bias = self.weight * self.scale, self.bias * self.lr_mul
         if not self.activate:
             return F.linear(x, weight, bias)
@@ -117,9 +124,9 @@ class EqualLinear(nn.Module):
 class ConvLayer(nn.Sequential):
     """Convolution that keeps, halves or doubles H and W, with its activation (k = 1 or 3).
 
-    The resampling 1×1 skips blur at the rate that is cheaper: down, the blur keeps every second sample
-    before the convolution; up, the convolution runs before zeros are inserted. Both commute with a 1×1
-    convolution, so the results are those of the strided convolutions of docs/network.md section 1.
+    The 1×1 skips compute fewer positions than docs/network.md section 1 writes: down, the blur keeps every
+    second sample and the convolution follows; up, the convolution runs before zeros are inserted. A 1×1
+    convolution commutes with both, so the results are the same.
     """
 
     def __init__(
@@ -151,5 +158,6 @@ class ResBlock(nn.Module):
         self.skip = ConvLayer(in_channels, out_channels, 1, mode="down", activate=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """N×out×H/2×W/2 from N×in×H×W."""
         total: Tensor = self.conv2(self.conv1(x)) + self.skip(x)
         return total * math.sqrt(0.5)

@@ -12,9 +12,10 @@ from stylemap.model.layers import EqualLinear
 
 
 class PixelNorm(nn.Module):
-    """z · rsqrt(mean(z², dim 1) + 1e-8). The mean is taken in float32 or better: 1e-8 is 0 in float16."""
+    """z / √(mean(z², dim 1) + 1e-8), computed in float32 or better because 1e-8 is 0 in float16."""
 
     def forward(self, z: Tensor) -> Tensor:
+        """N×K of the same dtype."""
         wide = z.to(torch.promote_types(z.dtype, torch.float32))
         return (wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-8)).to(z.dtype)
 
@@ -32,6 +33,7 @@ class MappingNetwork(nn.Sequential):
         super().__init__(PixelNorm(), *linears)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Stylemaps N×K×L×L of z N×K."""
         for layer in self:
             z = layer(z)
         return z.view(-1, *self.stylemap_shape)

@@ -1,4 +1,4 @@
-"""Spatially-variant modulated convolution (docs/network.md section 5).
+"""Spatially varying modulated convolution (docs/network.md section 5).
 
 A stylecode gives every position of the feature map its own scale γ and offset β:
 y = norm(x)·γ + β. There is no demodulation, and the convolution weight is the same for every sample.
@@ -19,8 +19,8 @@ from stylemap.model.layers import BiasLeakyReLU, Blur, EqualConv2d, normal_param
 class ModulatedConv2d(nn.Module):
     """norm(x)·γ(style) + β(style), then a k×k convolution, or a transposed 3×3 one and the blur (``up``).
 
-    x: N×in×H×W and style: N×style_channels×H×W give N×out×H×W, 2H×2W when ``up``. The bias and
-    activation that follow belong to StyledConv in the checkpoints, but to this operator when computing.
+    x N×in×H×W and style N×style_channels×H×W give N×out×H×W, or N×out×2H×2W when ``up``. In checkpoints
+    the bias of the activation that follows belongs to StyledConv; here one operator computes both.
     """
 
     def __init__(
@@ -53,6 +53,13 @@ class ModulatedConv2d(nn.Module):
         return apply(without_leading_axis, recurse)
 
     def forward(self, x: Tensor, style: Tensor, bias: Tensor) -> Tensor:
+        """N×out×H×W, or N×out×2H×2W when ``up``.
+
+        Args:
+            x: N×in×H×W.
+            style: N×style_channels×H×W.
+            bias: of the activation that follows, one value per output channel.
+        """
         gamma, beta = self.gamma, self.beta
         assert gamma.bias is not None
         assert beta.bias is not None
@@ -73,7 +80,7 @@ class ModulatedConv2d(nn.Module):
         )
 
     def _running_statistics(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """What replaces x's own mean and variance: BatchNorm2d's in evaluation. Training updates those."""
+        """The statistics that replace those of x: BatchNorm2d's in evaluation. Training updates them."""
         if self.norm is None:
             return None, None
         if not self.training:
@@ -114,5 +121,6 @@ class StyledConv(nn.Module):
         self.activate = BiasLeakyReLU(out_channels)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """The same shapes, with the bias of this layer's activation."""
         out: Tensor = self.conv(x, style, self.activate.bias)
         return out

@@ -1,7 +1,7 @@
 """Deterministic weights for tests and demos: every value follows from its key and shape alone.
 
-The networks these weights make are untrained, but numerically well-behaved: an image in, a coloured
-texture out. NumPy's legacy generator is frozen, so the values are the same everywhere.
+A network with these weights is untrained: it turns an image into a coloured texture, without overflow.
+NumPy's legacy generator is frozen, so the values are the same everywhere.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def recipe_model(config: Config, dtype: torch.dtype = torch.float32) -> StyleMap
 
 
 def recipe_discriminator(config: Config, dtype: torch.dtype = torch.float32) -> Discriminator:
-    """The discriminator likewise."""
+    """A discriminator of these weights, in evaluation mode on the CPU."""
     discriminator = Discriminator(config).to(dtype)
     fill_with_recipe(discriminator, "discriminator.")
     return discriminator.eval().requires_grad_(False)

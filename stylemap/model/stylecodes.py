@@ -23,6 +23,7 @@ class Stylecodes(nn.ModuleList):
         super().__init__(layers)
 
     def forward(self, stylemap: Tensor) -> list[Tensor]:
+        """The codes of stylemaps N×K×L×L, from the coarsest. Shapes are not checked here."""
         codes: list[Tensor] = []
         code = stylemap
         for layer in self:

@@ -81,7 +81,7 @@ class StyleMapGAN(nn.Module):
         return (total / samples).to(like.dtype).unsqueeze(0)
 
     def sample(self, z: Tensor, truncation: float = 1.0, mean_stylemap: Tensor | None = None) -> Tensor:
-        """Images of z N×K, their stylemaps drawn towards the mean: w̄ + truncation·(w − w̄).
+        """Images N×3×S×S of z N×K, with truncated stylemaps w̄ + truncation·(w − w̄).
 
         mean_stylemap: w̄, 1×K×L×L or one per z; by default `mean_stylemap()`, made anew at every call
         with a truncation other than 1.

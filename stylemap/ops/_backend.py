@@ -47,7 +47,7 @@ def backend(name: str) -> Iterator[None]:
 
 
 def requested() -> str:
-    """The choice as `set_backend` was given it."""
+    """The name that `set_backend` was last given: "auto", "native" or "reference"."""
     return _choice
 
 

@@ -1,4 +1,4 @@
-"""Argument checks the operators share. Each error names the argument and shows both sides."""
+"""Argument checks of the operators. Each error names the argument, what was expected and what was given."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_input(x: Tensor, name: str = "x", ndim: int | None = 4) -> None:
 
 
 def check_shape(tensor: Tensor, shape: tuple[int, ...], name: str, of: str) -> None:
-    """``of`` says what the expected shape comes from."""
+    """Raise ValueError unless the tensor has this shape; ``of`` names the origin of the shape."""
     if tuple(tensor.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)} ({of}), got {tuple(tensor.shape)}")
 

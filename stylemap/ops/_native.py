@@ -30,7 +30,7 @@ def loaded() -> bool:
 
 
 def fake(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: what operator ``name`` returns for tensors without data (shapes, dtypes, strides)."""
+    """Decorator: the function gives the shapes, dtypes and strides of operator ``name``'s results."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         if loaded():

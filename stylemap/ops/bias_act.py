@@ -59,7 +59,7 @@ def _fake_backward(grad: Tensor, y: Tensor, negative_slope: float, gain: float) 
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    # The output tells the sign of the sum, and the next layer keeps it anyway.
+    # The sign of the output is the sign of the sum, and the next layer keeps the output anyway.
     ctx.save_for_backward(output)
     ctx.has_bias = inputs[1] is not None
     ctx.negative_slope, ctx.gain = inputs[2:]
@@ -79,7 +79,7 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _double_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-    # Linear in grad, with a mask that does not move: its own derivative.
+    # Linear in grad, with a mask that does not depend on it: this function is its own derivative.
     (y,) = ctx.saved_tensors
     return torch.ops.stylemap.bias_act_backward(grad, y, ctx.negative_slope, ctx.gain), None, None, None
 

@@ -60,6 +60,11 @@ def modulate(
 def check_running_statistics(
     x: Tensor, normalize: str, running_mean: Tensor | None, running_var: Tensor | None
 ) -> None:
+    """Check the running statistics that an operator is given: both or none, C values on the device of x.
+
+    Raises:
+        ValueError: one alone, a norm other than BatchNorm2d, or another shape or device.
+    """
     if (running_mean is None) != (running_var is None):
         raise ValueError("running_mean and running_var must be given together")
     if running_mean is None or running_var is None:

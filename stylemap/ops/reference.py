@@ -1,6 +1,6 @@
-"""What every operator means, in plain PyTorch.
+"""The definition of every operator, in plain PyTorch.
 
-These lines are the definition. Tests and benchmarks compare the native kernels with them, and
+Tests and benchmarks compare the native kernels with these functions, and
 ``stylemap.ops.backend("reference")`` makes the whole package run on them.
 """
 
@@ -109,7 +109,7 @@ def modulated_conv2d(
     negative_slope: float = 0.2,
     gain: float = math.sqrt(2.0),
 ) -> Tensor:
-    """Spatially-variant modulated convolution with its activation.
+    """Spatially varying modulated convolution with its activation (docs/network.md section 5).
 
     gamma, beta = conv3x3(style); y = norm(x) * gamma + beta; then conv k x k with padding k // 2,
     or, when ``filter`` (the blur after an upsampling, gain 4 included) is given, a transposed conv

@@ -73,6 +73,12 @@ def four_paddings(padding: Padding) -> tuple[int, int, int, int]:
 
 
 def check_filter(filter: Tensor, x: Tensor) -> Tensor:
+    """The filter as kh x kw: one of k taps becomes its outer product with itself.
+
+    Raises:
+        TypeError: no floating-point tensor.
+        ValueError: no tap, more than two dimensions, another device than x, or a filter with a gradient.
+    """
     if not isinstance(filter, Tensor) or filter.dtype not in DTYPES:
         kind = filter.dtype if isinstance(filter, Tensor) else type(filter).__name__
         raise TypeError(f"filter must be a floating tensor, got {kind}")

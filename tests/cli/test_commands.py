@@ -188,7 +188,7 @@ def test_direction_and_manipulate(run, photos: Path, tmp_path: Path) -> None:
     folders = ("--positive", tmp_path / "True", "--negative", tmp_path / "False")
     told = run("direction", *folders, "--output", tmp_path / "bright.npz")
     assert "6 images with, 6 without" in told
-    assert "of 2 held-out ones told apart" in told
+    assert "on 2 held-out images" in told
     found = edit.load_direction(tmp_path / "bright.npz", tiny.CONFIG.stylemap_shape)
     run(
         "manipulate", photos / "p0.png", "--direction", tmp_path / "bright.npz", "--strength=-2,0,2.5",

@@ -14,6 +14,7 @@ from stylemap.data.raster import Paint, Pen, linear, solid
 
 
 def draw_clothes(pen: Pen, a: Attributes) -> None:
+    """Draw the clothes over the neck and body."""
     each_style(pen, a, a.clothes_style, CLOTHES_STYLES, _STYLES)
 
 

@@ -46,6 +46,7 @@ class FacesDataset(ImageDataset):
         return sample_attributes(self.seed, self.first + np.asarray(self._checked(indices), np.int64))
 
     def raw(self, indices: Sequence[int]) -> Tensor:
+        """uint8 N×3×S×S, never mirrored; kept images where `preload` was called."""
         if self._kept is not None:
             return self._kept[torch.tensor(list(indices), dtype=torch.int64)]
         return render(self.attributes(indices), self.size)[0]

@@ -14,6 +14,7 @@ _INK = np.array([0.16, 0.10, 0.11])
 
 
 def draw_eyes(pen: Pen, a: Attributes) -> None:
+    """Draw both eyes: white, iris, lids and lashes."""
     for side in (-1.0, 1.0):
         _eye(pen, a, side)
 
@@ -97,6 +98,7 @@ def _lids(
 
 
 def draw_brows(pen: Pen, a: Attributes) -> None:
+    """Draw both brows."""
     colour = mix(mix(a.hair, np.array([0.26, 0.17, 0.13]), 0.45), shade(a.skin, 1.0), 0.12)
     for s in (-1.0, 1.0):
         x, half, thick = s * a.eye_spacing + 1.5 * a.yaw, a.eye_size * 1.16, a.brow_thickness

@@ -188,6 +188,7 @@ def _afro(pen: Pen, a: Attributes) -> None:
 
 
 def afro_behind(pen: Pen, a: Attributes) -> None:
+    """Draw the part of an afro that is behind the head."""
     w, v = a.face_width, a.hair_volume
     rx, ry = w + 5.0 + 3.5 * v, 26.5 + 3.5 * v
     mass = curls(0, -10, rx, ry, 5.6)

@@ -20,6 +20,7 @@ from stylemap.data.raster import Pen, solid
 
 
 def draw_hair_behind(pen: Pen, a: Attributes) -> None:
+    """Draw the hair behind the head and the shoulders."""
     behind = {
         "afro": afro_behind, "fringe_bob": _bob_behind, "side_bob": _bob_behind, "long": _long_behind,
         "wavy": _wavy_behind, "bun": _bun_behind, "ponytail": _tail_behind,
@@ -28,6 +29,7 @@ def draw_hair_behind(pen: Pen, a: Attributes) -> None:
 
 
 def draw_hair(pen: Pen, a: Attributes) -> None:
+    """Draw the hair in front of the head."""
     front = {
         "fringe_bob": _fringe, "side_bob": _side_bob, "long": _curtains, "wavy": _wavy_front,
         "bun": _pulled_back, "ponytail": _pulled_back,

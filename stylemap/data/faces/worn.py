@@ -30,6 +30,7 @@ def draw_glasses_arms(pen: Pen, a: Attributes) -> None:
 
 
 def draw_glasses(pen: Pen, a: Attributes) -> None:
+    """Draw frames, lenses and bridge."""
     each_style(
         pen, a, a.glasses_style, GLASSES_STYLES, {"round": _round, "square": _square, "cat_eye": _cat_eye}
     )
@@ -102,6 +103,7 @@ def _frames(pen: Pen, a: Attributes, lenses: list[Path], width: float) -> None:
 
 
 def draw_hat(pen: Pen, a: Attributes) -> None:
+    """Draw the hat over the hair."""
     each_style(pen, a, a.hat_style, HAT_STYLES, {"beanie": _beanie, "cap": _cap, "fedora": _fedora})
 
 
