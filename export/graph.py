@@ -103,7 +103,7 @@ class GraphBuilder(Nodes):
 
     def upsample(self, x: Value, name: str) -> Value:
         # Up by 2 the blur is bilinear interpolation with zeros around the image. As a depthwise transposed
-        # convolution it would take ONNX Runtime a tenth of a decode longer (benchmarks/export_forms.py).
+        # convolution it would take ONNX Runtime a tenth of a decode longer.
         sides = self.integers([2, 3])
         border = self.integers([0, 0, 1, 1, 0, 0, 1, 1])
         wide = self.node("Pad", [x.name, border], f"{name}/pad")

@@ -23,7 +23,7 @@ _SECTION = re.compile(r"network\.md,? sections? (\d+)")
 _C_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _CODE = (".cpp", ".cu", ".h", ".cuh", ".js")
 # Names that stand for others (OP, stem), or for files of a user's.
-_PLACEHOLDER = re.compile(r"\bOP\b|_OP\b|^stem\.|^config\.yaml$")
+_PLACEHOLDER = re.compile(r"\bOP(_c\w+)?\b|_OP\b|^stem\.|^config\.yaml$")
 
 
 @functools.cache

@@ -151,6 +151,7 @@ class EfficientNetLite0(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """The feature maps that were asked for, in the order of the network, of images N×3×H×W in [-1, 1]."""
         # The network was trained on (x - 127) / 128 of bytes x.
         x = self.stem(images * (127.5 / 128) + 0.5 / 128)
         found = [x] if STEM in self.wanted else []
@@ -198,6 +199,7 @@ class EfficientNetDistance(nn.Module):
         return self
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """N distances of images from targets, both N×3×H×W in [-1, 1]."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and targets.requires_grad):
             wanted = self.network(targets)
         found = zip(self.network(images), wanted, self._gains(), strict=True)
