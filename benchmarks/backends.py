@@ -104,7 +104,7 @@ class Engine(Backend):
         super().__init__("stylemap", precision, photos)
         where = device or torch.device("cpu")
         self.session = stylemap.EditSession(model, where, precision, cache_bytes=8 << 30)
-        self._renderer = self.session._renderer
+        self._renderer = self.session.renderer
         self.images = [self.session.add(photo.to(where)) for photo in photos.tensors]
         self.stylemaps = [self.session.stylemap(image) for image in self.images]
 

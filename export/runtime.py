@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from stylemap.edit.masks import as_mask
 from stylemap.export import ports
 from stylemap.export.sessions import Session, open_session
 from stylemap.export.sessions.base import ENGINE_SUFFIX, ONNX_SUFFIX, default_provider
-from stylemap.model import StyleMapGAN
+from stylemap.model import Sampling
 from stylemap.model.checks import check_codes, check_images, check_stylemap, check_tensor
 
 
@@ -35,7 +35,7 @@ class Prepared:
     maps: list[Tensor]
 
 
-class Runtime:
+class Runtime(Sampling):
     """The graphs that `stylemap export` wrote into a folder, as one model.
 
     Tensors are float32 on ``device``, whatever precision the files have; shapes are those of
@@ -68,52 +68,43 @@ class Runtime:
         self.description = session.description
         self.device = session.device
         self._sessions[self.description.graph] = session
-        # What an edit reads the dtype and device of a model from.
-        self._like = torch.zeros((), device=self.device)
+        self.like = torch.zeros((), device=self.device)
 
     @property
     def config(self) -> Config:
         return self.description.config
 
-    def parameters(self) -> Iterator[Tensor]:
-        """One empty tensor with the dtype and device of all others: how edits ask a model for them."""
-        yield self._like
-
     def encode(self, images: Tensor) -> Tensor:
         """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
-        check_images(images, self.config, self._like)
+        check_images(images, self.config, self.like)
         return self._run("encoder", {"images": images})["w"]
 
     def stylecodes(self, w: Tensor) -> list[Tensor]:
         """The codes of a stylemap, from the coarsest resolution to the finest."""
-        check_stylemap(w, self.config, self._like)
+        check_stylemap(w, self.config, self.like)
         codes = self._run("stylecodes", {"w": w})
         return [codes[port.name] for port in ports.outputs("stylecodes", self.config)]
 
     def synthesize(self, codes: Sequence[Tensor]) -> Tensor:
         """Images N×3×S×S from stylecodes."""
-        check_codes(codes, self.config, self._like)
+        check_codes(codes, self.config, self.like)
         return self._run("synthesis", _named(codes))["images"]
 
     def decode(self, w: Tensor) -> Tensor:
         """Images N×3×S×S from stylemaps."""
-        check_stylemap(w, self.config, self._like)
+        check_stylemap(w, self.config, self.like)
         if not self.has("decoder") and self.has("synthesis"):
             return self.synthesize(self.stylecodes(w))
         return self._run("decoder", {"w": w})["images"]
 
     def map(self, z: Tensor) -> Tensor:
         """Stylemaps N×K×L×L of z N×K, drawn from N(0, 1)."""
-        check_tensor("z", z, (self.config.latent_channel_size,), self._like)
+        check_tensor("z", z, (self.config.latent_channel_size,), self.like)
         return self._run("mapping", {"z": z})["w"]
-
-    # Sums over `map` and `decode` alone, which do not care what computes those.
-    mean_stylemap = StyleMapGAN.mean_stylemap
-    sample = StyleMapGAN.sample
 
     def __call__(self, images: Tensor) -> Tensor:
         """Reconstruction: decode(encode(images))."""
-        check_images(images, self.config, self._like)
+        check_images(images, self.config, self.like)
         if not self.has("reconstruct"):
             return self.decode(self.encode(images))
         return self._run("reconstruct", {"images": images})["reconstruction"]
@@ -131,7 +122,7 @@ class Runtime:
         """The interactive blend: `stylemap.edit.blend` with these arguments, in the editor graph."""
         count = len(reference_ws)
         if not self.has("editor") or count == 0 or count > (self._open("editor").max_references or count):
-            return blend(self, original_w, reference_ws, masks, shifts, weights, chunk=chunk)  # type: ignore[arg-type]
+            return blend(self, original_w, reference_ws, masks, shifts, weights, chunk=chunk)
         for reference in reference_ws:
             check_pair(original_w, reference, "original_w", "a reference")
         original = Prepared(self.stylecodes(original_w), [])
@@ -185,7 +176,7 @@ class Runtime:
                 f"each reference needs a mask and a shift: got {count} references, "
                 f"{len(masks)} masks and {len(shifts)} shifts"
             )
-        weight = per_sample(weights, self._like)
+        weight = per_sample(weights, self.like)
         total = broadcast_batch(len(weight), len(original.codes[0]), "weights")
         planes = [as_mask(mask, self.config.size, self.device) for mask in masks]
         for reference, plane in zip(references, planes):

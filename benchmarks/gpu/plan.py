@@ -83,7 +83,7 @@ class Setting:
 
     def programs(self) -> dict[str, Program]:
         """Of the runs, once they have run."""
-        renderer = self.session._renderer
+        renderer = self.session.renderer
         assert isinstance(renderer, GpuRenderer)
         edits = [program for key, program in renderer._frames.graphs.programs.items() if key != "image"]
         own = self.plan.graphs.programs

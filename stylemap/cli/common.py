@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from PIL import Image
@@ -18,7 +18,8 @@ from stylemap import assets, images
 
 if TYPE_CHECKING:
     from stylemap.engine.session import EditSession
-    from stylemap.model import StyleMapGAN
+    from stylemap.export.runtime import Runtime
+    from stylemap.model import Model, StyleMapGAN
 
 T = TypeVar("T")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -56,16 +57,14 @@ def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
 
 
-def load_model(args: argparse.Namespace) -> StyleMapGAN:
+def load_model(args: argparse.Namespace) -> StyleMapGAN | Runtime:
     """The model that the arguments name, on their device and in their precision, frozen for evaluation.
 
     Raises:
         ValueError: no model, or a device or precision that is not available.
         CheckpointError: a file that is no checkpoint.
     """
-    path = Path(args.model) if args.model else assets.demo_model()
-    if path is None:
-        raise ValueError("no model: this copy of stylemap bundles none; name a checkpoint with --model FILE")
+    path = _path(args)
     torch.manual_seed(args.seed)
     from stylemap.export.runtime import is_exported
 
@@ -74,28 +73,35 @@ def load_model(args: argparse.Namespace) -> StyleMapGAN:
     return stylemap.load(path, device=pick_device(args.device), dtype=PRECISIONS[args.precision])
 
 
-def load_for_edits(args: argparse.Namespace) -> StyleMapGAN:
+def load_for_edits(args: argparse.Namespace) -> Model:
     """As `load_model`, on the inference plan where there is one. For commands that need no gradients."""
-    path = Path(args.model) if args.model else assets.demo_model()
     from stylemap.export.runtime import is_exported
 
-    if path is not None and is_exported(path):
+    if is_exported(_path(args)):
         return load_model(args)
-    from stylemap.engine.planned import planned
+    from stylemap.engine.inference import for_inference
 
-    model = load_model(argparse.Namespace(**{**vars(args), "precision": "fp32"}))
-    return cast("StyleMapGAN", planned(model, next(model.parameters()).device, args.precision))
-
-
-def session_of(model: StyleMapGAN) -> EditSession | None:
-    """A session on the plan of a model from `load_for_edits`; None where that has none."""
-    from stylemap.engine.planned import PlannedModel
-
-    return model.session() if isinstance(model, PlannedModel) else None
+    torch.manual_seed(args.seed)
+    device = pick_device(args.device)
+    return for_inference(stylemap.load(_path(args), device=device), device, args.precision)
 
 
-def _open_exported(path: Path, args: argparse.Namespace) -> StyleMapGAN:
-    """An exported model, which has the methods of a StyleMapGAN that edits use.
+def session_of(model: Model) -> EditSession:
+    """A session of a model from `load_for_edits`."""
+    from stylemap.engine import inference
+
+    return inference.session_of(model)
+
+
+def _path(args: argparse.Namespace) -> Path:
+    path = Path(args.model) if args.model else assets.demo_model()
+    if path is None:
+        raise ValueError("no model: this copy of stylemap bundles none; name a checkpoint with --model FILE")
+    return path
+
+
+def _open_exported(path: Path, args: argparse.Namespace) -> Runtime:
+    """An exported model.
 
     Raises:
         ValueError: a precision or device that the files do not have.
@@ -107,7 +113,7 @@ def _open_exported(path: Path, args: argparse.Namespace) -> StyleMapGAN:
     runtime = Runtime(path)
     if args.device != "auto" and torch.device(args.device).type != runtime.device.type:
         raise ValueError(f"{path} runs on {runtime.device} here, not on {args.device}")
-    return cast("StyleMapGAN", runtime)
+    return runtime
 
 
 def pick_device(name: str) -> torch.device:
@@ -126,18 +132,18 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def read(model: StyleMapGAN, path: Path, args: argparse.Namespace) -> Tensor:
+def read(model: Model, path: Path, args: argparse.Namespace) -> Tensor:
     """A photo 1 x 3 x S x S in [-1, 1], in the model's dtype and on its device."""
     return to_model(model, images.load(path, model.config.size, fit=getattr(args, "fit", "crop")))
 
 
-def to_model(model: StyleMapGAN, image: Tensor) -> Tensor:
+def to_model(model: Model, image: Tensor) -> Tensor:
     """An image or batch as a batch N x 3 x S x S, in the model's dtype and on its device."""
     batch = image if image.ndim == 4 else image[None]
-    return batch.to(next(model.parameters()))
+    return batch.to(model.like)
 
 
-def encode_all(model: StyleMapGAN, paths: Sequence[Path], args: argparse.Namespace, label: str) -> Tensor:
+def encode_all(model: Model, paths: Sequence[Path], args: argparse.Namespace, label: str) -> Tensor:
     """Stylemaps N x K x L x L of many photos, encoded four at a time."""
     found = []
     for start in progress(range(0, len(paths), 4), label):

@@ -57,7 +57,7 @@ def sheet(
     model: StyleMapGAN, faces: DemoFaces, directions: Mapping[str, edit.NamedDirection], note: str
 ) -> Image.Image:
     """The contact sheet: one row per exchanged part, and one row of moves along directions."""
-    like = next(model.parameters())
+    like = model.like
     original = faces.photo(FACE)
     session = stylemap.EditSession(model, device=like.device)
     handle = session.add(original.to(like))

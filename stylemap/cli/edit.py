@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stylemap import edit, images, ops
 from stylemap.cli import common, masks
-from stylemap.model import StyleMapGAN
+from stylemap.model import Model
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
         frame_masks = [layer.mask(frame, original, model.config.size, args.fit) for layer in layers]
         source = encode(photo)
         if session is None:
-            results = _edit(model, source, layers, frame_masks, args)
+            results = _local(model, source, layers, frame_masks, args)
         else:
             results = _blend(session, source, layers, frame_masks, args)
             session.remove(source)
@@ -126,14 +126,11 @@ def _blend(
     return list(session.frames(original, references, _weights(args)).cpu())
 
 
-def _edit(
-    model: StyleMapGAN, w: Tensor, layers: list[_Layer], frame_masks: list[Tensor], args: argparse.Namespace
+def _local(
+    model: Model, w: Tensor, layers: list[_Layer], frame_masks: list[Tensor], args: argparse.Namespace
 ) -> list[Tensor]:
-    """The same by the model itself, and edits of the other modes."""
-    if args.mode != "blend":
-        return [edit.local(model, w, layers[0].source, frame_masks[0], space=args.mode)[0].cpu()]
-    references, shifts = [layer.source for layer in layers], [layer.shift for layer in layers]
-    return list(edit.blend(model, w, references, frame_masks, shifts, _weights(args)).cpu())
+    """Local editing in W or W+."""
+    return [edit.local(model, w, layers[0].source, frame_masks[0], space=args.mode)[0].cpu()]
 
 
 def _weights(args: argparse.Namespace) -> list[float]:

@@ -18,6 +18,7 @@ from stylemap.cli import common
 from stylemap.config import Config
 
 if TYPE_CHECKING:
+    from stylemap.export.runtime import Runtime
     from stylemap.model import StyleMapGAN
 
 _PACKAGES = ("fastapi", "pydantic", "starlette", "uvicorn", "websockets")
@@ -101,7 +102,7 @@ def _has_screen() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _model(args: argparse.Namespace) -> tuple[StyleMapGAN, str]:
+def _model(args: argparse.Namespace) -> tuple[StyleMapGAN | Runtime, str]:
     """The model and what the page calls it: the one named, the bundled one, or an untrained one."""
     from stylemap.export.runtime import is_exported
 

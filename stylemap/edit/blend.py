@@ -12,7 +12,7 @@ from stylemap.edit.checks import broadcast_batch, check_pair, in_chunks, per_sam
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model
 
 
 def frame_weights(count: int) -> list[float]:
@@ -23,7 +23,7 @@ def frame_weights(count: int) -> list[float]:
 
 
 def blend(
-    model: StyleMapGAN,
+    model: Model,
     original_w: Tensor,
     reference_ws: Sequence[Tensor],
     masks: Sequence[Tensor],

@@ -10,11 +10,11 @@ from torch import Tensor
 from stylemap.edit.checks import broadcast_batch, check_pair, in_chunks, per_sample
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model
 
 
 def interpolate(
-    model: StyleMapGAN,
+    model: Model,
     w1: Tensor,
     w2: Tensor,
     weights: float | Sequence[float] | Tensor,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stylemap.perceptual import FeatureDistance
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 
@@ -26,7 +26,7 @@ class Inversion(NamedTuple):
 
 
 def invert(
-    model: StyleMapGAN,
+    model: Model,
     image: Tensor,
     *,
     steps: int = 200,
@@ -87,7 +87,7 @@ def invert(
     return Inversion(best, torch.stack(losses))
 
 
-def _start(model: StyleMapGAN, image: Tensor, start: str | Tensor) -> Tensor:
+def _start(model: Model, image: Tensor, start: str | Tensor) -> Tensor:
     encoded = model.encode(image)
     if isinstance(start, Tensor):
         if start.shape[1:] != encoded.shape[1:] or start.shape[0] not in (1, len(image)):
@@ -101,9 +101,10 @@ def _start(model: StyleMapGAN, image: Tensor, start: str | Tensor) -> Tensor:
 
 
 @contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
+def _frozen(model: Model) -> Iterator[None]:
     """Inside the block the weights take no gradients; after it those that did before do again."""
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    wanted = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in wanted:
         parameter.requires_grad_(False)
     try:

@@ -11,11 +11,11 @@ from stylemap.edit.checks import broadcast_batch, check_pair
 from stylemap.edit.masks import as_mask, pool_max
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model
 
 
 def local(
-    model: StyleMapGAN,
+    model: Model,
     original_w: Tensor,
     reference_w: Tensor,
     mask: Tensor,

@@ -10,10 +10,10 @@ from torch import Tensor
 from stylemap.edit.checks import check_pair
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model
 
 
-def mix_styles(model: StyleMapGAN, a: Tensor, b: Tensor, take: str | Iterable[int] = "coarse") -> Tensor:
+def mix_styles(model: Model, a: Tensor, b: Tensor, take: str | Iterable[int] = "coarse") -> Tensor:
     """Decode the stylecodes of ``a`` with some of them taken from ``b``.
 
     Args:

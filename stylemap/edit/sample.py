@@ -10,29 +10,29 @@ from torch import Tensor
 from stylemap.edit.checks import in_chunks
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model
 
 
-def reconstruct(model: StyleMapGAN, images: Tensor) -> Tensor:
+def reconstruct(model: Model, images: Tensor) -> Tensor:
     """D(E(x)): N x 3 x S x S in [-1, 1] to the same shape."""
     return model.decode(model.encode(images))
 
 
-def latents(model: StyleMapGAN, count: int, seed: int = 0) -> Tensor:
+def latents(model: Model, count: int, seed: int = 0) -> Tensor:
     """count x K values of z ~ N(0, 1), the same on every device; dtype and device are the model's.
 
     Image i of a seed does not depend on ``count``.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    weight = next(model.parameters())
+    weight = model.like
     generator = torch.Generator().manual_seed(seed)
     rows = [torch.randn(model.config.latent_channel_size, generator=generator) for _ in range(count)]
     return torch.stack(rows).to(weight.device, weight.dtype)
 
 
 def sample(
-    model: StyleMapGAN,
+    model: Model,
     count: int,
     *,
     seed: int = 0,

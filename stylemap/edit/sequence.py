@@ -10,13 +10,13 @@ from torch import Tensor
 from stylemap.edit.masks import as_mask
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model
 
 FrameEdit = Callable[[Tensor, Tensor | None], Tensor]
 
 
 def sequence(
-    model: StyleMapGAN,
+    model: Model,
     frames: Iterable[Tensor],
     edit: FrameEdit,
     *,

@@ -9,7 +9,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from stylemap import edit, ops
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
 from stylemap.engine.edits import ImageHandle
 from stylemap.engine.session import EditSession
-from stylemap.model import StyleMapGAN
+from stylemap.model import Model, StyleMapGAN
 
 if TYPE_CHECKING:
     from stylemap.export.runtime import Runtime
@@ -54,13 +54,13 @@ class Composer:
     """Edits by the model itself; `SessionComposer` knows shorter ways.
 
     Args:
-        model: a `StyleMapGAN`, or a `Runtime` with the same methods.
+        model: a `StyleMapGAN`, or a `Runtime`.
     """
 
-    def __init__(self, model: StyleMapGAN | Runtime) -> None:
-        self.model = cast(StyleMapGAN, model)
+    def __init__(self, model: Model) -> None:
+        self.model = model
         self.config = model.config
-        self._like = next(iter(model.parameters()))
+        self._like = model.like
         self._stylemaps: dict[int, Tensor] = {}
         self._numbers = itertools.count()
         self._mapped: tuple[Tensor, float] | None = None

@@ -1,45 +1,148 @@
-"""What sessions share: one plan per model and precision."""
+"""Which plan or model runs on a device: one plan per model and precision, shared by all that use it."""
 
 from __future__ import annotations
 
+import copy
+import logging
 import threading
 import weakref
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
+from stylemap.config import Config
 from stylemap.engine.cpu.plan import CpuPlan
+from stylemap.engine.cpu.renderer import CpuRenderer
+from stylemap.engine.gpu.layers import why_not
 from stylemap.engine.gpu.plan import GpuPlan
-from stylemap.model import StyleMapGAN
+from stylemap.engine.gpu.renderer import GpuRenderer
+from stylemap.engine.renderer import PlainRenderer, Renderer
+from stylemap.model import Model, StyleMapGAN
+from stylemap.ops import _native
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_log = logging.getLogger(__name__)
 _lock = threading.RLock()
-P = TypeVar("P", CpuPlan, GpuPlan)
-_plans: weakref.WeakKeyDictionary[StyleMapGAN, dict[str, tuple[object, Any]]] = weakref.WeakKeyDictionary()
 
 
-def shared_plan(model: StyleMapGAN, precision: str) -> CpuPlan:
-    """The plan of this model, made at the first call and when its weights have changed since.
+class Plan(Protocol):
+    """A model's weights, made ready for one device and precision. Shapes are those of `StyleMapGAN`."""
 
-    It lives as long as the model or a session that uses it.
+    config: Config
+    precision: str
+    like: Tensor  # of the dtype and on the device of images and stylemaps
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
+
+    def stylecodes(self, w: Tensor) -> list[Tensor]:
+        """The codes of a stylemap."""
+
+    def synthesize(self, codes: Sequence[Tensor]) -> Tensor:
+        """Images N×3×S×S from stylecodes."""
+
+    def decode(self, w: Tensor) -> Tensor:
+        """Images N×3×S×S from stylemaps."""
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """Memory held: ``weights`` and ``activations``."""
+
+    def trim(self) -> None:
+        """Give the memory kept between executions back."""
+
+
+_plans: weakref.WeakKeyDictionary[StyleMapGAN, dict[str, tuple[object, Plan]]] = weakref.WeakKeyDictionary()
+
+
+def find_plan(model: StyleMapGAN, device: torch.device, precision: str) -> tuple[Plan | None, str]:
+    """The plan that everything which runs this model shares, or None and a line that says why.
+
+    It is made at the first call and when the model's weights have changed since, and lives as long as the
+    model or what uses it.
     """
-
-    return _shared(model, f"cpu {precision}", lambda: CpuPlan(model, precision))
-
-
-def shared_gpu_plan(model: StyleMapGAN, device: torch.device, precision: str) -> GpuPlan:
-    """The same on a GPU."""
-    return _shared(model, f"{device} {precision}", lambda: GpuPlan(model, device, precision))
-
-
-def _shared(model: StyleMapGAN, key: str, make: Callable[[], P]) -> P:
+    device = torch.empty(0, device=device).device
+    why = _why_plain(model, device, precision)
+    if why is not None:
+        return None, why.splitlines()[0]
+    key = f"{device} {precision}"
     with _lock:
         plans, state = _plans.setdefault(model, {}), _state(model)
         known = plans.get(key)
         if known is None or known[0] != state:
-            known = plans[key] = state, make()
-        plan: P = known[1]
-        return plan
+            gpu = device.type == "cuda"
+            plan: Plan = GpuPlan(model, device, precision) if gpu else CpuPlan(model, precision)
+            known = plans[key] = state, plan
+        return known[1], ""
+
+
+def open_renderer(
+    model: Model,
+    device: torch.device,
+    precision: str,
+    cache_bytes: int,
+    cache_dtype: torch.dtype,
+    plan: Plan | None = None,
+) -> Renderer:
+    """The fastest there is, with a log line that says which.
+
+    Raises:
+        ValueError: fp16 on a CPU, a plan that does not fit, another device or precision than a model's own
+            where it is no checkpoint.
+    """
+    if not isinstance(model, StyleMapGAN):
+        if device.type != model.like.device.type or precision != "fp32":
+            raise ValueError(
+                f"this model runs on {model.like.device}, with images in fp32; "
+                f"the session is for {device}, {precision}"
+            )
+        return PlainRenderer(model)
+    if plan is None:
+        if device.type == "cpu" and precision == "fp16":
+            raise ValueError("fp16 is for GPUs: on a CPU use precision 'fp32' or 'bf16'")
+        plan, why = find_plan(model, device, precision)
+        if plan is None:
+            _log.warning("edits on %s run the model itself, without a cache: %s", device, why)
+            return PlainRenderer(placed(model, device, precision))
+        _log.info("edits on %s run on the inference plan, %s", plan.like.device, precision)
+    _check(plan, model, device, precision)
+    if isinstance(plan, GpuPlan):
+        return GpuRenderer(plan, cache_bytes, cache_dtype)
+    assert isinstance(plan, CpuPlan)
+    return CpuRenderer(plan, plan.ring(model), cache_bytes, cache_dtype)
+
+
+def placed(model: StyleMapGAN, device: torch.device, precision: str) -> StyleMapGAN:
+    """The model on a device and in a precision; a copy where it is not there already."""
+    like = torch.empty(0, device=device, dtype=DTYPES[precision])
+    if model.like.device == like.device and model.like.dtype == like.dtype:
+        return model
+    return copy.deepcopy(model).to(like)
+
+
+def _why_plain(model: StyleMapGAN, device: torch.device, precision: str) -> str | None:
+    """Why there is no plan for this device and model; None where there is one."""
+    if device.type not in ("cpu", "cuda"):
+        return "there is no plan for this device"
+    missing = _native.why_missing(device.type)
+    if missing is not None:
+        return missing
+    if device.type == "cpu":
+        return "fp16 is for GPUs" if precision == "fp16" else None
+    return why_not(model, DTYPES[precision])
+
+
+def _check(plan: Plan, model: Model, device: torch.device, precision: str) -> None:
+    where = plan.like.device
+    same = where.type == device.type and device.index in (None, where.index)
+    if not same or plan.precision != precision or plan.config != model.config:
+        name = "the CPU" if where.type == "cpu" else str(where)
+        raise ValueError(
+            f"the plan is for {name}, {plan.precision} and its model's configuration; "
+            f"the session is for {device}, {precision}"
+        )
 
 
 def _state(model: StyleMapGAN) -> tuple[tuple[int, int], ...]:

@@ -14,12 +14,10 @@ from stylemap.edit.checks import per_sample
 from stylemap.edit.mix import code_indices
 from stylemap.edit.transplant import Box
 from stylemap.engine.cache import Image
-from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.cpu.renderer import CpuRenderer
 from stylemap.engine.edits import EditReference, ImageHandle, edit_reference
-from stylemap.engine.gpu.plan import GpuPlan
-from stylemap.engine.renderers import DTYPES, renderer
-from stylemap.model import StyleMapGAN
+from stylemap.engine.plans import DTYPES, Plan, open_renderer
+from stylemap.engine.renderer import Renderer
+from stylemap.model import Model
 from stylemap.model.checks import check_images, check_stylemap
 
 _numbers = itertools.count()
@@ -42,7 +40,8 @@ class EditSession:
     the device of the session. Any thread may call at any time; calls to one session wait for each other.
 
     Args:
-        model: the network; its weights at this moment count.
+        model: the network; its weights at this moment count. An exported one, which has its own device and
+            precision, runs as it is.
         device: "cpu", "cuda", "cuda:1", …
         precision: "fp32" (1e-5 relative to float64), "bf16" (2e-2), or on a GPU "fp16".
         cache_bytes: limit of the cached stylecodes and maps. The images of one edit are kept until it
@@ -51,6 +50,7 @@ class EditSession:
             the memory and adds an error of about 6e-4.
         plan: a `CpuPlan` or `GpuPlan` of this model, to use instead of the one that all its sessions of a
             device and precision share.
+        renderer: what to run on, instead of the fastest there is for these arguments.
 
     Raises:
         ValueError: an unknown device or precision, fp16 on a CPU, a plan that does not fit.
@@ -58,13 +58,14 @@ class EditSession:
 
     def __init__(
         self,
-        model: StyleMapGAN,
+        model: Model,
         device: str | torch.device = "cpu",
         precision: str = "fp32",
         *,
         cache_bytes: int = 2 << 30,
         cache_precision: str | None = None,
-        plan: CpuPlan | GpuPlan | None = None,
+        plan: Plan | None = None,
+        renderer: Renderer | None = None,
     ) -> None:
         if cache_precision is None:
             cache_precision = "fp32" if precision == "fp32" else "fp16"
@@ -75,7 +76,7 @@ class EditSession:
             raise ValueError(f"cache_bytes must not be negative, got {cache_bytes}")
         self.config = model.config
         self.precision = precision
-        self._renderer = renderer(
+        self.renderer = renderer or open_renderer(
             model, torch.device(device), precision, cache_bytes, DTYPES[cache_precision], plan
         )
         self._images: dict[int, Image] = {}
@@ -89,7 +90,7 @@ class EditSession:
         if image.shape[0] != 1:
             raise ValueError(f"images are added one at a time, got {image.shape[0]}")
         with self._lock:
-            return self._keep(self._renderer.encode(image))
+            return self._keep(self.renderer.encode(image))
 
     def add_stylemap(self, w: Tensor) -> ImageHandle:
         """An image that is known by its stylemap, 1×K×L×L; an edited one, say."""
@@ -97,7 +98,7 @@ class EditSession:
         if w.shape[0] != 1:
             raise ValueError(f"stylemaps are added one at a time, got {w.shape[0]}")
         with self._lock:
-            return self._keep(self._renderer.own(w))
+            return self._keep(self.renderer.own(w))
 
     def stylemap(self, image: ImageHandle) -> Tensor:
         """E(image), 1×K×L×L; a copy."""
@@ -107,14 +108,14 @@ class EditSession:
     def remove(self, image: ImageHandle) -> None:
         """Forget an image and what is cached of it."""
         with self._lock:
-            self._renderer.removed(self._image(image).number)
+            self.renderer.removed(self._image(image).number)
             del self._images[image.number]
 
     def clear(self) -> None:
         """Forget all images."""
         with self._lock:
             self._images.clear()
-            self._renderer.cleared()
+            self.renderer.cleared()
 
     def reference(
         self, image: ImageHandle, mask: Tensor, shift: tuple[float, float] = (0, 0)
@@ -147,12 +148,12 @@ class EditSession:
                 as the original. On a CPU it is faster unless the masks cover much of the frame; elsewhere,
                 and then, it is the exact image.
         """
-        if not preview or not isinstance(self._renderer, CpuRenderer):
+        if not preview:
             return self.frames(original, references, [weight])[0]
         (value,) = per_sample([weight], torch.empty(0, dtype=torch.float64, device="cpu")).tolist()
         with self._lock:
             images = [self._image(reference.image) for reference in references]
-            return self._renderer.preview(self._image(original), references, images, value)[0]
+            return self.renderer.preview(self._image(original), references, images, value)[0]
 
     def frames(
         self, original: ImageHandle, references: Sequence[EditReference], weights: Sequence[float] | Tensor
@@ -161,13 +162,13 @@ class EditSession:
         values: list[float] = per_sample(weights, torch.empty(0, dtype=torch.float64, device="cpu")).tolist()
         with self._lock:
             images = [self._image(reference.image) for reference in references]
-            return self._renderer.frames(self._image(original), references, images, values)
+            return self.renderer.frames(self._image(original), references, images, values)
 
     def mix(self, a: ImageHandle, b: ImageHandle, take: str | Iterable[int] = "coarse") -> Tensor:
         """`stylemap.edit.mix_styles`, 3×S×S."""
         chosen = code_indices(take, len(self.config.stylecode_shapes))
         with self._lock:
-            return self._renderer.mix(self._image(a), self._image(b), chosen)[0]
+            return self.renderer.mix(self._image(a), self._image(b), chosen)[0]
 
     def interpolate(
         self, a: ImageHandle, b: ImageHandle, weights: float | Sequence[float] | Tensor
@@ -200,13 +201,13 @@ class EditSession:
             return {
                 "images": len(self._images),
                 "stylemap_bytes": stylemaps,
-                **self._renderer.stats(),
+                **self.renderer.stats(),
             }
 
     def _keep(self, w: Tensor) -> ImageHandle:
         image = Image(next(_numbers), w)
         self._images[image.number] = image
-        self._renderer.added(image)
+        self.renderer.added(image)
         return ImageHandle(image.number)
 
     def _image(self, handle: ImageHandle) -> Image:
@@ -217,4 +218,4 @@ class EditSession:
 
     def _decode(self, ws: Tensor) -> Tensor:
         """One at a time: batches gain little and take memory for each image."""
-        return torch.cat([self._renderer.decode(w[None]) for w in ws])
+        return torch.cat([self.renderer.decode(w[None]) for w in ws])

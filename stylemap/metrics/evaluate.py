@@ -18,7 +18,7 @@ from stylemap.metrics.fid import Extractor, frechet_distance, gaussian, load_inc
 from stylemap.metrics.local_editing import local_editing
 from stylemap.metrics.lpips import load_lpips
 from stylemap.metrics.reconstruction import reconstruction
-from stylemap.model import StyleMapGAN
+from stylemap.model import Model
 from stylemap.perceptual import FeatureDistance
 
 SCORED = ("smile", "glasses", "blond hair")
@@ -89,7 +89,7 @@ class Evaluation:
 
     def __init__(
         self,
-        model: StyleMapGAN,
+        model: Model,
         dataset: ImageDataset,
         options: Options,
         *,
@@ -101,7 +101,7 @@ class Evaluation:
         self.count = min(options.count, len(dataset))
         self.masks = masks if masks is not None else self._part_masks()
         self.progress = progress
-        self.like = next(model.parameters())
+        self.like = model.like
         self.report = Report(counts={"images": self.count})
 
     @torch.no_grad()

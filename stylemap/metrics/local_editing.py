@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylemap import edit
 from stylemap.metrics.pairing import pair_by_iou
-from stylemap.model import StyleMapGAN
+from stylemap.model import Model
 
 _CHUNK = 8
 
@@ -28,7 +28,7 @@ class LocalEditing(NamedTuple):
 
 @torch.no_grad()
 def local_editing(
-    model: StyleMapGAN,
+    model: Model,
     images: Callable[[list[int]], Tensor],
     masks: Tensor,
     *,

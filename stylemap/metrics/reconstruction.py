@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from stylemap.model import StyleMapGAN
+from stylemap.model import Model
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 @torch.no_grad()
 def reconstruction(
-    model: StyleMapGAN, images: Iterable[Tensor], distances: dict[str, Distance] | None = None
+    model: Model, images: Iterable[Tensor], distances: dict[str, Distance] | None = None
 ) -> dict[str, float]:
     """Mean squared error ("mse") and other distances, averaged over the images.
 

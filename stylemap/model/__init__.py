@@ -5,6 +5,7 @@ from stylemap.model.discriminator import Discriminator
 from stylemap.model.encoder import Encoder
 from stylemap.model.mapping import MappingNetwork
 from stylemap.model.modulation import ModulatedConv2d, StyledConv
+from stylemap.model.protocol import Model, Sampling
 from stylemap.model.stylecodes import Stylecodes
 from stylemap.model.stylemapgan import StyleMapGAN
 
@@ -14,7 +15,9 @@ __all__ = [
     "Encoder",
     "Generator",
     "MappingNetwork",
+    "Model",
     "ModulatedConv2d",
+    "Sampling",
     "StyleMapGAN",
     "Stylecodes",
     "StyledConv",

@@ -104,7 +104,7 @@ def random_mask(chance: random.Random) -> Tensor:
 @needs_plan
 def test_bounded_over_many_edits_and_the_same_bits() -> None:
     roomy = EditSession(tiny.model())
-    entry = roomy._renderer._cache.entry_bytes  # type: ignore[union-attr]
+    entry = roomy.renderer._cache.entry_bytes  # type: ignore[union-attr]
     tight = EditSession(tiny.model(), cache_bytes=5 * entry)
     photos = tiny.photos(12)
     pairs = [(roomy.add(photo), tight.add(photo)) for photo in photos]
@@ -132,7 +132,7 @@ def test_bounded_over_many_edits_and_the_same_bits() -> None:
 def test_reported_bytes_are_those_of_the_tensors() -> None:
     used = EditSession(tiny.model())
     used.add(tiny.photos(1)[0])
-    (entry,) = used._renderer._cache._entries.values()  # type: ignore[union-attr]
+    (entry,) = used.renderer._cache._entries.values()  # type: ignore[union-attr]
     stats = used.stats()
     assert stats["code_bytes"] == sum(code.numel() * 4 for code in entry.codes)
     assert stats["map_bytes"] == sum(maps.numel() * 4 for maps in entry.maps)
@@ -176,7 +176,7 @@ def test_remove_and_clear() -> None:
 @pytest.mark.slow
 def test_a_thousand_edits_over_fifty_images_stay_within_the_limit() -> None:
     used = EditSession(tiny.model())
-    entry = used._renderer._cache.entry_bytes  # type: ignore[union-attr]
+    entry = used.renderer._cache.entry_bytes  # type: ignore[union-attr]
     used = EditSession(tiny.model(), cache_bytes=8 * entry)
     handles = [used.add(photo) for photo in tiny.photos(50)]
     chance = random.Random(6)

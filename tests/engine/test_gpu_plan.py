@@ -64,7 +64,7 @@ def check(network: StyleMapGAN, precision: str, limit: float | None = None) -> N
     with torch.no_grad():
         w = network.encode(images)
         codes, decoded = network.stylecodes(w), network.decode(w)
-    wide = plan._like.dtype
+    wide = plan.like.dtype
     limit = tolerance("network", precision) if limit is None else limit
     for _ in range(2):
         own = plan.stylecodes(w.to(wide))

@@ -96,7 +96,7 @@ def test_most_of_the_change_is_there(name: str, weight: float) -> None:
 
 
 def shown_box(references: list[EditReference]) -> Box:
-    renderer = session()._renderer
+    renderer = session().renderer
     assert isinstance(renderer, CpuRenderer)
     found = renderer._preview.box(references)
     assert found is not None
@@ -148,7 +148,7 @@ def test_where_little_can_be_gained_it_is_exact() -> None:
 
 
 def test_forgotten_images_leave_nothing() -> None:
-    used, renderer = session(), session()._renderer
+    used, renderer = session(), session().renderer
     assert isinstance(renderer, CpuRenderer)
     copy = used.add_stylemap(used.stylemap(handles()[0]))
     used.edit(copy, EDITS["brush"](), preview=True)

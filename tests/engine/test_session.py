@@ -163,7 +163,7 @@ def test_strips(layers: Layers, weights: list[float]) -> None:
 @given(st.lists(LAYERS, min_size=2, max_size=4))
 def test_a_sequence_of_edits_equals_each_from_scratch(strokes: list[Layers]) -> None:
     for layers in strokes:
-        used = EditSession(model(), plan=session()._renderer.plan)  # type: ignore[union-attr]
+        used = EditSession(model(), plan=session().renderer.plan)  # type: ignore[union-attr]
         images = [used.add(photo) for photo in photos()]
         references = [used.reference(images[image], mask, shift) for image, mask, shift in layers]
         assert torch.equal(used.edit(images[0], references), edited(layers, [1.0])[0])
@@ -258,12 +258,12 @@ def test_threads() -> None:
 def test_sessions_share_a_plan_until_the_weights_change() -> None:
     shared = recipe_model(model().config)
     first, second = EditSession(shared), EditSession(shared)
-    assert first._renderer.plan is second._renderer.plan  # type: ignore[union-attr]
+    assert first.renderer.plan is second.renderer.plan  # type: ignore[union-attr]
     before = first.edit(first.add(photos(1)[0]))
     with torch.no_grad():
         shared.generator.decoder.to_rgb.activate.bias.add_(1)
     third = EditSession(shared)
-    assert third._renderer.plan is not first._renderer.plan  # type: ignore[union-attr]
+    assert third.renderer.plan is not first.renderer.plan  # type: ignore[union-attr]
     assert not torch.allclose(third.edit(third.add(photos(1)[0])), before)
 
 
@@ -279,7 +279,7 @@ def test_errors() -> None:
     with pytest.raises(ValueError, match="precision must be one of"):
         EditSession(model(), precision="int8")
     with pytest.raises(ValueError, match="the plan is for the CPU, fp32"):
-        EditSession(model(), precision="bf16", plan=used._renderer.plan)  # type: ignore[union-attr]
+        EditSession(model(), precision="bf16", plan=used.renderer.plan)  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="is not in this session"):
         used.edit(images[0])
     with pytest.raises(ValueError, match="mask must be 64"):

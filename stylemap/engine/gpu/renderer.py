@@ -74,6 +74,12 @@ class GpuRenderer:
             )
         return self.plan.lane.given(result)
 
+    def preview(
+        self, original: Image, references: Sequence[EditReference], images: Sequence[Image], weight: float
+    ) -> Tensor:
+        """The exact image: an approximation would gain little."""
+        return self.frames(original, references, images, [weight])
+
     def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:
         """The maps of ``a``, but those of the chosen stylecodes of ``b``; 1×3×S×S."""
         with torch.no_grad(), self.plan.lane(), self._cache.hold([a, b]) as (first, second):

@@ -19,7 +19,7 @@ from stylemap.config import Config
 from stylemap.engine.edits import EditReference, ImageHandle
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
-from stylemap.engine.plain_renderer import PlainRenderer
+from stylemap.engine.renderer import PlainRenderer
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import autotune
@@ -65,7 +65,7 @@ def opened(
 ) -> tuple[EditSession, list[ImageHandle]]:
     plan = None if graphs else GpuPlan(model(size), "cuda", precision, recorder=GraphRecorder(failing=True))
     used = EditSession(model(size), device="cuda", precision=precision, plan=plan)
-    assert isinstance(used._renderer, GpuRenderer)
+    assert isinstance(used.renderer, GpuRenderer)
     return used, [used.add(photo) for photo in photos(size)]
 
 
@@ -181,7 +181,7 @@ def test_a_model_that_does_not_suit_runs_plainly(caplog: pytest.LogCaptureFixtur
     with torch.device("cpu"):
         odd = recipe_model(Config(size=16, latent_spatial_size=8, channel_table={8: 12, 16: 8}))
     used = EditSession(odd, device="cuda", precision="fp16")
-    assert isinstance(used._renderer, PlainRenderer)
+    assert isinstance(used.renderer, PlainRenderer)
     assert "multiples of 8, and this model has 12" in caplog.text
 
 
@@ -191,7 +191,7 @@ def test_an_edit_is_faster_than_a_decode() -> None:
     used, handles = opened(256)
     part = used.reference(handles[1], box(64, 80, 64, 256), (9, -4))
     w = used.stylemap(handles[0])
-    decode, edited = (lambda: used._renderer.decode(w)), (lambda: used.edit(handles[0], [part]))
+    decode, edited = (lambda: used.renderer.decode(w)), (lambda: used.edit(handles[0], [part]))
 
     def milliseconds(run: Callable[[], Tensor]) -> float:
         times = []

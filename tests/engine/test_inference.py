@@ -7,7 +7,7 @@ import torch
 
 from stylemap import edit
 from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.planned import PlannedModel, planned
+from stylemap.engine.inference import PlannedModel, for_inference
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def used() -> PlannedModel:
-    found = planned(tiny.model(), CPU, "fp32")
+    found = for_inference(tiny.model(), CPU, "fp32")
     assert isinstance(found, PlannedModel)
     assert isinstance(found.plan, CpuPlan)
     return found
@@ -65,7 +65,7 @@ def test_edits_take_it_for_a_model(used: PlannedModel) -> None:
 def test_a_session_shares_the_plan(used: PlannedModel) -> None:
     session = used.session(cache_bytes=1 << 20)
     (photo,) = tiny.photos(1)
-    assert session._renderer.plan is used.plan
+    assert session.renderer.plan is used.plan
     assert torch.equal(session.edit(session.add(photo)), used(photo[None])[0])
 
 
@@ -81,7 +81,7 @@ def test_without_a_plan_the_model_runs(
 ) -> None:
     if precision != "fp16":
         monkeypatch.setattr(_native, "why_missing", lambda device: "no compiler was found\nlong story")
-    found = planned(recipe_model(tiny.CONFIG), CPU, precision)
+    found = for_inference(recipe_model(tiny.CONFIG), CPU, precision)
     assert isinstance(found, StyleMapGAN)
     assert next(found.parameters()).dtype == dtype
     why = "fp16 is for GPUs" if precision == "fp16" else "no compiler was found"
