@@ -59,6 +59,22 @@ def native(x: Tensor) -> bool:
     return bool(has_kernel)
 
 
+def plain(x: Tensor, implementation: str) -> bool:
+    """Whether to compute in plain PyTorch.
+
+    Raises:
+        RuntimeError: there are no native passes for x, and one of their implementations was asked for.
+    """
+    if native(x):
+        return False
+    if implementation != "auto":
+        raise RuntimeError(
+            f"implementation {implementation!r} was asked for, but there are no native passes "
+            f"for {x.device.type} here"
+        )
+    return True
+
+
 def with_statistics(y: Tensor, next_norm: str | None, eps: float) -> Result:
     """The statistics of a result in a pass of their own."""
     if next_norm is None:

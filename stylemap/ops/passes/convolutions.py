@@ -19,6 +19,7 @@ from stylemap.ops.passes.common import (
     check,
     groups_for,
     native,
+    plain,
     skip_filter,
     with_statistics,
 )
@@ -70,13 +71,16 @@ def conv_act(
         padding: k // 2 unless given.
         next_norm: the norm whose statistics are wanted, a name as in `modulate`, or None.
         implementation: "tensor_cores_128" or "_64" (tiles of our kernel), "triton", "cudnn", or "auto": the
-            fastest of them, measured once (`autotune`).
+            fastest of them, measured once (`autotune`), and plain PyTorch where there are none.
+
+    Raises:
+        RuntimeError: an implementation by name where there are no native passes.
     """
     padding = weight.shape[2] // 2 if padding is None else padding
     groups = groups_for(next_norm, weight.shape[0])
     check(x, weight=weight, bias=bias, skip=skip)
     inputs = (x, weight, bias, skip)
-    if not native(x):
+    if plain(x, implementation):
         y = F.conv2d(x, weight, None, stride, padding)
         y = reference.bias_act(y, bias, negative_slope, gain)
         if skip is not None:
@@ -126,7 +130,7 @@ def modulate_conv(
     """
     check(x, style=style, gamma_weight=gamma_weight, beta_weight=beta_weight)
     weights = (gamma_weight, gamma_bias, beta_weight, beta_bias)
-    if not native(x):
+    if plain(x, implementation):
         gamma = F.conv2d(style, gamma_weight, gamma_bias, padding=1)
         beta = F.conv2d(style, beta_weight, beta_bias, padding=1)
         return apply_modulation(x, gamma, beta, mean, rstd, normalize=normalize)
@@ -166,7 +170,7 @@ def transposed_conv(x: Tensor, weight: Tensor, *, implementation: str = "auto") 
         y: Tensor = torch.ops.stylemap.transposed_conv(x, weight, tile)
         return y
 
-    if not native(x):
+    if plain(x, implementation):
         return cudnn()
     key = (tuple(x.shape), tuple(weight.shape), x.dtype)
     candidates = {**_by_tile(x, weight, tensor_cores), "cudnn": cudnn}
