@@ -1,7 +1,11 @@
-"""What every test shares."""
+"""What every test shares: memory that a module used is freed after it, and the peak is reported."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import resource
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +14,21 @@ from tests.helpers import goldens
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _models_are_released() -> Iterator[None]:
+def _memory_is_freed() -> Iterator[None]:
     """The large models one module uses do not take memory from the next."""
     yield
     goldens.release()
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's: gives free pages back
+        if trim is not None:
+            trim(0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The largest resident memory of this process, and of the largest process that it started."""
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    own, started = (
+        resource.getrusage(who).ru_maxrss / unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    terminalreporter.write_line(f"peak memory: {own:.1f} GiB, of started processes {started:.1f} GiB")
