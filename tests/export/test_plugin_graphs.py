@@ -35,6 +35,7 @@ from stylemap.model.recipe import recipe_model  # noqa: E402
 from tests.export import fake_plugin  # noqa: E402
 from tests.export.fake_plugin import Registry  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
+from tests.helpers.tolerances import tolerance  # noqa: E402
 
 CONFIG = Config(
     size=32, latent_channel_size=8, channel_table={4: 16, 8: 16, 16: 16, 32: 8}, mapping_layer_num=2
@@ -122,7 +123,9 @@ def test_graphs_with_plugins_compute_the_same(mode: str, graph: str) -> None:
     for case in Samples(model, tiny.photos(2), batches=(2,)).cases(graph):
         outputs = evaluator.run(None, {name: value.numpy() for name, value in case.inputs.items()})
         for port, found in zip(ports.outputs(graph, model.config), outputs):
-            assert relative_error(torch.from_numpy(found), case.expected[port.name]) < 1e-5
+            assert relative_error(torch.from_numpy(found), case.expected[port.name]) < tolerance(
+                "network", "fp32"
+            )
 
 
 def test_only_plugins_that_were_asked_for() -> None:

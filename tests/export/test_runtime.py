@@ -22,6 +22,7 @@ from stylemap.export.sessions import open_session  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 from tests.helpers.goldens import relative_error  # noqa: E402
+from tests.helpers.tolerances import tolerance  # noqa: E402
 
 PROVIDERS = ["onnxruntime"] + (["openvino"] if needs.has("openvino") else [])
 
@@ -33,7 +34,7 @@ def runtime(request: pytest.FixtureRequest, exported: Path) -> Runtime:
 
 def assert_same(actual: Tensor, expected: Tensor) -> None:
     assert actual.dtype == torch.float32
-    assert relative_error(actual, expected) < 1e-5
+    assert relative_error(actual, expected) < tolerance("network", "fp32")
 
 
 def left_half() -> Tensor:
