@@ -114,7 +114,8 @@ def store_gradients(
 ) -> None:
     """Add grad/TAG/KEY and gradnorm/TAG/KEY for the parameters the golden case names.
 
-    The graph is freed, unless ``again``: another loss needs it.
+    Each gradient is dropped as soon as it is stored. The graph is freed, unless ``again``: another loss
+    needs it.
     """
     named = {
         key: p
@@ -122,11 +123,22 @@ def store_gradients(
         for key, p in module.named_parameters()
         if f"grad/{tag}/{key}" in GRADIENTS
     }
-    gradients = torch.autograd.grad(loss, list(named.values()), retain_graph=again)
-    for key, gradient in zip(named, gradients, strict=True):
+
+    def store(key: str, parameter: Tensor) -> None:
+        gradient = parameter.grad
+        assert gradient is not None
         whole = gradient.numel() <= STORED_WHOLE
         out[f"grad/{tag}/{key}"] = gradient if whole else gradient.flatten()[:STORED_PART].clone()
         out[f"gradnorm/{tag}/{key}"] = gradient.double().norm()
+        parameter.grad = None
+
+    hooks = [
+        parameter.register_post_accumulate_grad_hook(functools.partial(store, key))
+        for key, parameter in named.items()
+    ]
+    loss.backward(retain_graph=again, inputs=list(named.values()))
+    for hook in hooks:
+        hook.remove()
 
 
 @functools.cache
