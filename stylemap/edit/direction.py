@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylemap.edit.arrays import read_arrays
 from stylemap.edit.manipulate import unit
 from stylemap.files import write_whole
 
@@ -132,7 +132,7 @@ def load_direction(path: str | os.PathLike[str], shape: tuple[int, int, int] | N
     """
     try:
         arrays, accuracy, facts = _read(Path(path))
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is not a direction file: {error}") from error
     vector = arrays.get("vector")
     if vector is None and len(arrays) == 1:
@@ -152,27 +152,7 @@ def load_direction(path: str | os.PathLike[str], shape: tuple[int, int, int] | N
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], float, dict[str, Any]]:
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-
-        with open(path, "rb"):  # a missing file is an OSError that names it
-            pass
-        try:
-            with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
-                arrays = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
-        return arrays, float(about.get("accuracy", "nan")), json.loads(about.get("facts", "{}"))
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return {"vector": torch.from_numpy(loaded.astype(np.float32))}, float("nan"), {}
-    with loaded:
-        numbers = {key: loaded[key] for key in loaded.files if loaded[key].dtype.kind in "fiu"}
-        facts = json.loads(str(loaded["facts"])) if "facts" in loaded.files else {}
-    accuracy = float(numbers.pop("accuracy", np.array(np.nan)))
-    return (
-        {key: torch.from_numpy(value.astype(np.float32)) for key, value in numbers.items()},
-        accuracy,
-        facts,
-    )
+    arrays, texts = read_arrays(path)
+    accuracy = arrays.pop("accuracy", None)
+    number = float(texts.get("accuracy", "nan")) if accuracy is None else float(accuracy)
+    return arrays, number, json.loads(texts.get("facts", "{}"))

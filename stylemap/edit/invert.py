@@ -1,28 +1,45 @@
-"""Inversion by optimisation: refine a stylemap until it decodes to a given image."""
+"""Inversion by optimisation: refine a stylemap, or the z it is mapped from, until it decodes to an image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from stylemap.perceptual import FeatureDistance
+from stylemap.edit.invert_loss import InversionLoss, Perceptual
+from stylemap.edit.sample import latents
 
 if TYPE_CHECKING:
     from stylemap.model import Model
 
-Perceptual = Callable[[Tensor, Tensor], Tensor]
+# Pixel norm forgets the length of z, so one random z has no better start than another: the best of some.
+_Z_CANDIDATES = 16
 
 
-class Inversion(NamedTuple):
-    """The stylemap with the lowest loss seen, N x K x L x L, and the loss before every step and at the end,
-    (steps + 1) x N float32 on the CPU."""
+@dataclass(frozen=True)
+class Inversion:
+    """What `invert` found; unpacks as (stylemap, losses).
+
+    stylemap: of the lowest loss seen, N x K x L x L.
+    losses: the weighted sum before every step and at the end, (steps + 1) x N float32 on the CPU; after a
+        search for z, the w_steps + 1 rows of the stylemap's refinement follow.
+    curves: the same of every loss by its name ("l1", "mse", "perceptual"), without its weight.
+    start: the stylemap of the first step, N x K x L x L.
+    z: N x K of the lowest loss seen, where the search began with z.
+    """
 
     stylemap: Tensor
     losses: Tensor
+    curves: Mapping[str, Tensor]
+    start: Tensor
+    z: Tensor | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.stylemap, self.losses))
 
 
 def invert(
@@ -30,74 +47,154 @@ def invert(
     image: Tensor,
     *,
     steps: int = 200,
+    w_steps: int = 0,
     learning_rate: float = 0.01,
     start: str | Tensor = "encoder",
+    seed: int = 0,
+    l1_weight: float = 0.0,
     pixel_weight: float = 1.0,
     perceptual_weight: float = 1.0,
     perceptual: Perceptual | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Inversion:
-    """Minimise pixel_weight * MSE + perceptual_weight * perceptual distance over w by Adam.
+    """Minimise l1_weight * L1 + pixel_weight * MSE + perceptual_weight * perceptual distance by Adam.
 
     The network is frozen; each image of a batch is optimised on its own.
 
     Args:
         model: the network.
         image: N x 3 x S x S in [-1, 1].
-        steps: of Adam; 0 only evaluates the start.
+        steps: of Adam, on w, or on z with such a start; 0 only evaluates the start.
+        w_steps: after the search for z, steps on the stylemap it maps to; 0 leaves that out.
         learning_rate: of Adam.
-        start: "encoder" for E(image), "mean" for the mean stylemap, or a stylemap N x K x L x L or 1 x ....
-        pixel_weight, perceptual_weight: of the two losses.
+        start: "encoder" for E(image); "mean" for the mean stylemap; "z" for the best of 16 random z, which
+            is then optimised through the mapping network; a stylemap N x K x L x L or 1 x ...; or a z
+            N x K or 1 x K.
+        seed: of the random z.
+        l1_weight, pixel_weight, perceptual_weight: of the losses; one of weight 0 is not computed.
         perceptual: (x, y) to N distances (or a shape of N elements); ``FeatureDistance`` where None.
-        progress: called with (step, mean loss) after every evaluation, step 0 ... steps.
+        progress: called with (step, mean loss) after every evaluation, step 0 ... steps, and on to
+            steps + w_steps + 1 where w_steps is above 0.
 
     Raises:
-        ValueError: a wrong shape, a negative number of steps, an unknown start.
+        ValueError: a wrong shape, a negative number of steps or weight, no loss, w_steps without z, an
+            unknown start.
         FloatingPointError: the loss stopped being finite; the message names the step.
     """
-    if steps < 0:
-        raise ValueError(f"steps must be at least 0, got {steps}")
-    with torch.no_grad():
-        first = _start(model, image, start)
-    distance = FeatureDistance().to(image.device) if perceptual is None else perceptual
-    losses: list[Tensor] = []
-    best, best_loss = first, torch.full((len(image),), torch.inf, device=image.device)
-    with _frozen(model), torch.enable_grad():
-        # Adam's epsilon and steps vanish in half precision: w stays in float32 or better.
-        w = first.to(torch.promote_types(first.dtype, torch.float32), copy=True).requires_grad_(True)
-        optimiser = torch.optim.Adam([w], lr=learning_rate)
+    _check_steps(steps, w_steps, start)
+    loss = InversionLoss(image, l1_weight, pixel_weight, perceptual_weight, perceptual)
+    with _frozen(model):
+        first = _start(model, loss, start, seed)
+        if first.ndim == 4:
+            found = _optimise(loss, first, model.decode, steps, learning_rate, progress)
+            return Inversion(found.variable, *found.curves(), first)
+        by_z = _optimise(loss, first, lambda z: model.decode(model.map(z)), steps, learning_rate, progress)
+        with torch.no_grad():
+            begun, w = model.map(first), model.map(by_z.variable)
+        if w_steps == 0:
+            return Inversion(w, *by_z.curves(), begun, by_z.variable)
+        after = None if progress is None else _moved(progress, steps + 1)
+        by_w = _optimise(loss, w, model.decode, w_steps, learning_rate, after)
+    totals, curves = by_z.curves()
+    more, more_curves = by_w.curves()
+    joined = {name: torch.cat([curve, more_curves[name]]) for name, curve in curves.items()}
+    return Inversion(by_w.variable, torch.cat([totals, more]), joined, begun, by_z.variable)
+
+
+@dataclass
+class _Search:
+    """The best variable of each image so far, its loss, and what every evaluation gave."""
+
+    variable: Tensor
+    lowest: Tensor
+    totals: list[Tensor]
+    terms: dict[str, list[Tensor]]
+
+    def curves(self) -> tuple[Tensor, dict[str, Tensor]]:
+        return torch.stack(self.totals), {name: torch.stack(rows) for name, rows in self.terms.items()}
+
+    def note(self, variable: Tensor, total: Tensor, terms: Mapping[str, Tensor]) -> None:
+        better = total < self.lowest
+        each = better.reshape(-1, *[1] * (variable.ndim - 1))
+        self.variable = torch.where(each, variable.to(self.variable.dtype), self.variable)
+        self.lowest = torch.where(better, total, self.lowest)
+        self.totals.append(total.float().cpu())
+        for name, value in terms.items():
+            self.terms[name].append(value.detach().float().cpu())
+
+
+def _optimise(
+    loss: InversionLoss,
+    first: Tensor,
+    decode: Callable[[Tensor], Tensor],
+    steps: int,
+    learning_rate: float,
+    progress: Callable[[int, float], None] | None,
+) -> _Search:
+    """Adam on w or z, beginning at ``first``."""
+    lowest = torch.full((len(first),), torch.inf, device=first.device)
+    search = _Search(first, lowest, [], {name: [] for name in loss.names})
+    with torch.enable_grad():
+        # Adam's epsilon and steps vanish in half precision: the variable stays in float32 or better.
+        variable = first.to(torch.promote_types(first.dtype, torch.float32), copy=True).requires_grad_(True)
+        optimiser = torch.optim.Adam([variable], lr=learning_rate)
         for step in range(steps + 1):
-            decoded = model.decode(w.to(first.dtype)).to(w.dtype)
-            pixel = (decoded - image).square().mean((1, 2, 3))
-            loss = pixel_weight * pixel
-            if perceptual_weight != 0:
-                loss = loss + perceptual_weight * distance(decoded, image.to(w.dtype)).reshape(len(image))
-            current = loss.detach()
+            total, terms = loss(decode(variable.to(first.dtype)).to(variable.dtype))
+            current = total.detach()
             if not bool(current.isfinite().all()):
                 raise FloatingPointError(f"the loss is not finite at step {step}: {current.tolist()}")
-            better = current < best_loss
-            best = torch.where(better[:, None, None, None], w.detach().to(best.dtype), best)
-            best_loss = torch.where(better, current, best_loss)
-            losses.append(current.float().cpu())
+            search.note(variable.detach(), current, terms)
             if progress is not None:
                 progress(step, float(current.mean()))
             if step < steps:
-                (w.grad,) = torch.autograd.grad(loss.sum(), w)
+                (variable.grad,) = torch.autograd.grad(total.sum(), variable)
                 optimiser.step()
-    return Inversion(best, torch.stack(losses))
+    return search
 
 
-def _start(model: Model, image: Tensor, start: str | Tensor) -> Tensor:
+def _check_steps(steps: int, w_steps: int, start: str | Tensor) -> None:
+    for name, value in (("steps", steps), ("w_steps", w_steps)):
+        if value < 0:
+            raise ValueError(f"{name} must be at least 0, got {value}")
+    from_z = start.ndim == 2 if isinstance(start, Tensor) else start == "z"
+    if w_steps > 0 and not from_z:
+        raise ValueError("w_steps follow a search for z: start must be 'z' or a z")
+
+
+@torch.no_grad()
+def _start(model: Model, loss: InversionLoss, start: str | Tensor, seed: int) -> Tensor:
+    """A stylemap or a z for every image."""
+    image = loss.image
+    if isinstance(start, str) and start == "z":
+        return _best_latents(model, loss, seed)
     encoded = model.encode(image)
     if isinstance(start, Tensor):
-        if start.shape[1:] != encoded.shape[1:] or start.shape[0] not in (1, len(image)):
-            raise ValueError(f"start must be a stylemap {tuple(encoded.shape)}, got {tuple(start.shape)}")
-        return start.detach().to(encoded).expand_as(encoded)
+        given = encoded if start.ndim == 4 else encoded[:, :, 0, 0]
+        if start.shape[1:] != given.shape[1:] or start.shape[0] not in (1, len(image)):
+            raise ValueError(
+                f"start must be a stylemap {tuple(encoded.shape)} or a z {tuple(encoded.shape[:2])}, "
+                f"got {tuple(start.shape)}"
+            )
+        return start.detach().to(encoded).expand_as(given)
     if start == "encoder":
         return encoded
     if start == "mean":
         return model.mean_stylemap().to(encoded).reshape(1, *encoded.shape[1:]).expand_as(encoded)
-    raise ValueError(f"start must be 'encoder', 'mean' or a stylemap, got {start!r}")
+    raise ValueError(f"start must be 'encoder', 'mean', 'z', a stylemap or a z, got {start!r}")
+
+
+def _best_latents(model: Model, loss: InversionLoss, seed: int) -> Tensor:
+    """For every image the one of some random z that decodes nearest to it, N x K."""
+    candidates = latents(model, _Z_CANDIDATES, seed)
+    losses = []
+    for z in candidates:
+        decoded = model.decode(model.map(z[None]))
+        losses.append(loss(decoded.expand_as(loss.image).to(loss.dtype))[0])
+    return candidates[torch.stack(losses).argmin(0)]
+
+
+def _moved(progress: Callable[[int, float], None], by: int) -> Callable[[int, float], None]:
+    return lambda step, loss: progress(step + by, loss)
 
 
 @contextmanager

@@ -208,15 +208,6 @@ def test_direction_from_a_label_file(run, photos: Path, tmp_path: Path) -> None:
     assert edit.load_direction(tmp_path / "smile.safetensors").facts["positive"] == 2
 
 
-def test_invert(run, photos: Path, tmp_path: Path) -> None:
-    run("invert", photos / "p0.png", "--steps", 2, "--output", tmp_path)
-    assert _files(tmp_path) == ["p0.npz", "p0.png", "sheet.png"]
-    with np.load(tmp_path / "p0.npz") as file:
-        assert file["losses"].shape == (3, 1)
-        stylemap_found = torch.from_numpy(file["stylemap"])
-    assert _equal(tmp_path / "p0.png", tiny.model().decode(stylemap_found))
-
-
 def test_convert_there_and_back(model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     there, back = tmp_path / "tiny.pt", tmp_path / "tiny.safetensors"
     assert main(["convert", model_file, str(there)]) == 0

@@ -82,6 +82,63 @@ def test_weights_and_own_distance() -> None:
     assert float(own.losses) == 3
 
 
+def test_each_loss_has_its_curve() -> None:
+    model, photo = tiny.model(), tiny.photos(2)
+    found = edit.invert(model, photo, steps=2, l1_weight=2.0, pixel_weight=0.5, perceptual_weight=3.0)
+    assert list(found.curves) == ["l1", "mse", "perceptual"]
+    total = 2 * found.curves["l1"] + 0.5 * found.curves["mse"] + 3 * found.curves["perceptual"]
+    assert found.losses.shape == (3, 2)
+    assert torch.allclose(total, found.losses)
+    with torch.no_grad():
+        difference = edit.reconstruct(model, photo) - photo
+    assert torch.allclose(found.curves["l1"][0], difference.abs().mean((1, 2, 3)))
+    assert torch.allclose(found.curves["mse"][0], difference.square().mean((1, 2, 3)))
+    only = edit.invert(model, photo, steps=0, l1_weight=1.0, pixel_weight=0, perceptual_weight=0)
+    assert list(only.curves) == ["l1"]
+
+
+def test_inversion_through_the_mapping() -> None:
+    """A photo the mapping can make: the search for z comes nearer, and every stylemap is the mapping's."""
+    model = tiny.model()
+    with torch.no_grad():
+        photo = edit.sample(model, 2, seed=99)
+    found = edit.invert(model, photo, start="z", steps=8, learning_rate=0.1)
+    assert found.z is not None
+    assert found.z.shape == (2, tiny.CHANNELS)
+    assert bool((found.losses.min(0).values < 0.9 * found.losses[0]).all())
+    with torch.no_grad():
+        assert torch.equal(found.stylemap, model.map(found.z))
+        assert torch.equal(found.start, edit.invert(model, photo, start="z", steps=0).stylemap)
+    w, losses = found
+    assert w is found.stylemap
+    assert losses is found.losses
+
+
+def test_the_start_in_z_is_the_best_of_random_ones() -> None:
+    model = tiny.model()
+    with torch.no_grad():
+        photo = edit.sample(model, 16, seed=4)[[11, 3]]
+        found = edit.invert(model, photo, start="z", steps=0, seed=4)
+        assert torch.equal(found.z, edit.latents(model, 16, seed=4)[[11, 3]])
+    assert float(found.losses.max()) < 1e-3
+
+
+def test_z_and_then_w() -> None:
+    model, photo, seen = tiny.model(), tiny.photos(1), []
+    z = edit.latents(model, 1, seed=2)
+    arguments = {"start": z, "steps": 3, "progress": lambda step, loss: seen.append(step)}
+    found = edit.invert(model, photo, w_steps=4, **arguments)
+    assert seen == list(range(9))
+    assert found.losses.shape == found.curves["mse"].shape == (9, 1)
+    by_z = edit.invert(model, photo, **arguments)
+    assert torch.equal(found.losses[:4], by_z.losses)
+    assert float(found.losses[4]) == pytest.approx(float(by_z.losses.min()), rel=1e-5)
+    assert float(found.losses[-1]) < float(found.losses[4])
+    with torch.no_grad():
+        assert torch.equal(found.start, model.map(z))
+        assert not torch.equal(found.stylemap, model.map(found.z))
+
+
 def test_half_precision_optimises_in_single() -> None:
     found = edit.invert(tiny.model(torch.bfloat16), tiny.photos(1, dtype=torch.bfloat16), steps=3)
     assert found.stylemap.dtype == torch.bfloat16
@@ -98,3 +155,13 @@ def test_bad_arguments() -> None:
         edit.invert(model, photo, start=torch.zeros(1, 8, 4, 4))
     with pytest.raises(FloatingPointError, match="not finite at step 0"):
         edit.invert(model, photo * float("nan"), steps=2)
+    with pytest.raises(ValueError, match=r"or a z \(1, 8\), got \(1, 7\)"):
+        edit.invert(model, photo, start=torch.zeros(1, 7))
+    with pytest.raises(ValueError, match="w_steps must be at least 0"):
+        edit.invert(model, photo, start="z", w_steps=-1)
+    with pytest.raises(ValueError, match="follow a search for z"):
+        edit.invert(model, photo, w_steps=1)
+    with pytest.raises(ValueError, match="one weight of a loss must be above 0"):
+        edit.invert(model, photo, pixel_weight=0, perceptual_weight=0)
+    with pytest.raises(ValueError, match=r"finite and at least 0, got -1"):
+        edit.invert(model, photo, l1_weight=-1)
