@@ -108,6 +108,10 @@ def _invert(
 ) -> edit.Inversion:
     evaluations = args.steps + 1 + (args.w_steps + 1 if args.w_steps else 0)
     bar = common.progress(range(evaluations), label)
+
+    def advance(step: int, loss: float) -> None:
+        next(bar, None)
+
     found = edit.invert(
         model,
         photo,
@@ -120,7 +124,7 @@ def _invert(
         pixel_weight=args.pixel_weight,
         perceptual_weight=args.perceptual_weight,
         perceptual=perceptual,
-        progress=lambda step, loss: next(bar, None),
+        progress=advance,
     )
     next(bar, None)  # past the last item: the generator finishes its line
     return found
@@ -133,7 +137,10 @@ def _series(found: edit.Inversion) -> dict[str, list[float]]:
 
 
 def _save(found: edit.Inversion, path: Path) -> None:
-    arrays = {"stylemap": found.stylemap.float().cpu().numpy(), "losses": found.losses.numpy()}
+    arrays: dict[str, Any] = {
+        "stylemap": found.stylemap.float().cpu().numpy(),
+        "losses": found.losses.numpy(),
+    }
     arrays |= {f"losses_{name}": curve.numpy() for name, curve in found.curves.items()}
     if found.z is not None:
         arrays["z"] = found.z.float().cpu().numpy()

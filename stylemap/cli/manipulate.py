@@ -1,29 +1,44 @@
-"""stylemap manipulate: move images along a direction found by ``stylemap direction``."""
+"""stylemap manipulate: change what images show by their stylemaps, along a direction or by a map."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from stylemap import edit, images
 from stylemap.cli import common, masks
+from stylemap.model import StyleMapGAN
 from stylemap.sheets import Row, Tile, contact_sheet, overlay
+
+_DESCRIPTION = """Move stylemaps along a direction found by stylemap direction, or multiply them by a map."""
+_ARRAYS = (".npy", ".npz", ".safetensors")
+_Change = Callable[[Tensor, Path, Tensor | None], Tensor]
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add the command ``manipulate`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "manipulate", help="move images along a direction", description=__doc__
+        "manipulate", help="move images along a direction, or multiply by a map", description=_DESCRIPTION
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
-    parser.add_argument("--direction", required=True, metavar="FILE", help=".npz or .safetensors")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--direction", metavar="FILE", help="move along it: .npz or .safetensors")
+    how.add_argument(
+        "--map",
+        metavar="FILE",
+        help="multiply by it: an image over the picture (white leaves, black silences), or an array "
+        "K x L x L or 1 x L x L of any factors, .npy, .npz or .safetensors",
+    )
     parser.add_argument(
         "--strength",
-        required=True,
         type=_numbers,
         metavar="D[,D…]",
-        help="how far; several make one image each, as in --strength=-10,0,10 (mind the = before a minus)",
+        help="how far; several make one image each, as in --strength=-10,0,10 (mind the = before a minus). "
+        "With --map 1, the default, multiplies by it, 0 leaves the image, negative inverts the change",
     )
     parser.add_argument(
         "--mask", metavar="MASK", help=f"change only the stylemap cells it touches; {masks.HELP}"
@@ -35,16 +50,20 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Move every image along the direction, once for each strength; write the results."""
+    """Change every image, once for each strength; write the results."""
+    if args.strength is None:
+        if args.direction is not None:
+            raise ValueError("--direction needs --strength")
+        args.strength = [1.0]
     paths = images.find(args.images)
     output = common.Output.of(args, len(paths) * len(args.strength))
     model = common.load_for_edits(args)
-    direction = edit.load_direction(args.direction, model.config.stylemap_shape)
+    change = _along_direction(model, args) if args.map is None else _by_map(model, args)
     rows: list[Row] = []
     for path, name in common.progress(list(zip(paths, common.unique_names(paths))), "manipulate"):
         photo = common.read(model, path, args)
         mask = None if args.mask is None else masks.read_mask(args.mask, model.config.size, [path], args.fit)
-        w = edit.manipulate(model.encode(photo), direction.vector, args.strength, mask)
+        w = change(model.encode(photo), path, mask)
         results = [model.decode(one[None])[0].cpu() for one in w]
         for strength, result in zip(args.strength, results):
             output.save(result, name if len(results) == 1 else f"{name}_{strength:+g}")
@@ -55,10 +74,29 @@ def run(args: argparse.Namespace) -> None:
                 for strength, result in zip(args.strength, results)
             ]
             rows.append([Tile(shown, path.name), *tiles])
-    sheet = contact_sheet(
-        rows, title=f"Direction {Path(args.direction).stem}", note="Under each result: the strength."
-    )
+    title = f"Direction {Path(args.direction).stem}" if args.map is None else f"Map {Path(args.map).stem}"
+    sheet = contact_sheet(rows, title=title, note="Under each result: the strength.")
     output.finish(len(paths) * len(args.strength), sheet)
+
+
+def _along_direction(model: StyleMapGAN, args: argparse.Namespace) -> _Change:
+    vector = edit.load_direction(args.direction, model.config.stylemap_shape).vector
+    return lambda w, path, mask: edit.manipulate(w, vector, args.strength, mask)
+
+
+def _by_map(model: StyleMapGAN, args: argparse.Namespace) -> _Change:
+    path = Path(args.map)
+    if path.suffix.lower() in _ARRAYS:
+        factors = edit.load_map(path, model.config.stylemap_shape)
+        return lambda w, photo, mask: edit.modulate_map(w, factors, args.strength, mask)
+    picture = images.open_grey(path)
+
+    def change(w: Tensor, photo: Path, mask: Tensor | None) -> Tensor:
+        square = masks.square(picture, path, model.config.size, [photo], args.fit, what="map", border=255)
+        painted = (images.to_tensor(square)[0] + 1) / 2
+        return edit.modulate_map(w, painted, args.strength, mask)
+
+    return change
 
 
 def _numbers(text: str) -> list[float]:

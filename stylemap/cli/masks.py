@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from stylemap import edit, images
@@ -52,14 +53,33 @@ def _drawn(shape: str, numbers: str, size: int, text: str) -> Tensor:
 
 
 def _from_file(path: Path, size: int, photos: Sequence[Path], fit: images.Fit) -> Tensor:
-    mask = images.open_grey(path)
-    if mask.size != (size, size):
-        sizes = {photo: images.upright_size(photo) for photo in photos}
-        if mask.size not in sizes.values():
-            others = "".join(f", or {w} x {h} as {photo.name}" for photo, (w, h) in sizes.items())
-            raise ValueError(
-                f"mask {path} is {mask.width} x {mask.height}; "
-                f"it must be {size} x {size} as the model's images{others}"
-            )
-        mask = images.fit_square(mask, size, fit, 0)
-    return images.to_tensor(mask)[0] > torch.tensor(0.0)
+    return images.to_tensor(square(images.open_grey(path), path, size, photos, fit))[0] > torch.tensor(0.0)
+
+
+def square(
+    picture: Image.Image,
+    path: Path,
+    size: int,
+    photos: Sequence[Path],
+    fit: images.Fit,
+    *,
+    what: str = "mask",
+    border: int = 0,
+) -> Image.Image:
+    """A grey picture as size x size, fitted as ``photos`` are where it is as large as one of them.
+
+    what: the word for it in errors. border: what "pad" adds around it.
+
+    Raises:
+        ValueError: another size; the message names both.
+    """
+    if picture.size == (size, size):
+        return picture
+    sizes = {photo: images.upright_size(photo) for photo in photos}
+    if picture.size not in sizes.values():
+        others = "".join(f", or {w} x {h} as {photo.name}" for photo, (w, h) in sizes.items())
+        raise ValueError(
+            f"{what} {path} is {picture.width} x {picture.height}; "
+            f"it must be {size} x {size} as the model's images{others}"
+        )
+    return images.fit_square(picture, size, fit, border)

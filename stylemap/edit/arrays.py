@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylemap.edit.modulate_map import cells_of_map
+
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The numeric arrays of a file, float32 by name ("" in a .npy), and its texts: metadata, string arrays.
@@ -49,6 +51,20 @@ def load_stylemap(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> 
     return w.reshape(1, *shape)
 
 
+def load_map(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> Tensor:
+    """A map for `modulate_map` over stylemaps of ``shape`` K x L x L; an array "map", or the only one.
+
+    Raises:
+        OSError: the file is missing or may not be read.
+        ValueError: another content or shape; the message names the file.
+    """
+    map = load_array(path, "map")
+    try:
+        return cells_of_map(map, shape)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
 def load_array(path: str | os.PathLike[str], name: str) -> Tensor:
     """The finite array of that name, or the only one of a file. Errors as in `load_stylemap`."""
     try:
@@ -76,7 +92,7 @@ def _safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         raise ValueError(str(error)) from error
 
 
-def _tensor(array: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _tensor(array: np.ndarray) -> Tensor:
     if array.dtype.kind not in "fiub":
         raise ValueError(f"an array of {array.dtype}, not of numbers")
     return torch.from_numpy(array.astype(np.float32))
