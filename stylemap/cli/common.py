@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 MAX_ROWS = 24
+MAX_COLUMNS = 16
+_MAX_SHOWN = 512
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +153,7 @@ def encode_all(model: Model, paths: Sequence[Path], args: argparse.Namespace, la
     return torch.cat(found)
 
 
-def pair_up(a: Sequence[Path], b: Sequence[Path]) -> list[tuple[Path, Path]]:
+def pair_up(a: Sequence[T], b: Sequence[T]) -> list[tuple[T, T]]:
     """Pairs of the two lists, element by element; a list of one element goes with every other.
 
     Raises:
@@ -161,6 +163,20 @@ def pair_up(a: Sequence[Path], b: Sequence[Path]) -> list[tuple[Path, Path]]:
         raise ValueError(f"{len(a)} and {len(b)} images make no pairs: name equally many, or one for all")
     count = max(len(a), len(b))
     return [(a[i % len(a)], b[i % len(b)]) for i in range(count)]
+
+
+def shown_of(count: int) -> list[int]:
+    """Which of ``count`` frames a contact sheet shows: all of few, else some at equal steps, both ends."""
+    if count <= MAX_COLUMNS:
+        return list(range(count))
+    return [round(i * (count - 1) / (MAX_COLUMNS - 1)) for i in range(MAX_COLUMNS)]
+
+
+def thumbnail(image: Tensor) -> Image.Image:
+    """A picture no larger than contact sheets show it: what is kept of a frame after it is saved."""
+    picture = images.to_image(image)
+    picture.thumbnail((_MAX_SHOWN, _MAX_SHOWN), Image.Resampling.LANCZOS)
+    return picture
 
 
 def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

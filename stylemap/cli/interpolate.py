@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from stylemap import edit, images
-from stylemap.cli import common
+from stylemap import edit
+from stylemap.cli import common, sources
 from stylemap.sheets import Row, Tile, contact_sheet
 
 
@@ -17,8 +16,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "interpolate", help="decode the stylemaps between two images", description=__doc__
     )
-    parser.add_argument("start", metavar="A", help="image file or folder")
-    parser.add_argument("end", metavar="B", help="image file or folder; one goes with all of the other")
+    sources.add_arguments(parser)
     parser.add_argument(
         "--frames", type=int, default=8, help="images per pair, both ends included (default: 8)"
     )
@@ -32,21 +30,27 @@ def run(args: argparse.Namespace) -> None:
     """Write the frames between every pair of images, and the contact sheet."""
     if args.frames < 1:
         raise ValueError(f"--frames must be at least 1, got {args.frames}")
-    pairs = common.pair_up(images.find([args.start]), images.find([args.end]))
+    pairs = sources.pair_up(args)
     output = common.Output.of(args, len(pairs) * args.frames)
     model = common.load_for_edits(args)
+    encode = sources.Encoder(model, args)
     towards_b = edit.frame_weights(args.frames)
+    shown = set(common.shown_of(args.frames))
+    names = common.unique_names([Path(stem) for stem in sources.pair_stems(pairs)])
     rows: list[Row] = []
-    names = common.unique_names([a.with_name(f"{a.stem}_{b.stem}.png") for a, b in pairs])
-    for (a, b), name in common.progress(list(zip(pairs, names)), "interpolate"):
-        photos = torch.cat([common.read(model, path, args) for path in (a, b)])
-        w = model.encode(photos)
-        frames = edit.interpolate(model, w[:1], w[1:], [1 - weight for weight in towards_b]).cpu()
-        for index, frame in enumerate(frames):
+    steps = common.progress(range(len(pairs) * args.frames), "interpolate")
+    for (a, b), name in zip(pairs, names):
+        (first, w1), (second, w2) = encode(a), encode(b)
+        tiles = [Tile(common.thumbnail(first), a.label)]
+        for index, weight in enumerate(towards_b):
+            frame = edit.interpolate(model, w1, w2, 1 - weight)[0].cpu()
             output.save(frame, f"{name}_{index:03d}")
+            next(steps)
+            if index in shown and len(rows) < common.MAX_ROWS:
+                tiles.append(Tile(common.thumbnail(frame), f"{1 - weight:.2f}"))
         if len(rows) < common.MAX_ROWS:
-            tiles = [Tile(frame, f"{1 - weight:.2f}") for frame, weight in zip(frames, towards_b)]
-            rows.append([Tile(photos[0].cpu(), a.name), *tiles, Tile(photos[1].cpu(), b.name)])
+            rows.append([*tiles, Tile(common.thumbnail(second), b.label)])
+    next(steps, None)  # past the last: it finishes its line
     sheet = contact_sheet(
         rows, title="Interpolation", note="Under each decoded image: the weight of the left photo's stylemap."
     )

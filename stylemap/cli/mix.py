@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from stylemap import edit, images
-from stylemap.cli import common
+from stylemap import edit
+from stylemap.cli import common, sources
 from stylemap.sheets import Row, Tile, contact_sheet
 
 
@@ -15,15 +16,18 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "mix", help="mix the stylecodes of two images", description=__doc__
     )
-    parser.add_argument("a", metavar="A", help="image file or folder")
-    parser.add_argument("b", metavar="B", help="image file or folder; one goes with all of the other")
-    parser.add_argument(
+    sources.add_arguments(parser)
+    codes = parser.add_mutually_exclusive_group()
+    codes.add_argument(
         "--take",
         type=_take,
         default="coarse",
         metavar="WHAT",
         help="coarse: A's first two stylecodes, the rest from B (default); fine: B's first two, the rest "
         "from A; or the indices of the codes from B, as in 0,1,5",
+    )
+    codes.add_argument(
+        "--layer", type=int, metavar="I", help="B's stylecodes from number I on, A's before it"
     )
     common.add_output_arguments(parser, "folder for the results, or a file for a single one")
     common.add_fit_argument(parser)
@@ -33,21 +37,29 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Mix the stylecodes of every pair of images and write the results."""
-    pairs = common.pair_up(images.find([args.a]), images.find([args.b]))
+    pairs = sources.pair_up(args)
     output = common.Output.of(args, len(pairs))
     model = common.load_for_edits(args)
-    names = common.unique_names([a.with_name(f"{a.stem}_{b.stem}.png") for a, b in pairs])
+    take = args.take if args.layer is None else _from_layer(args.layer, len(model.config.stylecode_shapes))
+    encode = sources.Encoder(model, args)
+    names = common.unique_names([Path(stem) for stem in sources.pair_stems(pairs)])
     rows: list[Row] = []
     for (a, b), name in common.progress(list(zip(pairs, names)), "mix"):
-        first, second = common.read(model, a, args), common.read(model, b, args)
-        result = edit.mix_styles(model, model.encode(first), model.encode(second), take=args.take)
+        (first, w1), (second, w2) = encode(a), encode(b)
+        result = edit.mix_styles(model, w1, w2, take=take)
         output.save(result, name)
         if len(rows) < common.MAX_ROWS:
-            rows.append([Tile(first[0].cpu(), a.name), Tile(second[0].cpu(), b.name), Tile(result[0].cpu())])
+            rows.append([Tile(first, a.label), Tile(second, b.label), Tile(result[0].cpu())])
     words = {"coarse": "all stylecodes but the first two", "fine": "the first two stylecodes"}
-    take = words[args.take] if isinstance(args.take, str) else f"stylecodes {', '.join(map(str, args.take))}"
-    sheet = contact_sheet(rows, title="Style mixing", note=f"From B: {take}.", columns=["A", "B", "mixed"])
+    taken = words[take] if isinstance(take, str) else f"stylecodes {', '.join(map(str, take))}"
+    sheet = contact_sheet(rows, title="Style mixing", note=f"From B: {taken}.", columns=["A", "B", "mixed"])
     output.finish(len(pairs), sheet)
+
+
+def _from_layer(layer: int, count: int) -> list[int]:
+    if not 0 < layer < count:
+        raise ValueError(f"--layer must be from 1 to {count - 1}, as this model has {count} stylecodes")
+    return list(range(layer, count))
 
 
 def _take(text: str) -> str | list[int]:
