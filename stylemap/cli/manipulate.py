@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stylemap import edit, images
 from stylemap.cli import common, masks
-from stylemap.model import StyleMapGAN
+from stylemap.model import Model
 from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
 _DESCRIPTION = """Move stylemaps along a direction found by stylemap direction, or multiply them by a map."""
@@ -79,12 +79,12 @@ def run(args: argparse.Namespace) -> None:
     output.finish(len(paths) * len(args.strength), sheet)
 
 
-def _along_direction(model: StyleMapGAN, args: argparse.Namespace) -> _Change:
+def _along_direction(model: Model, args: argparse.Namespace) -> _Change:
     vector = edit.load_direction(args.direction, model.config.stylemap_shape).vector
     return lambda w, path, mask: edit.manipulate(w, vector, args.strength, mask)
 
 
-def _by_map(model: StyleMapGAN, args: argparse.Namespace) -> _Change:
+def _by_map(model: Model, args: argparse.Namespace) -> _Change:
     path = Path(args.map)
     if path.suffix.lower() in _ARRAYS:
         factors = edit.load_map(path, model.config.stylemap_shape)

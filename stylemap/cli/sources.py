@@ -15,7 +15,7 @@ from stylemap import edit, images
 from stylemap.cli import common
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model
 
 HELP = "image file, folder, or seed:N, a random vector"
 _SEED = re.compile(r"(-?\d+)(?:/(\d+))?")
@@ -92,7 +92,7 @@ def find(text: str) -> list[Source]:
 class Encoder:
     """Sources to pictures and stylemaps, by the model and the arguments of `add_arguments`."""
 
-    def __init__(self, model: StyleMapGAN, args: argparse.Namespace) -> None:
+    def __init__(self, model: Model, args: argparse.Namespace) -> None:
         self._model = model
         self._args = args
         self._mean: Tensor | None = None
