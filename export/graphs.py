@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import onnx
 from onnx import TensorProto, helper
+from torch import Tensor
 
 from stylemap.export import network
 from stylemap.export.graph import GraphBuilder
@@ -25,7 +26,7 @@ def compute(op: Operators[V], model: StyleMapGAN, graph: str, values: Mapping[st
     config, decoder = model.config, model.generator.decoder
     count = len(config.stylecode_shapes)
     if graph == "mapping":
-        return [network.mapping(op, model.generator.mapping_z, values["z"])]
+        return [network.mapping(op, model.generator.mapping_z, values["z"], class_vector(model))]
     if graph == "encoder":
         return [network.encoder(op, model.encoder, values["images"])]
 
@@ -48,6 +49,21 @@ def compute(op: Operators[V], model: StyleMapGAN, graph: str, values: Mapping[st
         w = network.encoder(op, model.encoder, values["images"]) if encode else values["w"]
         codes = network.stylecodes(op, decoder.convs_latent, w)
     return codes if graph == "stylecodes" else [network.synthesis(op, decoder, codes)]
+
+
+def class_vector(model: StyleMapGAN) -> Tensor | None:
+    """What is added to z: of a model of one class its vector, 1×K; of an unconditional one nothing.
+
+    Raises ValueError for several classes: a graph takes z alone.
+    """
+    if model.class_vectors is None:
+        return None
+    if len(model.class_names) > 1:
+        raise ValueError(
+            f"the mapping graph of a class-conditional model is of one class: choose among"
+            f" {', '.join(model.class_names)} (--class), or leave the mapping graph out"
+        )
+    return model.class_vectors.weight.detach().double().cpu()
 
 
 def build(

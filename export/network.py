@@ -105,8 +105,10 @@ def encoder(op: Operators[V], net: Encoder, images: V) -> V:
     return _conv(op, x, fold.conv_layer(net.final_conv), "encoder/final_conv")
 
 
-def mapping(op: Operators[V], net: MappingNetwork, z: V) -> V:
-    """N×K → N×K×L×L."""
+def mapping(op: Operators[V], net: MappingNetwork, z: V, class_vector: Tensor | None = None) -> V:
+    """N×K → N×K×L×L. class_vector: 1×K, added to every z."""
+    if class_vector is not None:
+        z = op.add(z, op.constant(class_vector, "class_vector"), "class")
     x = op.pixel_norm(z, "mapping_z.0")
     for index, layer in enumerate(list(net)[1:], start=1):
         name = f"mapping_z.{index}"

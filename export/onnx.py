@@ -149,6 +149,8 @@ def check(model: StyleMapGAN, names: Iterable[str] | None, precision: str, opset
         raise ValueError(f"precision must be one of {', '.join(FLOATS)}, got {precision!r}")
     if opset is not None:
         graphs.check_opset(opset, precision)
+    if "mapping" in wanted:
+        graphs.class_vector(model)
     parameter = next(model.parameters())
     if parameter.dtype != torch.float32 or parameter.device.type != "cpu" or model.training:
         raise ValueError("export takes a model in float32, on the CPU, in evaluation mode")

@@ -27,6 +27,9 @@ class Checkpoint:
     generator, encoder: the averaged (EMA) weights: ``g_ema`` and ``e_ema`` of a published file.
     discriminator: where the file has one.
     raw_generator, raw_encoder: the weights being trained, ``generator`` and ``encoder`` of a published file.
+    classes, raw_classes: in a class-conditional model the vectors of the classes, ``weight`` C×K: averaged,
+        and those being trained (``g_ema_classes`` and ``g_classes`` of a .pt; without the first both are the
+        second). discriminator_classes: the discriminator's, ``weight`` C×channels(4) (``d_classes``).
     optimizers: ``g_optim``, ``d_optim``, ``e_optim``, as far as the file has them; their content is not
         checked.
     train_args: the training arguments that are numbers, texts, truth values or lists of those, including
@@ -39,8 +42,22 @@ class Checkpoint:
     discriminator: State | None = None
     raw_generator: State | None = None
     raw_encoder: State | None = None
+    classes: State | None = None
+    raw_classes: State | None = None
+    discriminator_classes: State | None = None
     optimizers: Mapping[str, Any] = field(default_factory=dict)
     train_args: Mapping[str, Any] = field(default_factory=dict)
+
+
+def class_names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Of a verified checkpoint: as its training arguments name them, else their numbers."""
+    if checkpoint.classes is None:
+        return ()
+    count = len(checkpoint.classes["weight"])
+    names = checkpoint.train_args.get("class_names")
+    if isinstance(names, list) and len(set(names)) == count and all(isinstance(n, str) for n in names):
+        return tuple(names)
+    return tuple(map(str, range(count)))
 
 
 def plain_arguments(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,6 +113,8 @@ def _checkpoint(path: Path, content: Mapping[Any, Any]) -> Checkpoint:
             raise CheckpointError(
                 f"{path}: no {name}, the averaged weights that editing uses; it holds {held}"
             )
+    if parts["g_ema_classes"] is None:
+        parts["g_ema_classes"] = parts["g_classes"]
     return Checkpoint(
         config=config,
         optimizers={name: content[name] for name in ("g_optim", "d_optim", "e_optim") if name in content},
@@ -127,6 +129,9 @@ _PARTS = {
     "discriminator": "discriminator",
     "generator": "raw_generator",
     "encoder": "raw_encoder",
+    "g_ema_classes": "classes",
+    "g_classes": "raw_classes",
+    "d_classes": "discriminator_classes",
 }
 
 
@@ -152,6 +157,9 @@ def write_published(checkpoint: Checkpoint, file: IO[bytes]) -> None:
         "encoder": checkpoint.raw_encoder or checkpoint.encoder,
         "g_ema": checkpoint.generator,
         "e_ema": checkpoint.encoder,
+        "g_ema_classes": checkpoint.classes,
+        "g_classes": checkpoint.raw_classes or checkpoint.classes,
+        "d_classes": checkpoint.discriminator_classes,
     }
     content = {name: dict(part) for name, part in content.items() if part is not None}
     content.update(checkpoint.optimizers)

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, one_line
+from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, class_names, one_line
 from stylemap.checkpoint.published import LEGACY_MAGIC, ZIP_MAGIC, read_published
 from stylemap.checkpoint.safetensors_file import read_safetensors
-from stylemap.checkpoint.verify import NETWORKS, all_finite, verify
+from stylemap.checkpoint.verify import CLASSES, NETWORKS, all_finite, verify
 from stylemap.model import StyleMapGAN
 
 
@@ -36,9 +36,13 @@ def load(
     checkpoint = _read(file)
     verify(file, checkpoint, ("generator", "encoder"))
     with torch.device("meta"):
-        model = StyleMapGAN(checkpoint.config)
-    for part, module in (("generator", model.generator), ("encoder", model.encoder)):
-        state: State = getattr(checkpoint, part)
+        model = StyleMapGAN(checkpoint.config, class_names(checkpoint))
+    modules: dict[str, nn.Module | None]
+    modules = {"generator": model.generator, "encoder": model.encoder, "classes": model.class_vectors}
+    for part, module in modules.items():
+        state: State | None = getattr(checkpoint, part)
+        if state is None or module is None:
+            continue
         placed = {key: _place(f"{file}: {part}: {key}", t, target, dtype) for key, t in state.items()}
         module.load_state_dict(placed, assign=True)
     return model.eval().requires_grad_(False)
@@ -55,7 +59,7 @@ def load_state(path: str | os.PathLike[str]) -> Checkpoint:
     file = Path(path)
     checkpoint = _read(file)
     verify(file, checkpoint, NETWORKS)
-    for part in NETWORKS:
+    for part in (*NETWORKS, *CLASSES):
         for key, tensor in (getattr(checkpoint, part) or {}).items():
             if not all_finite(tensor):
                 raise CheckpointError(f"{file}: {part}: {key} has values that are NaN or infinite")

@@ -1,5 +1,6 @@
-"""Our .safetensors layout: tensors ``generator.*``, ``encoder.*`` and perhaps ``discriminator.*`` beside a
-configuration in the metadata. Generator and encoder are the averaged weights.
+"""Our .safetensors layout: tensors ``generator.*``, ``encoder.*``, perhaps ``discriminator.*``, and in a
+class-conditional model ``classes.weight`` and ``discriminator_classes.weight``, beside a configuration in the
+metadata. Generator, encoder and classes are the averaged weights.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, one_line, plain_arguments, show
 from stylemap.config import Config
 
-PARTS = ("generator", "encoder", "discriminator")
+PARTS = ("generator", "encoder", "discriminator", "classes", "discriminator_classes")
 _CONFIG, _TRAIN_ARGS = "stylemap_config", "stylemap_train_args"
 _MAX_HEADER_BYTES = 16 << 20
 _DTYPES = {
@@ -50,6 +51,8 @@ def read_safetensors(path: Path) -> Checkpoint:
         generator=states["generator"],
         encoder=states["encoder"],
         discriminator=states.get("discriminator"),
+        classes=states.get("classes"),
+        discriminator_classes=states.get("discriminator_classes"),
         train_args={**_train_args(metadata), **plain_arguments(json.loads(metadata[_CONFIG]))},
     )
 

@@ -16,6 +16,8 @@ from stylemap.config import Config
 from stylemap.model import Discriminator, Encoder, Generator
 
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+CLASSES = ("classes", "raw_classes", "discriminator_classes")
+_MAX_CLASSES = 100_000
 NETWORKS: dict[str, type[Generator] | type[Encoder] | type[Discriminator]] = {
     "generator": Generator,
     "encoder": Encoder,
@@ -40,7 +42,10 @@ def verify(path: Path, checkpoint: Checkpoint, parts: Iterable[str]) -> None:
     """
     problem = _first_problem(checkpoint, checkpoint.config, parts)
     if problem is None:
-        return
+        problem = _classes_problem(checkpoint)
+        if problem is None:
+            return
+        raise CheckpointError(f"{path}: {problem}")
     actual = _config_of_weights(checkpoint)
     if actual is not None and _first_problem(checkpoint, actual, parts) is None:
         problem = _contradiction(checkpoint, actual)
@@ -53,6 +58,25 @@ def _first_problem(checkpoint: Checkpoint, config: Config, parts: Iterable[str])
         problem = None if state is None else _compare(state, on_meta(part, config).state_dict())
         if problem is not None:
             return f"{part}: {problem}"
+    return None
+
+
+def _classes_problem(checkpoint: Checkpoint) -> str | None:
+    config, counts = checkpoint.config, {}
+    for part in CLASSES:
+        state = getattr(checkpoint, part)
+        if state is None:
+            continue
+        width = config.channels(4) if part == "discriminator_classes" else config.latent_channel_size
+        rows = state["weight"].shape[0] if "weight" in state and state["weight"].ndim == 2 else 1
+        if not 1 <= rows <= _MAX_CLASSES:
+            return f"{part}: weight has {rows} rows, expected 1 to {_MAX_CLASSES}"
+        problem = _compare(state, {"weight": torch.empty(rows, width, device="meta")})
+        if problem is not None:
+            return f"{part}: {problem}"
+        counts[part] = rows
+    if len(set(counts.values())) > 1:
+        return "classes: " + ", ".join(f"{part} has {count}" for part, count in counts.items())
     return None
 
 

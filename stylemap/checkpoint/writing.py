@@ -15,7 +15,7 @@ from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, one
 from stylemap.checkpoint.published import write_published
 from stylemap.checkpoint.reading import load_state
 from stylemap.checkpoint.safetensors_file import write_safetensors
-from stylemap.checkpoint.verify import NETWORKS, all_finite
+from stylemap.checkpoint.verify import CLASSES, NETWORKS, all_finite
 from stylemap.files import write_whole
 from stylemap.model import Discriminator, StyleMapGAN
 
@@ -66,7 +66,7 @@ def convert(
     checkpoint = load_state(source)
     states: dict[str, State] = {}
     shared: dict[tuple[int, torch.Size], Tensor] = {}
-    for part in NETWORKS:
+    for part in (*NETWORKS, *CLASSES):
         state = getattr(checkpoint, part)
         if state is not None:
             states[part] = {
@@ -79,12 +79,16 @@ def convert(
 def _of_model(
     model: StyleMapGAN, discriminator: Discriminator | None, train_args: Mapping[str, Any] | None
 ) -> Checkpoint:
+    arguments = dict(train_args or {})
+    if model.class_names:
+        arguments["class_names"] = list(model.class_names)
     return Checkpoint(
         config=model.config,
         generator=_on_cpu(model.generator),
         encoder=_on_cpu(model.encoder),
         discriminator=None if discriminator is None else _on_cpu(discriminator),
-        train_args=plain_arguments(train_args or {}),
+        classes=None if model.class_vectors is None else _on_cpu(model.class_vectors),
+        train_args=plain_arguments(arguments),
     )
 
 

@@ -40,6 +40,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="cpu, cuda, cuda:1, … (default: cuda where there is one)"
     )
     group.add_argument("--precision", choices=sorted(PRECISIONS), default="fp32", help="default: fp32")
+    group.add_argument(
+        "--class",
+        dest="class_name",
+        metavar="NAME",
+        help="of a class-conditional model, by its name or number: what random images are of (default: any)",
+    )
     group.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
 
 
@@ -72,7 +78,9 @@ def load_model(args: argparse.Namespace) -> StyleMapGAN | Runtime:
 
     if is_exported(path):
         return _open_exported(path, args)
-    return stylemap.load(path, device=pick_device(args.device), dtype=PRECISIONS[args.precision])
+    model = stylemap.load(path, device=pick_device(args.device), dtype=PRECISIONS[args.precision])
+    chosen: str | None = getattr(args, "class_name", None)
+    return model if chosen is None else model.of_class(chosen)
 
 
 def load_for_edits(args: argparse.Namespace) -> Model:
@@ -110,6 +118,8 @@ def _open_exported(path: Path, args: argparse.Namespace) -> Runtime:
     """
     from stylemap.export.runtime import Runtime
 
+    if getattr(args, "class_name", None) is not None:
+        raise ValueError(f"--class is of checkpoints: {path} is of the class it was exported for")
     if args.precision != "fp32":
         raise ValueError(f"--precision is of checkpoints: {path} has the precision it was exported in")
     runtime = Runtime(path)

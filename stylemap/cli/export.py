@@ -48,6 +48,12 @@ def _add_common(parser: argparse.ArgumentParser, precisions: tuple[str, ...], de
         help="encoder, mapping, stylecodes, synthesis, decoder, editor, reconstruct (default: all of these); "
         "maps, cached_editor (for engines with the plugin ring)",
     )
+    parser.add_argument(
+        "--class",
+        dest="class_name",
+        metavar="NAME",
+        help="of a class-conditional model, by its name or number: what the mapping graph is for",
+    )
     parser.add_argument("--precision", choices=precisions, default=default, help=f"default: {default}")
     parser.add_argument(
         "--images", metavar="DIR", help="photos to verify (and calibrate) on (default: generated faces)"
@@ -189,7 +195,8 @@ def _load(args: argparse.Namespace) -> StyleMapGAN:
     path = args.checkpoint or assets.demo_model()
     if path is None:
         raise ValueError("no model: this copy of stylemap bundles none; name a CHECKPOINT")
-    return stylemap.load(path, device="cpu", dtype=torch.float32)
+    model = stylemap.load(path, device="cpu", dtype=torch.float32)
+    return model if args.class_name is None else model.of_class(args.class_name)
 
 
 def _photos(args: argparse.Namespace, size: int, count: int = 8) -> Tensor | None:

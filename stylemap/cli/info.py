@@ -94,6 +94,8 @@ def _model(args: argparse.Namespace, path: str) -> Iterator[tuple[str, str]]:
     if not isinstance(model, StyleMapGAN):
         yield from _exported(model)
         return
+    if model.class_names:
+        yield "classes", ", ".join(model.class_names)
     for name, part in (("encoder", model.encoder), ("generator", model.generator)):
         yield name, f"{sum(p.numel() for p in part.parameters()) / 1e6:.2f} million parameters"
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from stylemap import edit
 from stylemap.cli import common
 from stylemap.sheets import Tile, contact_sheet
+
+if TYPE_CHECKING:
+    from stylemap.model import StyleMapGAN
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -29,13 +35,13 @@ def run(args: argparse.Namespace) -> None:
     """Write random images and the contact sheet."""
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
+    if args.class_name == "all":
+        _every_class(args)
+        return
     output = common.Output.of(args, args.count)
     model = common.load_for_edits(args)
-    mean = model.mean_stylemap() if args.truncation != 1 else None
-    z = edit.latents(model, args.count, args.seed)
-    tiles: list[Tile] = []
-    for index in common.progress(range(args.count), "sample"):
-        image = model.sample(z[index : index + 1], truncation=args.truncation, mean_stylemap=mean)[0].cpu()
+    tiles = []
+    for index, image in enumerate(_images(model, args, "sample")):
         output.save(image, f"sample_{index:04d}")
         if len(tiles) < 8 * common.MAX_ROWS:
             tiles.append(Tile(image, str(index)))
@@ -43,3 +49,29 @@ def run(args: argparse.Namespace) -> None:
     rows = [tiles[start : start + across] for start in range(0, len(tiles), across)]
     sheet = contact_sheet(rows, title="Samples", note=f"Seed {args.seed}, truncation {args.truncation:g}.")
     output.finish(args.count, sheet)
+
+
+def _images(model: StyleMapGAN, args: argparse.Namespace, label: str) -> Iterator[Tensor]:
+    mean = model.mean_stylemap() if args.truncation != 1 else None
+    z = edit.latents(model, args.count, args.seed)
+    for index in common.progress(range(args.count), label):
+        yield model.sample(z[index : index + 1], truncation=args.truncation, mean_stylemap=mean)[0].cpu()
+
+
+def _every_class(args: argparse.Namespace) -> None:
+    """--count images of every class from the same z: a row of the sheet for each class."""
+    whole = common.load_model(argparse.Namespace(**{**vars(args), "class_name": None}))
+    names = getattr(whole, "class_names", ())  # an exported model has none
+    if not names:
+        raise ValueError("--class all: the model is not class-conditional")
+    output = common.Output.of(args, args.count * len(names))
+    rows = []
+    for number, name in enumerate(names):
+        model = common.load_for_edits(argparse.Namespace(**{**vars(args), "class_name": name}))
+        row = []
+        for index, image in enumerate(_images(model, args, name)):
+            output.save(image, f"class_{number:02d}_sample_{index:04d}")
+            row.append(Tile(image, name if index == 0 else str(index)))
+        rows.append(row[:8])
+    note = f"Seed {args.seed}, truncation {args.truncation:g}; a row for each class."
+    output.finish(args.count * len(names), contact_sheet(rows[: common.MAX_ROWS], title="Classes", note=note))

@@ -51,6 +51,7 @@ class PlannedModel(Sampling):
     def __init__(self, model: StyleMapGAN, plan: Plan) -> None:
         self.config = plan.config
         self.like = plan.like
+        self.class_names = model.class_names
         self.plan = plan
         self._model = model
 
@@ -75,10 +76,10 @@ class PlannedModel(Sampling):
         return self._batched(self.plan.decode, w)
 
     @torch.no_grad()
-    def map(self, z: Tensor) -> Tensor:
+    def map(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
         """Stylemaps N×K×L×L of z N×K, by the model itself: a few small products in float32."""
         check_tensor("z", z, (self.config.latent_channel_size,), self.like)
-        return self._model.map(z.to(self._model.like)).to(self.like)
+        return self._model.map(z.to(self._model.like), classes).to(self.like)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Reconstruction: decode(encode(images))."""

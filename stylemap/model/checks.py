@@ -33,6 +33,17 @@ def check_codes(codes: Sequence[Tensor], config: Config, like: Tensor) -> None:
             raise ValueError(f"codes[{i}]: expected a batch of {batch} as in codes[0], got {code.shape[0]}")
 
 
+def check_classes(classes: Tensor, batch: int, count: int) -> Tensor:
+    """int64 N, all from 0 to ``count`` - 1. Raises TypeError or ValueError."""
+    if not isinstance(classes, Tensor) or classes.dtype != torch.int64:
+        raise TypeError("classes: expected an int64 tensor")
+    if classes.shape != (batch,):
+        raise ValueError(f"classes: expected {batch}, one for each z, got shape {tuple(classes.shape)}")
+    if bool(((classes < 0) | (classes >= count)).any()):
+        raise ValueError(f"classes: expected numbers from 0 to {count - 1}, got {classes.tolist()[:8]}")
+    return classes
+
+
 def check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], like: Tensor) -> None:
     """N×shape, dtype and device of ``like``; under autocast any floating dtype.
 

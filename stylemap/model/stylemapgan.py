@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from stylemap.config import Config
-from stylemap.model.checks import check_codes, check_images, check_stylemap, check_tensor
+from stylemap.model.checks import check_classes, check_codes, check_images, check_stylemap, check_tensor
+from stylemap.model.classes import class_number, own_classes
 from stylemap.model.decoder import Generator
 from stylemap.model.encoder import Encoder
 from stylemap.model.protocol import Sampling
@@ -21,13 +23,19 @@ class StyleMapGAN(Sampling, nn.Module):
     resolution r = L, 2L, …, S (`Config.stylecode_shapes`). Tensors must have the dtype and device of
     the model's parameters (any floating dtype under autocast): otherwise TypeError or ValueError.
     A new model has the random weights training starts from; `stylemap.load` reads trained ones.
+
+    class_names: of a class-conditional model, whose mapping network gets a learned vector of the class
+        added to z; encoder and decoder know no classes.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, class_names: Sequence[str] = ()) -> None:
         super().__init__()
         self.config = config
+        self.class_names = tuple(class_names)
         self.generator = Generator(config)
         self.encoder = Encoder(config)
+        width = config.latent_channel_size
+        self.class_vectors = nn.Embedding(len(self.class_names), width) if class_names else None
 
     @property
     def like(self) -> Tensor:
@@ -56,11 +64,35 @@ class StyleMapGAN(Sampling, nn.Module):
         """Images N×3×S×S from stylemaps: synthesize(stylecodes(w))."""
         return self.synthesize(self.stylecodes(w))
 
-    def map(self, z: Tensor) -> Tensor:
-        """Stylemaps N×K×L×L of z N×K, drawn from N(0, 1)."""
+    def map(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
+        """Stylemaps N×K×L×L of z N×K, drawn from N(0, 1).
+
+        classes: of a class-conditional model, int64 N; by default every z has a class of its own, see
+            `own_classes`.
+        """
         check_tensor("z", z, (self.config.latent_channel_size,), self.like)
+        if self.class_vectors is not None:
+            count = self.class_vectors.num_embeddings
+            chosen = own_classes(z, count) if classes is None else check_classes(classes, len(z), count)
+            z = z + self.class_vectors(chosen.to(z.device))
+        elif classes is not None:
+            raise ValueError("classes: the model knows none")
         stylemap: Tensor = self.generator.mapping_z(z)
         return stylemap
+
+    def of_class(self, name: str) -> StyleMapGAN:
+        """The same networks, sharing their weights, with one class alone, which `map` then always takes.
+
+        name: one of ``class_names``, or its number. Raises ValueError for another.
+        """
+        number = class_number(self.class_names, name)
+        assert self.class_vectors is not None
+        with torch.device("meta"):
+            model = StyleMapGAN(self.config, self.class_names[number : number + 1])
+        model.generator, model.encoder = self.generator, self.encoder
+        chosen = self.class_vectors.weight.detach()[number : number + 1].clone()
+        model.class_vectors = nn.Embedding.from_pretrained(chosen)
+        return model.train(self.training)
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruction: decode(encode(images))."""

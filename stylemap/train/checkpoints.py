@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def save(
     config: TrainConfig,
     iteration: int,
     further: Mapping[str, Any] | None = None,
+    class_names: Sequence[str] = (),
 ) -> Path:
     """Writes ``folder/ITERATION.pt`` after ``iteration`` iterations; drops the oldest beyond ``keep``.
 
@@ -38,8 +39,11 @@ def save(
 
     Raises OSError, naming the file, when it cannot be written; the older files are then all still there.
     """
+    arguments = config.model.to_namespace()
+    if class_names:
+        arguments.class_names = list(class_names)
     state: dict[str, Any] = networks.state_dict() | {
-        "train_args": config.model.to_namespace(),
+        "train_args": arguments,
         "iteration": iteration,
         "train_config": config.to_dict(),
         **(further or {}),

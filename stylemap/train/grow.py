@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,15 +10,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stylemap.checkpoint import load_state
+from stylemap.checkpoint import Checkpoint, load_state
 from stylemap.train.networks import Critic, Networks
+
+_LOG = logging.getLogger(__name__)
 
 # Encoder and discriminator count their blocks from the finest resolution, so a larger model shifts them.
 _BLOCK = re.compile(r"convs\.(\d+)\.(.+)")
 
 
 def start_from(path: Path, networks: Networks, size: int) -> None:
-    """Copies the averaged generator and encoder, and the discriminator, of a checkpoint into ``networks``.
+    """Copies the averaged generator, class vectors and encoder, and the discriminator, of a checkpoint into
+    ``networks``.
 
     size: of the images of ``networks``; the checkpoint's may be smaller. Its layers then go to the same
     resolutions, and what lies beyond, to_rgb and from_rgb included, keeps its random start.
@@ -39,8 +43,29 @@ def start_from(path: Path, networks: Networks, size: int) -> None:
     for module, state, first_block in parts:
         if state is not None:
             _copy(path, module, _moved(state, shift, first_block, module is networks.generator))
+    _classes(path, checkpoint, networks)
     networks.g_ema.load_state_dict(networks.generator.state_dict())
     networks.e_ema.load_state_dict(networks.encoder.state_dict())
+
+
+def _classes(path: Path, checkpoint: Checkpoint, networks: Networks) -> None:
+    """The vectors of the classes, where both models have them."""
+    own = networks.mapping.embedding
+    old = None if checkpoint.classes is None else checkpoint.classes["weight"]
+    if own is None or old is None:
+        if old is not None:
+            _LOG.warning("%s is a model of %d classes: the new one is not told them", path, len(old))
+        elif own is not None:
+            _LOG.warning("%s knows no classes: their vectors start at random", path)
+        return
+    if len(own.weight) != len(old):
+        raise ValueError(f"{path} is a model of {len(old)} classes, the new one of {len(own.weight)}")
+    _copy(path, own, {"weight": old})
+    assert networks.mapping_ema.embedding is not None
+    networks.mapping_ema.embedding.load_state_dict(own.state_dict())
+    theirs = networks.critic.embedding if isinstance(networks.critic, Critic) else None
+    if theirs is not None and checkpoint.discriminator_classes is not None:
+        _copy(path, theirs, checkpoint.discriminator_classes)
 
 
 def _moved(state: Mapping[str, Tensor], shift: int, first: int, is_generator: bool) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from stylemap.train.step import Features, Part, Step
 
 _LOG = logging.getLogger(__name__)
 _GRID = 8
+_CLASS_ROWS = 16
 _FIT_IMAGES = 2048
 _CALIBRATION_IMAGES = 256
 
@@ -128,7 +129,9 @@ class _Run:
             self.mapping.write()
             further["mapping_stage"] = self.mapping.state_dict()
         if save:
-            self.newest = checkpoints.save(self.checkpoints, self.networks, config, finished, further)
+            self.newest = checkpoints.save(
+                self.checkpoints, self.networks, config, finished, further, self.source.names
+            )
         if draw:
             self._draw(finished)
 
@@ -170,7 +173,8 @@ class _Run:
 
     @torch.no_grad()
     def _draw(self, finished: int) -> None:
-        """Samples (truncation 0.7 in the second row) and reconstructions of the averaged networks."""
+        """Samples (truncation 0.7 in the second row; with classes all at 0.7, a row for each class) and
+        reconstructions of the averaged networks."""
         networks = self.networks
         networks.copy_buffers()
         count = min(_GRID, len(self.source))
@@ -180,9 +184,14 @@ class _Run:
         record.save_grid([real, again], self.folder / "reconstructions" / f"{finished:08d}.png")
         random = torch.Generator().manual_seed(0)
         z = torch.randn(512, self.config.model.latent_channel_size, generator=random).to(self.device)
-        stylemaps = networks.g_ema.mapping_z(z)
-        mean = stylemaps.mean(0, keepdim=True)
-        rows = [decoder(decoder.convs_latent(mean + psi * (stylemaps[:_GRID] - mean))) for psi in (1.0, 0.7)]
+        classes = range(min(self.config.classes, _CLASS_ROWS))
+        wanted = [(number, 0.7) for number in classes] or [(None, 1.0), (None, 0.7)]
+        rows = []
+        for number, psi in wanted:
+            labels = None if number is None else torch.full((len(z),), number, device=self.device)
+            stylemaps = networks.mapping_ema(z, labels)
+            mean = stylemaps.mean(0, keepdim=True)
+            rows.append(decoder(decoder.convs_latent(mean + psi * (stylemaps[:_GRID] - mean))))
         record.save_grid(rows, self.folder / "samples" / f"{finished:08d}.png")
 
 

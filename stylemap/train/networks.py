@@ -92,6 +92,9 @@ class Networks:
                 to_channels_last(module)
         self.g_ema = copy.deepcopy(self.generator).requires_grad_(False)
         self.e_ema = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.mapping_ema = Mapping(self.g_ema, config.model, 0)
+        self.mapping_ema.embedding = copy.deepcopy(self.mapping.embedding)
+        self.mapping_ema.requires_grad_(False)
         self.plain: dict[str, nn.Module] = {
             "mapping": self.mapping,
             "synthesis": self.synthesis,
@@ -143,8 +146,13 @@ class Networks:
 
     @torch.no_grad()
     def update_averages(self, decay: float) -> None:
-        """EMA of the parameters of G and E: average = decay * average + (1 - decay) * parameter."""
-        for average, network in ((self.g_ema, self.generator), (self.e_ema, self.encoder)):
+        """EMA of the parameters of G, its class vectors and E: average = decay * average + (1 - decay) *
+        parameter."""
+        pairs: list[tuple[nn.Module, nn.Module]]
+        pairs = [(self.g_ema, self.generator), (self.e_ema, self.encoder)]
+        if self.mapping_ema.embedding is not None and self.mapping.embedding is not None:
+            pairs.append((self.mapping_ema.embedding, self.mapping.embedding))
+        for average, network in pairs:
             torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
 
     @torch.no_grad()
@@ -163,6 +171,8 @@ class Networks:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "g_classes" in state:  # files of before had no average of the class vectors
+            state = {"g_ema_classes": state["g_classes"], **state}
         for name, module in self._modules().items():
             module.load_state_dict(state[name])
         for name, optimiser in self.optimisers.items():
@@ -175,11 +185,13 @@ class Networks:
             "g_ema": self.g_ema,
             "e_ema": self.e_ema,
         }
+        if self.mapping.embedding is not None and self.mapping_ema.embedding is not None:
+            modules |= {"g_classes": self.mapping.embedding, "g_ema_classes": self.mapping_ema.embedding}
         if isinstance(self.critic, ProjectedCritic):
             return modules | {"projected_discriminator": self.critic}
         modules["discriminator"] = self.critic.discriminator
-        if self.mapping.embedding is not None and self.critic.embedding is not None:
-            modules |= {"g_classes": self.mapping.embedding, "d_classes": self.critic.embedding}
+        if self.critic.embedding is not None:
+            modules["d_classes"] = self.critic.embedding
         return modules
 
 

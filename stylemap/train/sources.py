@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stylemap.data.faces import BINARY, LABEL_NAMES, FacesDataset
+from stylemap.data.faces import FacesDataset, class_names, classes
 from stylemap.data.folder import FolderDataset
 from stylemap.data.open import open_dataset
 from stylemap.data.protocol import ImageDataset
@@ -17,10 +17,12 @@ from stylemap.train.config import TrainConfig
 
 
 class Source(NamedTuple):
-    """A dataset and the class of each of its images (int64), or None in unconditional training."""
+    """A dataset; the class of each of its images (int64) and the classes' names, or None and none in
+    unconditional training."""
 
     images: ImageDataset
     classes: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -45,13 +47,14 @@ def open_source(config: TrainConfig) -> Source:
     if not config.classes:
         return Source(images)
     assert isinstance(images, FacesDataset)
-    if config.class_label not in BINARY or config.classes != 2:
+    names = class_names(config.class_label)
+    if len(names) != config.classes:
         raise ValueError(
-            f"classes of faces: set classes to 2 and class_label to one of {', '.join(BINARY)};"
-            f" got {config.classes} and {config.class_label!r}"
+            f"class_label {config.class_label} has {len(names)} classes ({', '.join(names)}),"
+            f" not {config.classes}"
         )
-    labels = images.labels(range(len(images)))
-    return Source(images, labels[:, LABEL_NAMES.index(config.class_label)].long())
+    found = classes(images.attributes(range(len(images))), config.class_label)
+    return Source(images, torch.from_numpy(found), names)
 
 
 def _folders(config: TrainConfig) -> Source:
@@ -65,4 +68,4 @@ def _folders(config: TrainConfig) -> Source:
             f"{root} must hold {config.classes} sub-folders of images, one per class, and no images beside"
             f" them; it holds {', '.join(name or 'images beside them' for name in names)}"
         )
-    return Source(images, torch.tensor([names.index(owner) for owner in owners]))
+    return Source(images, torch.tensor([names.index(owner) for owner in owners]), tuple(names))

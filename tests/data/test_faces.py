@@ -10,10 +10,13 @@ import torch.nn.functional as F
 
 from stylemap.data.faces import (
     BINARY,
+    CATEGORICAL,
     LABEL_NAMES,
     Attributes,
     FacesDataset,
     Part,
+    class_names,
+    classes,
     labels,
     render,
     sample_attributes,
@@ -227,3 +230,27 @@ def test_two_hundred_faces_a_second_on_one_core():
     finally:
         torch.set_num_threads(before)
     assert rate >= 200, f"{rate:.0f} faces per second"
+
+
+@pytest.mark.parametrize("label", [*CATEGORICAL, "glasses", "beard_style+glasses", "smiling+hat+hair_colour"])
+def test_classes_are_those_of_the_attributes(faces, label: str) -> None:
+    attributes = faces[0]
+    names, found = class_names(label), classes(attributes, label)
+    assert len(set(names)) == len(names)
+    for index in range(COUNT):
+        expected = []
+        for part in label.split("+"):
+            if part in CATEGORICAL:
+                values, read = CATEGORICAL[part]
+                expected.append(values[int(read(attributes)[index])])
+            else:
+                expected.append(part if BINARY[part](attributes)[index] else f"no {part}")
+        assert names[found[index]] == ", ".join(expected)
+
+
+def test_ten_classes_of_beard_and_glasses() -> None:
+    assert len(class_names("beard_style+glasses")) == 10
+    counts = np.bincount(classes(sample_attributes(0, range(4000)), "beard_style+glasses"), minlength=10)
+    assert counts.min() > 10
+    with pytest.raises(ValueError, match="no label 'height'"):
+        class_names("beard_style+height")

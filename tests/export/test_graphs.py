@@ -247,3 +247,12 @@ def _rectangle(top: int, left: int, height: int, width: int) -> Tensor:
 
 def _frames(value: Tensor, count: int) -> np.ndarray:
     return value.expand(count, *value.shape[1:]).contiguous().numpy()
+
+
+def test_the_mapping_graph_of_a_class(tmp_path: Path) -> None:
+    model = StyleMapGAN(tiny.CONFIG, ("left", "right")).eval().requires_grad_(False)
+    with pytest.raises(ValueError, match="of one class: choose among left, right"):
+        graphs.build(model, "mapping")
+    one = model.of_class("right")
+    samples = Samples(one, tiny.photos(1), batches=(1, 3))
+    verify(opened(one, "mapping", tmp_path), samples, 1e-5)

@@ -2,18 +2,21 @@
 
 from stylemap.data.faces.attributes import Attributes, sample_attributes
 from stylemap.data.faces.dataset import FacesDataset
-from stylemap.data.faces.labels import BINARY, CONTINUOUS, labels
+from stylemap.data.faces.labels import BINARY, CATEGORICAL, CONTINUOUS, class_names, classes, labels
 from stylemap.data.faces.labels import NAMES as LABEL_NAMES
 from stylemap.data.faces.parts import Part
 from stylemap.data.faces.render import render
 
 __all__ = [
     "BINARY",
+    "CATEGORICAL",
     "CONTINUOUS",
     "LABEL_NAMES",
     "Attributes",
     "FacesDataset",
     "Part",
+    "class_names",
+    "classes",
     "labels",
     "render",
     "sample_attributes",

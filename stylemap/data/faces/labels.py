@@ -7,7 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from stylemap.data.faces import palettes
-from stylemap.data.faces.attributes import BEARD_STYLES, HAIR_STYLES, Attributes
+from stylemap.data.faces.attributes import (
+    BACKDROP_STYLES,
+    BEARD_STYLES,
+    CLOTHES_STYLES,
+    GLASSES_STYLES,
+    HAIR_STYLES,
+    HAT_STYLES,
+    Attributes,
+)
 
 _LONG = ("fringe_bob", "side_bob", "long", "wavy", "ponytail")
 _CURLY = ("curly", "afro", "wavy")
@@ -39,6 +47,17 @@ BINARY: dict[str, Callable[[Attributes], np.ndarray]] = {
     "lipstick": lambda a: a.lipstick,
     "earrings": lambda a: a.earrings,
     "freckles": lambda a: a.freckles,
+}
+
+# One of several: the values' names, and which of them every face has.
+CATEGORICAL: dict[str, tuple[tuple[str, ...], Callable[[Attributes], np.ndarray]]] = {
+    "hair_colour": (palettes.HAIR_NAMES, lambda a: a.hair_class),
+    "hair_style": (HAIR_STYLES, lambda a: a.hair_style),
+    "beard_style": (BEARD_STYLES, lambda a: a.beard_style),
+    "glasses_style": (GLASSES_STYLES, lambda a: a.glasses_style),
+    "hat_style": (HAT_STYLES, lambda a: a.hat_style),
+    "clothes_style": (CLOTHES_STYLES, lambda a: a.clothes_style),
+    "backdrop_style": (BACKDROP_STYLES, lambda a: a.backdrop_style),
 }
 
 # Numbers, in the units of :class:`Attributes`.
@@ -77,3 +96,33 @@ def mirror(values: np.ndarray) -> np.ndarray:
     for name in MIRRORED:
         out[:, NAMES.index(name)] *= -1
     return out
+
+
+def class_names(label: str) -> tuple[str, ...]:
+    """The classes of a label: a binary one's "no NAME" and "NAME", a categorical one's values, or every
+    combination of several labels joined by "+", as in "beard_style+glasses" (5 x 2 classes).
+
+    Raises ValueError for another name.
+    """
+    names = [""]
+    for values in (_values(part) for part in label.split("+")):
+        names = [f"{name}, {value}" if name else value for name in names for value in values]
+    return tuple(names)
+
+
+def classes(attributes: Attributes, label: str) -> np.ndarray:
+    """int64 N: which of `class_names` every face is."""
+    parts = label.split("+")
+    codes = [
+        np.asarray((BINARY[part] if part in BINARY else CATEGORICAL[part][1])(attributes)) for part in parts
+    ]
+    sizes = tuple(len(_values(part)) for part in parts)
+    return np.ravel_multi_index(tuple(code.astype(np.int64) for code in codes), sizes)
+
+
+def _values(part: str) -> tuple[str, ...]:
+    if part in CATEGORICAL:
+        return CATEGORICAL[part][0]
+    if part in BINARY:
+        return f"no {part}", part
+    raise ValueError(f"no label {part!r}: there are {', '.join((*CATEGORICAL, *BINARY))}")
