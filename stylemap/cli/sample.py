@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         return
     output = common.Output.of(args, args.count)
     model = common.load_for_edits(args)
-    tiles = []
+    tiles: list[Tile] = []
     for index, image in enumerate(_images(model, args, "sample")):
         output.save(image, f"sample_{index:04d}")
         if len(tiles) < 8 * common.MAX_ROWS:

@@ -185,7 +185,8 @@ class _Run:
         random = torch.Generator().manual_seed(0)
         z = torch.randn(512, self.config.model.latent_channel_size, generator=random).to(self.device)
         classes = range(min(self.config.classes, _CLASS_ROWS))
-        wanted = [(number, 0.7) for number in classes] or [(None, 1.0), (None, 0.7)]
+        wanted: list[tuple[int | None, float]] = [(number, 0.7) for number in classes]
+        wanted = wanted or [(None, 1.0), (None, 0.7)]
         rows = []
         for number, psi in wanted:
             labels = None if number is None else torch.full((len(z),), number, device=self.device)
