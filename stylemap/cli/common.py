@@ -78,9 +78,7 @@ def load_model(args: argparse.Namespace) -> StyleMapGAN | Runtime:
 
     if is_exported(path):
         return _open_exported(path, args)
-    model = stylemap.load(path, device=pick_device(args.device), dtype=PRECISIONS[args.precision])
-    chosen: str | None = getattr(args, "class_name", None)
-    return model if chosen is None else model.of_class(chosen)
+    return _load(args, pick_device(args.device), PRECISIONS[args.precision])
 
 
 def load_for_edits(args: argparse.Namespace) -> Model:
@@ -93,7 +91,7 @@ def load_for_edits(args: argparse.Namespace) -> Model:
 
     torch.manual_seed(args.seed)
     device = pick_device(args.device)
-    return for_inference(stylemap.load(_path(args), device=device), device, args.precision)
+    return for_inference(_load(args, device), device, args.precision)
 
 
 def session_of(model: Model) -> EditSession:
@@ -101,6 +99,15 @@ def session_of(model: Model) -> EditSession:
     from stylemap.engine import inference
 
     return inference.session_of(model)
+
+
+def _load(
+    args: argparse.Namespace, device: torch.device, dtype: torch.dtype = torch.float32
+) -> StyleMapGAN:
+    """The checkpoint that the arguments name, of the class they name."""
+    model = stylemap.load(_path(args), device=device, dtype=dtype)
+    chosen: str | None = getattr(args, "class_name", None)
+    return model if chosen is None else model.of_class(chosen)
 
 
 def _path(args: argparse.Namespace) -> Path:

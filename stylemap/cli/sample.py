@@ -14,7 +14,7 @@ from stylemap.cli import common
 from stylemap.sheets import Tile, contact_sheet
 
 if TYPE_CHECKING:
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     output.finish(args.count, sheet)
 
 
-def _images(model: StyleMapGAN, args: argparse.Namespace, label: str) -> Iterator[Tensor]:
+def _images(model: Model, args: argparse.Namespace, label: str) -> Iterator[Tensor]:
     mean = model.mean_stylemap() if args.truncation != 1 else None
     z = edit.latents(model, args.count, args.seed)
     for index in common.progress(range(args.count), label):
