@@ -43,10 +43,24 @@ def build(csrc: Path) -> Built:
 
     Raises RuntimeError with the compiler's message.
     """
-    key = hashlib.sha256(f"{csrc.resolve()} {INDEX_LIMIT}".encode()).hexdigest()[:12]
-    work = CACHE / key
-    ninja(work, _library_rules(csrc.resolve(), work))
+    work = CACHE / hashlib.sha256(str(csrc.resolve()).encode()).hexdigest()[:12]
+    sources = mirror(csrc, work / "csrc")
+    ninja(work, _library_rules(sources, work))
     return Built(work / "libstylemap_sass.so", work)
+
+
+def mirror(source: Path, target: Path) -> Path:
+    """A copy whose files are touched only when their contents change: a checkout rebuilds nothing."""
+    files = {f.relative_to(source) for kind in ("*.h", "*.cu", "*.cpp", "*.py") for f in source.rglob(kind)}
+    for name in files:
+        copy, contents = target / name, (source / name).read_bytes()
+        if not copy.is_file() or copy.read_bytes() != contents:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(contents)
+    for copy in list(target.rglob("*.*")):
+        if copy.is_file() and copy.relative_to(target) not in files:
+            copy.unlink()
+    return target
 
 
 def ninja(work: Path, lines: list[str]) -> None:
@@ -88,7 +102,8 @@ def rules(csrc: Path) -> list[str]:
 
 
 def kernel_lines(source: Path, stem: str) -> list[str]:
-    reader = " ".join(str(ENGINE.parent / name) for name in ("program.py", "disassembly.py", "cubin.py"))
+    copy = mirror(ENGINE.parent, CACHE / "reader")
+    reader = " ".join(str(copy / name) for name in ("program.py", "disassembly.py", "cubin.py"))
     return [
         f"build {stem}.o | {stem}.cubin: kernel {source}",
         f"  stem = {stem}",
@@ -98,7 +113,8 @@ def kernel_lines(source: Path, stem: str) -> list[str]:
 
 def engine_objects(with_torch: bool = True) -> list[str]:
     """The engine, compiled once for all trees; without torch for programs that have no tensors."""
-    work, sources = CACHE / "engine", sorted(ENGINE.glob("*.cpp"))
+    work = CACHE / "engine"
+    sources = sorted(mirror(ENGINE, work / "sources").glob("*.cpp"))
     lines = rules(_build.source_root())
     ninja(work, lines + [f"build {source.stem}.o: engine {source}" for source in sources])
     return [str(work / f"{s.stem}.o") for s in sources if with_torch or s.stem != "torch_memory"]
