@@ -14,11 +14,11 @@ import pytest
 
 from stylemap import _build
 from tests.cuda.sass import build, plugin, toolchain
-from tests.cuda.sass.requirement import machine_code
 from tests.cuda.selection import EVERY_KERNEL, KERNELS_ALONE
 from tests.cuda.test_emulated import FILES, TESTS
+from tests.helpers import needs
 
-pytestmark = machine_code
+pytestmark = needs.when(not toolchain.missing(), f"no {toolchain.missing()}")
 
 
 def test_the_tools_are_there() -> None:

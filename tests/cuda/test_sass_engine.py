@@ -11,9 +11,9 @@ import pytest
 
 from stylemap import _build
 from tests.cuda.sass import build, toolchain
-from tests.cuda.sass.requirement import machine_code
+from tests.helpers import needs
 
-pytestmark = machine_code
+pytestmark = needs.when(not toolchain.missing(), f"no {toolchain.missing()}")
 
 #: As numbered in planted/reverse.cu, with what the engine says of each. Which of the words it is
 #: depends on the warp that comes first.

@@ -6,11 +6,11 @@ import pytest
 
 from stylemap import _build
 from tests.cuda import ptxas
-from tests.cuda.sass import build, loops
+from tests.cuda.sass import build, loops, toolchain
 from tests.cuda.sass.disassembly import Kernel, kernels
-from tests.cuda.sass.requirement import machine_code
+from tests.helpers import needs
 
-pytestmark = machine_code
+pytestmark = needs.when(not toolchain.missing(), f"no {toolchain.missing()}")
 
 #: Warp instructions for each product of the loop, in the tile that large layers take.
 MOST_PER_PRODUCT = 3.5

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 from stylemap import _build
 
 ENGINE = Path(__file__).resolve().parent / "engine"
-#: Files of the build that nothing has used for a while are not removed: a build is 60 MB.
+#: What is built for a source tree stays there: 60 MB each.
 CACHE = Path(__file__).resolve().parents[3] / "build" / "sass"
 
 
@@ -36,17 +33,3 @@ def missing() -> str:
     if importlib.util.find_spec("elftools") is None:
         lacking.append("pyelftools")
     return " and ".join(lacking)
-
-
-def required() -> bool:
-    """Whether their absence is a failure: where CI is set."""
-    return os.environ.get("CI", "") not in ("", "0")
-
-
-def digest(paths: Iterable[Path], *words: str) -> str:
-    """Hash of the contents of files, of their names and of further words."""
-    made = hashlib.sha256("\0".join(words).encode())
-    for path in sorted(paths):
-        made.update(path.name.encode() + b"\0")
-        made.update(path.read_bytes())
-    return made.hexdigest()[:16]
