@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from tests.cuda.sass.build import Built
 
 #: Multiprocessors of the whole chip, and of a quarter, which is four times as quick to simulate.
 WHOLE, QUARTER = 132, 33
+#: As in engine/chip.h: what a product takes of a scheduler's tensor pipe.
+SCHEDULERS, PRODUCT_CYCLES = 4, 6
 EPS, SLOPE = 1e-5, 0.2
 #: `groups` of an operator without statistics, and of a layer norm.
 NO_STATISTICS, LAYER_NORM = -1, 1
@@ -69,8 +71,6 @@ class Engine:
     """A tree's kernels on the modelled chip."""
 
     def __init__(self, built: Built, multiprocessors: int = WHOLE) -> None:
-        import os
-
         os.environ.update(built.environment)
         self._library = ctypes.CDLL(str(built.library))
         self._library.sass_timings.restype = ctypes.c_char_p
@@ -125,7 +125,6 @@ def operands(layer: Layer) -> dict[str, Any]:
 
 
 def _result(layer: Layer, timings: list[dict[str, Any]], multiprocessors: int) -> Result:
-    schedulers, product_cycles = 4, 6
     cycles = sum(t["cycles"] for t in timings)
     products = sum(t["products"] for t in timings)
     slots: dict[str, float] = {}
@@ -138,7 +137,7 @@ def _result(layer: Layer, timings: list[dict[str, Any]], multiprocessors: int) -
         launches=len(timings),
         cycles=cycles,
         instructions_per_product=sum(t["instructions"] for t in timings) / max(products, 1),
-        tensor_pipe=products * product_cycles / (schedulers * multiprocessors * cycles),
+        tensor_pipe=products * PRODUCT_CYCLES / (SCHEDULERS * multiprocessors * cycles),
         wavefronts=sum(t["wavefronts"] for t in timings)
         / max(sum(t["least_wavefronts"] for t in timings), 1),
         stalls={stall: count / held for stall, count in slots.items()},
@@ -158,5 +157,5 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def as_json(results: list[Result], path: Path | None = None) -> str:
+def as_json(results: list[Result]) -> str:
     return json.dumps([asdict(r) for r in results], indent=2)

@@ -9,8 +9,6 @@
 
 extern "C" {
 
-void sass_set_order(uint32_t seed) { sass::machine.settings.order = seed; }
-
 // Launches, warp instructions, products of matrices and instructions of diverged warps so far.
 void sass_counts(uint64_t* counts) {
   const sass::Counts& c = sass::machine.counts;
