@@ -19,7 +19,7 @@ from stylemap.benchmarks import models
 from stylemap.benchmarks.strokes import Step
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
 from stylemap.edit.mix import code_indices
-from stylemap.engine.edits import EditReference
+from stylemap.engine.images import EditReference
 from stylemap.model import StyleMapGAN
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -14,8 +14,6 @@ import torch
 
 from stylemap.benchmarks.backends import Backend, Codes, Engine, to_bytes
 from stylemap.benchmarks.strokes import script
-from stylemap.engine.cpu import decoding, edits
-from stylemap.program import ring
 
 STAGES = ("mask", "blend", "modulation", "main path", "network", "bytes", "rest")
 TITLES = {
@@ -69,17 +67,7 @@ def watched(backend: Backend, watch: Stopwatch) -> Iterator[None]:
     """The stages inside a backend, measured while this lasts."""
     with contextlib.ExitStack() as stack:
         if isinstance(backend, Engine):
-            # The engine has no hooks of its own: these are the functions between its stages.
-            session = backend.session
-            for owner, attribute, stage in (
-                (session, "reference", "mask"),
-                (ring, "layout", "mask"),
-                (edits.CodeEdit, "apply", "blend"),
-                (edits.Undo, "__call__", "blend"),
-                (edits, "convolve_tiles", "modulation"),
-                (decoding.Resumed, "__call__", "main path"),
-            ):
-                stack.enter_context(_patched(watch, owner, attribute, stage))
+            stack.enter_context(mock.patch.object(backend.session.renderer, "stage", watch.stage))
         elif isinstance(backend, Codes):
             stack.enter_context(_patched(watch, backend, "blend", "blend"))
             stack.enter_context(_patched(watch, backend, "_synthesize", "network"))

@@ -87,7 +87,7 @@ def load_for_edits(args: argparse.Namespace) -> Model:
 
     if is_exported(_path(args)):
         return load_model(args)
-    from stylemap.engine.inference import for_inference
+    from stylemap.engine.plans import for_inference
 
     torch.manual_seed(args.seed)
     device = pick_device(args.device)
@@ -96,14 +96,12 @@ def load_for_edits(args: argparse.Namespace) -> Model:
 
 def session_of(model: Model) -> EditSession:
     """A session of a model from `load_for_edits`."""
-    from stylemap.engine import inference
+    from stylemap.engine.session import EditSession
 
-    return inference.session_of(model)
+    return EditSession.of(model)
 
 
-def _load(
-    args: argparse.Namespace, device: torch.device, dtype: torch.dtype = torch.float32
-) -> StyleMapGAN:
+def _load(args: argparse.Namespace, device: torch.device, dtype: torch.dtype = torch.float32) -> StyleMapGAN:
     """The checkpoint that the arguments name, of the class they name."""
     model = stylemap.load(_path(args), device=device, dtype=dtype)
     chosen: str | None = getattr(args, "class_name", None)

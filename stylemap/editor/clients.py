@@ -19,7 +19,7 @@ from stylemap.editor import brush
 from stylemap.editor.limits import Bucket, Limits
 from stylemap.editor.protocol import Ack, MaskUpdate, ProtocolError, Stroke
 from stylemap.editor.scene import Scene
-from stylemap.engine.edits import ImageHandle
+from stylemap.engine.images import ImageHandle
 
 
 class Unavailable(ValueError):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylemap import edit, ops
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
-from stylemap.engine.edits import ImageHandle
+from stylemap.engine.images import ImageHandle
 from stylemap.engine.session import EditSession
 from stylemap.model import Model, StyleMapGAN
 

@@ -26,7 +26,7 @@ from stylemap.editor.limits import Buckets, Limits
 from stylemap.editor.protocol import ProtocolError
 from stylemap.editor.scene import Scene
 from stylemap.editor.scheduler import Scheduler
-from stylemap.engine.edits import ImageHandle
+from stylemap.engine.images import ImageHandle
 
 Steps = Generator[None, None, Any]
 

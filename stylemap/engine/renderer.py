@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from stylemap import edit
-from stylemap.engine.cache import Image
-from stylemap.engine.edits import EditReference
-from stylemap.model import Model
+from stylemap.engine.images import EditReference, Image
+from stylemap.model import Blending, Model
+
+#: Entered for a part of the work on a frame, by its name.
+Stage = Callable[[str], AbstractContextManager[object]]
+_NOTHING = contextlib.nullcontext()
+
+
+def unwatched(name: str) -> AbstractContextManager[object]:
+    """The `Stage` of a renderer whose time nobody measures."""
+    return _NOTHING
 
 
 class Renderer(Protocol):
     """Renders the images of one session. One thread at a time; images are float32.
 
     `CpuRenderer` and `GpuRenderer` cache what edits copy; `PlainRenderer` runs any `Model`.
+
+    stage: what measures where the time goes may be put here. Names are "mask" (what an edit copies and
+        convolves), "blend", "modulation" (the ring's maps) and "main path"; stages may lie in each other. A
+        renderer that has no such parts enters none.
     """
+
+    stage: Stage
 
     def own(self, w: Tensor) -> Tensor:
         """A copy of a stylemap, as `decode` takes it."""
@@ -63,6 +79,7 @@ class PlainRenderer:
     """Edits by a model itself: `stylemap.edit` on stylemaps, without a cache."""
 
     def __init__(self, model: Model) -> None:
+        self.stage: Stage = unwatched
         self._model = model
 
     def own(self, w: Tensor) -> Tensor:
@@ -95,6 +112,8 @@ class PlainRenderer:
     ) -> Tensor:
         masks, shifts = [r.mask[0, 0] for r in references], [r.shift for r in references]
         ws = [image.w for image in images]
+        if isinstance(self._model, Blending):
+            return self._model.edit(original.w, ws, masks, shifts, weights, chunk=1).float()
         return edit.blend(self._model, original.w, ws, masks, shifts, weights, chunk=1).float()
 
     def preview(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +14,9 @@ from stylemap import edit
 from stylemap.edit.checks import per_sample
 from stylemap.edit.mix import code_indices
 from stylemap.edit.transplant import Box
-from stylemap.engine.cache import Image
-from stylemap.engine.edits import EditReference, ImageHandle, edit_reference
-from stylemap.engine.plans import DTYPES, Plan, open_renderer
-from stylemap.engine.renderer import Renderer
+from stylemap.engine.images import EditReference, Image, ImageHandle, edit_reference
+from stylemap.engine.plans import DTYPES, Plan, PlannedModel, open_renderer
+from stylemap.engine.renderer import PlainRenderer, Renderer
 from stylemap.model import Model
 from stylemap.model.checks import check_images, check_stylemap
 
@@ -82,6 +82,15 @@ class EditSession:
         self._images: dict[int, Image] = {}
         self._lock = threading.RLock()
 
+    @classmethod
+    def of(cls, model: Model, **options: Any) -> EditSession:
+        """A session where a model from `plans.for_inference`, or an exported one, runs; ``options`` as those
+        of `EditSession`.
+        """
+        if isinstance(model, PlannedModel):
+            return cls(model, model.like.device, model.plan.precision, **options)
+        return cls(model, renderer=PlainRenderer(model), **options)
+
     def add(self, image: Tensor) -> ImageHandle:
         """Encode an image 3×S×S or 1×3×S×S in [-1, 1]."""
         image = image.detach()
@@ -131,7 +140,8 @@ class EditSession:
         """
         with self._lock:
             self._image(image)
-        return edit_reference(image, mask, shift, self.config)
+        with self.renderer.stage("mask"):
+            return edit_reference(image, mask, shift, self.config)
 
     def edit(
         self,

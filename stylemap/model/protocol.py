@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -48,6 +48,23 @@ class Model(Protocol):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Reconstruction: decode(encode(images))."""
+
+
+@runtime_checkable
+class Blending(Model, Protocol):
+    """A model that runs a whole interactive blend by itself: an exported one with its editor graph."""
+
+    def edit(
+        self,
+        original_w: Tensor,
+        reference_ws: Sequence[Tensor],
+        masks: Sequence[Tensor],
+        shifts: Sequence[tuple[float, float]] | None = None,
+        weights: float | Sequence[float] | Tensor = 1.0,
+        *,
+        chunk: int = 4,
+    ) -> Tensor:
+        """As `stylemap.edit.blend` with this model."""
 
 
 class Sampling:

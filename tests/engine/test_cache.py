@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stylemap import EditSession
-from stylemap.engine.cache import Entry, Image, ImageCache
+from stylemap.engine.images import Entry, Image, ImageCache
 from stylemap.ops import _native
 from tests.helpers import needs, tiny
 from tests.helpers.goldens import relative_error

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stylemap import EditSession, edit
-from stylemap.engine.cache import Image
-from stylemap.engine.edits import EditReference, ImageHandle, edit_reference
 from stylemap.engine.gpu.plan import DTYPES, GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
+from stylemap.engine.images import EditReference, Image, ImageHandle, edit_reference
 from tests.engine import test_session as cases
 from tests.engine.test_session import LAYERS, NORMS, WEIGHT, Layers, box, exact, model, photos, stylemaps
 from tests.helpers.goldens import relative_error

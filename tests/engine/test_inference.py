@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylemap import edit
+from stylemap import EditSession, edit
 from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.inference import PlannedModel, for_inference
+from stylemap.engine.plans import PlannedModel, for_inference
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
@@ -69,7 +69,7 @@ def test_edits_take_it_for_a_model(used: PlannedModel) -> None:
 
 
 def test_a_session_shares_the_plan(used: PlannedModel) -> None:
-    session = used.session(cache_bytes=1 << 20)
+    session = EditSession.of(used, cache_bytes=1 << 20)
     (photo,) = tiny.photos(1)
     assert session.renderer.plan is used.plan
     assert torch.equal(session.edit(session.add(photo)), used(photo[None])[0])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylemap.engine.edits import EditReference, ImageHandle, edit_reference
-from stylemap.engine.gpu.edit import Level
+from stylemap.engine.gpu.rows import Level
+from stylemap.engine.images import EditReference, ImageHandle, edit_reference
 from stylemap.program.ring import layout
 from tests.engine.test_session import LAYERS, Layers, model
 

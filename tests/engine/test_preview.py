@@ -13,8 +13,8 @@ from torch import Tensor
 from stylemap import EditSession
 from stylemap.config import Config
 from stylemap.engine.cpu.renderer import CpuRenderer
-from stylemap.engine.edits import EditReference, ImageHandle
 from stylemap.engine.gpu.plan import GpuPlan
+from stylemap.engine.images import EditReference, ImageHandle
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
 from stylemap.program import Box

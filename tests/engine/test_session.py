@@ -15,7 +15,7 @@ from torch import Tensor
 import stylemap
 from stylemap import EditSession, edit
 from stylemap.config import Config
-from stylemap.engine.edits import ImageHandle
+from stylemap.engine.images import ImageHandle
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native

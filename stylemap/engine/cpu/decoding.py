@@ -14,7 +14,7 @@ from torch import Tensor
 from stylemap import program
 from stylemap.engine.cpu.convolution import Moments
 from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.edits import EditReference
+from stylemap.engine.images import EditReference
 from stylemap.program import Box, Features, Start, Window
 
 # Features are kept up to this side: together 11 MB at 512 channels. Every further resolution doubles that,

@@ -12,7 +12,8 @@ from torch import Tensor
 from stylemap.engine.cpu.arena import Arena
 from stylemap.engine.cpu.blocking import Blocking
 from stylemap.engine.cpu.convolution import Convolution
-from stylemap.engine.edits import EditReference
+from stylemap.engine.images import EditReference
+from stylemap.engine.renderer import Stage
 from stylemap.program import ring
 from stylemap.program.ring import CellMask
 
@@ -24,9 +25,11 @@ class Undo:
     rows: Tensor
     cells: Tensor
     before: Tensor
+    stage: Stage
 
     def __call__(self) -> None:
-        self.rows.index_copy_(0, self.cells, self.before)
+        with self.stage("blend"):
+            self.rows.index_copy_(0, self.cells, self.before)
 
 
 class Region(NamedTuple):
@@ -51,7 +54,8 @@ class Layout:
 class Layouts:
     """The layouts of one set of references, each made once."""
 
-    def __init__(self, references: Sequence[EditReference]) -> None:
+    def __init__(self, references: Sequence[EditReference], stage: Stage) -> None:
+        self.stage = stage
         self._references = references
         self._made: dict[tuple[int, int, bool], Layout] = {}
 
@@ -61,7 +65,8 @@ class Layouts:
     def get(self, side: int, tile: int, opaque: bool) -> Layout:
         key = side, tile, opaque
         if key not in self._made:
-            self._made[key] = Layout(ring.layout(self.masks(side), tile=tile, opaque=opaque))
+            with self.stage("mask"):
+                self._made[key] = Layout(ring.layout(self.masks(side), tile=tile, opaque=opaque))
         return self._made[key]
 
 
@@ -90,6 +95,10 @@ class CodeEdit:
 
     def apply(self, arena: Arena, weight: float, again: bool) -> Undo:
         """Edit the maps; ``again``: other weights will follow."""
+        with self._layouts.stage("blend"):
+            return self._apply(arena, weight, again)
+
+    def _apply(self, arena: Arena, weight: float, again: bool) -> Undo:
         if self._overlap or (weight == 1 and not again):
             return self._write(arena, weight)
         if self._full is None:
@@ -102,7 +111,7 @@ class CodeEdit:
     def _write(self, arena: Arena, weight: float) -> Undo:
         layout = self._layouts.get(self._side, self._conv.tile, weight == 1)
         rows = self._rows[0]
-        undo = Undo(rows, layout.changed, rows.index_select(0, layout.changed))
+        undo = Undo(rows, layout.changed, rows.index_select(0, layout.changed), self._layouts.stage)
         # All that is copied is read before anything is written: a reference may be the original itself.
         pasted = [self._blend(self._rows, region, weight) for region in layout.paste]
         try:
@@ -120,7 +129,8 @@ class CodeEdit:
         code = arena.take(1, self._side, self._side, self._codes[0].shape[1])
         for region in layout.inputs:
             _rows(code).index_copy_(0, region.cells, self._blend(self._codes, region, weight))
-        convolve_tiles(self._conv, arena, code, layout.tiles, self._maps)
+        with self._layouts.stage("modulation"):
+            convolve_tiles(self._conv, arena, code, layout.tiles, self._maps)
         arena.give(code)
 
     def _blend(self, images: Sequence[Tensor], region: Region, weight: float) -> Tensor:

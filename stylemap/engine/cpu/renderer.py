@@ -9,13 +9,13 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from stylemap.engine.cache import Entry, Image, ImageCache
 from stylemap.engine.cpu.arena import empty_on_huge_pages
 from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.decoding import Preview, Resumed
 from stylemap.engine.cpu.edits import CodeEdit, Layouts
 from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.edits import EditReference
+from stylemap.engine.images import EditReference, Entry, Image, ImageCache
+from stylemap.engine.renderer import Stage, unwatched
 
 _ALIGNED = 32  # values: whole cache lines in any type
 
@@ -30,6 +30,7 @@ class CpuRenderer:
         self, plan: CpuPlan, ring: Sequence[Convolution], cache_bytes: int, cache_dtype: torch.dtype
     ) -> None:
         self.plan = plan
+        self.stage: Stage = unwatched
         self._ring = ring
         self._dtype = cache_dtype
         self._sides = [height for _, height, _ in plan.config.stylecode_shapes]
@@ -100,7 +101,8 @@ class CpuRenderer:
             with self.plan.arena() as arena:
                 for edit in edits.values():
                     undo.callback(edit.apply(arena, weight, False))
-            return self._preview(maps, box)
+            with self.stage("main path"):
+                return self._preview(maps, box)
 
     def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:
         """The maps of ``a``, but those of the chosen stylecodes of ``b``; 1×3×S×S."""
@@ -108,7 +110,8 @@ class CpuRenderer:
             sources = [(b, entries[1]) if i in chosen else (a, entries[0]) for i in range(len(self._sides))]
             self._working = None
             maps = self._in_float32([entry.maps[i] for i, (_, entry) in enumerate(sources)])
-            return self._resumed(maps, [image.number for image, _ in sources])
+            with self.stage("main path"):
+                return self._resumed(maps, [image.number for image, _ in sources])
 
     def stats(self) -> dict[str, int]:
         cache, count = self._cache, len(self._cache)
@@ -150,7 +153,7 @@ class CpuRenderer:
         self, references: Sequence[EditReference], entries: Sequence[Entry], maps: Sequence[Tensor]
     ) -> dict[int, CodeEdit]:
         """By stylecode, where a mask is on; ``entries``: of the original and the references."""
-        layouts = Layouts(references)
+        layouts = Layouts(references, self.stage)
         edits: dict[int, CodeEdit] = {}
         for index, side in enumerate(self._sides):
             if any(mask.any for mask in layouts.masks(side)):
@@ -196,7 +199,8 @@ class CpuRenderer:
                 for index, edit in edits.items():
                     if index >= start:
                         undo.callback(edit.apply(arena, weight, again))
-            return self._resumed(maps, keys)
+            with self.stage("main path"):
+                return self._resumed(maps, keys)
 
     def _keys(self, original: Image, references: Sequence[EditReference], weight: float) -> list[Hashable]:
         """What the maps of every stylecode follow from: of the original alone where nothing is on."""

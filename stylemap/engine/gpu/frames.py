@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from stylemap.engine.cache import Entry
-from stylemap.engine.edits import EditReference
-from stylemap.engine.gpu.edit import EditRows, Fill, Level, part_sizes
 from stylemap.engine.gpu.graphs import Graphs, Program
 from stylemap.engine.gpu.plan import GpuPlan
-from stylemap.engine.gpu.rows import RowSpace
+from stylemap.engine.gpu.rows import EditRows, Fill, Level, RowSpace, part_sizes
+from stylemap.engine.images import EditReference, Entry
 from stylemap.ops import passes
 from stylemap.program.ring import overlap
 

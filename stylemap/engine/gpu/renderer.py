@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylemap.engine.cache import Entry, Image, ImageCache
-from stylemap.engine.edits import EditReference
 from stylemap.engine.gpu.frames import Frames
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.rows import RowSpace
+from stylemap.engine.images import EditReference, Entry, Image, ImageCache
+from stylemap.engine.renderer import Stage, unwatched
 
 
 class GpuRenderer:
@@ -22,6 +22,7 @@ class GpuRenderer:
 
     def __init__(self, plan: GpuPlan, cache_bytes: int, cache_dtype: torch.dtype) -> None:
         self.plan = plan
+        self.stage: Stage = unwatched
         self._dtype = cache_dtype
         shapes = plan.config.stylecode_shapes
         sides = [height for _, height, _ in shapes]

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from stylemap import EditSession, edit, ops
 from stylemap.config import Config
-from stylemap.engine.edits import EditReference, ImageHandle
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
+from stylemap.engine.images import EditReference, ImageHandle
 from stylemap.engine.renderer import PlainRenderer
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from stylemap import edit, ops
 from stylemap.config import Config
-from stylemap.engine.cache import Image
-from stylemap.engine.edits import ImageHandle, edit_reference
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
+from stylemap.engine.images import Image, ImageHandle, edit_reference
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import autotune
