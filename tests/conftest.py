@@ -1,4 +1,4 @@
-"""What every test shares: memory that a module used is freed after it, and the peak is reported."""
+"""Shared by all tests: the memory of a module is freed after it, and the peak is reported."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from tests.helpers import goldens
 
@@ -23,6 +24,15 @@ def _memory_is_freed() -> Iterator[None]:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's: gives free pages back
         if trim is not None:
             trim(0)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from threads, and threads that wait for each other cost much."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -68,7 +68,7 @@ class Lambdas:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. Defaults are the published ones (spec of StyleMapGAN, section "training").
+    """A training run. Defaults are the published ones (docs/network.md section 9).
 
     data: "faces" (drawn by the package), a folder of images, or an LMDB.
     stage: "networks", the five steps; or "mapping", the mapping network alone as a small GAN on stylemaps

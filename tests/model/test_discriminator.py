@@ -8,6 +8,8 @@ import torch
 from stylemap.model.discriminator import minibatch_stddev
 from tests.helpers import small
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 8])
 def test_minibatch_stddev(n: int) -> None:

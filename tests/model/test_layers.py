@@ -12,6 +12,8 @@ from torch import Tensor
 from stylemap.model.layers import ConvLayer, EqualLinear, ResBlock, blur_kernel
 from tests.helpers.tolerances import assert_elements_close
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FILTER = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)
 FILTER = torch.outer(FILTER, FILTER) / 64
 

@@ -15,6 +15,8 @@ from stylemap.model.modulation import StyledConv
 from tests.helpers.tolerances import assert_elements_close
 from tests.model.test_layers import activated, blurred
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 C, OUT, STYLE = 16, 5, 3
 
 

@@ -16,6 +16,8 @@ from tests.helpers import small
 from tests.helpers.goldens import relative_error
 from tests.helpers.tolerances import tolerance
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
