@@ -63,10 +63,10 @@ def _python_prose(source: str) -> str:
 
 
 def _exists(name: str, named_in: str) -> bool:
-    if "/" not in name:
-        return any(path.rsplit("/", 1)[-1] == name for path in tracked())
-    places = (ROOT, (ROOT / named_in).parent, ROOT / "csrc", ROOT / "stylemap", ROOT / "tests")
-    return any((place / name).exists() for place in places)
+    """Whether a file has this path, or a path that ends in it."""
+    if any(path == name or path.endswith(f"/{name}") for path in tracked()):
+        return True
+    return (ROOT / name).exists() or (ROOT / named_in).parent.joinpath(name).exists()
 
 
 def test_named_files_exist() -> None:
