@@ -1,1 +1,15 @@
-"""The real-time engine: what makes encoding, decoding and editing fast."""
+"""The network of `stylemap.program` on devices, with the caches that make editing fast.
+
+An edit goes straight down:
+
+    EditSession.edit                 session.py: images by number, references, one lock
+    Renderer.frames                  renderer.py: the interface; cpu/renderer.py and gpu/renderer.py cache maps
+    the maps of the edit             cpu/edits.py, gpu/frames.py: copied where `program.ring` says, else convolved
+    program.synthesize_from_maps     the walk; on a CPU from the layer on where the last image differs
+                                     (cpu/decoding.py), on a GPU as a CUDA graph (gpu/graphs.py)
+    the verbs                        cpu/lowering.py
+    kernels                          csrc/kernels
+
+A *plan* (`CpuPlan`, `GpuPlan`) is a model's weights made ready for one device and precision; plans.py shares
+one among all that run a model, and gives a `Model` that computes on it. images.py has what a session keeps.
+"""

@@ -71,17 +71,15 @@ class Layout:
     changed: Indices
 
 
-def cell_masks(
-    mask: Tensor, shift: tuple[float, float], resolutions: Sequence[int], *, cell: int | None = None
-) -> dict[int, CellMask]:
+def cell_masks(mask: Tensor, shift: tuple[float, float], resolutions: Sequence[int]) -> dict[int, CellMask]:
     """A mask at every resolution: pooled to cells, on where its mean is > 0.5, then shifted.
 
     Args:
         mask: 1×1×S×S in [0, 1], on the CPU.
         shift: (dx, dy) in pixels, truncated toward zero to whole cells.
-        cell: pixels of the coarsest resolution's cells; S / resolutions[0] unless given.
+        resolutions: powers of two, the coarsest first.
     """
-    box = _box(mask, cell or mask.shape[-1] // resolutions[0])
+    box = _box(mask, mask.shape[-1] // resolutions[0])
     return {r: _cell_mask(mask, box, shift, r) for r in resolutions}
 
 

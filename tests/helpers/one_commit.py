@@ -100,7 +100,7 @@ def operations(spec: dict[str, Any]) -> dict[str, Callable[[], object]]:
     session, size = open_session(spec, model), model.config.size
     images = photos(size, 2)
     a, b = (session.add(photo) for photo in images)
-    renderer: Any = getattr(session, "renderer", None) or session.renderer  # type: ignore[attr-defined]
+    renderer: Any = getattr(session, "renderer", None) or session._renderer
     w = session.stylemap(a)
     turn = 0
 
