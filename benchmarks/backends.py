@@ -19,6 +19,7 @@ from stylemap.benchmarks import models
 from stylemap.benchmarks.strokes import Step
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
 from stylemap.edit.mix import code_indices
+from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.images import EditReference
 from stylemap.model import StyleMapGAN
 
@@ -54,40 +55,24 @@ class Backend(ABC):
         self.label, self.precision, self.photos = label, precision, photos
 
     def play(self, kind: str, steps: Sequence[Step]) -> Tensor:
-        """What the steps (one, except in a batch) ask for: stylemaps or images, floating point."""
+        """What the steps (one, except in a batch) ask for: stylemaps or images, floating point.
+
+        kind: open (a photo's file to all that is kept of it, its stylemap), encode, decode, edit, mix, batch,
+        or request (encode the photos, then the frames: nothing is known before).
+        """
         if kind == "batch":
             return self.batch(steps)
-        return {
-            "open": self.open,
-            "encode": self.encode,
-            "decode": self.decode,
-            "edit": self.edit,
-            "mix": self.mix,
-            "request": self.request,
-        }[kind](steps[0])
+        result: Tensor = getattr(self, kind)(steps[0])
+        return result
 
-    @abstractmethod
-    def open(self, step: Step) -> Tensor:
-        """A photo's file to all that is kept of it; the stylemap."""
-
-    @abstractmethod
-    def encode(self, step: Step) -> Tensor: ...
-
-    @abstractmethod
-    def decode(self, step: Step) -> Tensor: ...
+    def decode(self, step: Step) -> Tensor:
+        return self.decode_batch(self.stylemaps[step.original])
 
     @abstractmethod
     def decode_batch(self, stylemaps: Tensor) -> Tensor: ...
 
     @abstractmethod
     def edit(self, step: Step) -> Tensor: ...
-
-    @abstractmethod
-    def mix(self, step: Step) -> Tensor: ...
-
-    @abstractmethod
-    def request(self, step: Step) -> Tensor:
-        """Encode the photos of the step, then its frames: nothing is known before."""
 
     def batch(self, steps: Sequence[Step]) -> Tensor:
         return torch.cat([self.edit(step) for step in steps])
@@ -99,11 +84,16 @@ class Engine(Backend):
     ours = True
 
     def __init__(
-        self, model: StyleMapGAN, precision: str, photos: Photos, device: torch.device | None = None
+        self,
+        model: StyleMapGAN,
+        precision: str,
+        photos: Photos,
+        device: torch.device | None = None,
+        plan: GpuPlan | None = None,
     ) -> None:
         super().__init__("stylemap", precision, photos)
         where = device or torch.device("cpu")
-        self.session = stylemap.EditSession(model, where, precision, cache_bytes=8 << 30)
+        self.session = stylemap.EditSession(model, where, precision, cache_bytes=8 << 30, plan=plan)
         self._renderer = self.session.renderer
         self.images = [self.session.add(photo.to(where)) for photo in photos.tensors]
         self.stylemaps = [self.session.stylemap(image) for image in self.images]
@@ -115,9 +105,6 @@ class Engine(Backend):
 
     def encode(self, step: Step) -> Tensor:
         return self._renderer.encode(self.photos.one(step.original))
-
-    def decode(self, step: Step) -> Tensor:
-        return self.decode_batch(self.stylemaps[step.original])
 
     def decode_batch(self, stylemaps: Tensor) -> Tensor:
         return self._renderer.decode(stylemaps)
@@ -187,9 +174,6 @@ class Codes(Backend):
 
     def encode(self, step: Step) -> Tensor:
         return self._network.encode(self._tensors[step.original : step.original + 1])
-
-    def decode(self, step: Step) -> Tensor:
-        return self.decode_batch(self.stylemaps[step.original])
 
     def decode_batch(self, stylemaps: Tensor) -> Tensor:
         return self._network.decode(stylemaps)

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
         makers = Makers(model, Photos(model.config.size), device, int(threads))
         backend = makers(backend_name, precision)
         ready = time.time()
-        backend.open(script("open")[0])
+        backend.play("open", script("open")[:1])
         opened = time.time()
         to_bytes(backend.edit(script("paint_64")[0]))
         edited = time.time()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from stylemap.benchmarks import models, summary
-from stylemap.benchmarks.backends import Backend, Photos, to_bytes
+from stylemap.benchmarks.backends import Backend, Engine, Photos, to_bytes
 from stylemap.benchmarks.rivals import LABELS, NAMES, Makers, Missing, offered
 from stylemap.benchmarks.stages import stage_times
 from stylemap.benchmarks.strokes import SCENARIOS, script
@@ -161,10 +161,9 @@ def _play_all(
         result.rows += rows.values()
     wrong = {(row["backend"], row["precision"]) for row in result.rows if row["status"] == "wrong"}
     for name, backend in backends:
-        if (name, backend.precision) not in wrong:
-            result.stages += stage_times(
-                model, name, backend, settings.scenarios, settings.most, settings.device
-            )
+        if isinstance(backend, Engine) and (name, backend.precision) not in wrong:
+            times = stage_times(model, backend, settings.scenarios, settings.most, settings.device)
+            result.stages += times
 
 
 def _budget(scenario: str, runs: Mapping[str, Run], settings: Settings) -> Budget:

@@ -12,7 +12,6 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from stylemap.benchmarks.rivals import LABELS
 from stylemap.benchmarks.stages import STAGES
-from stylemap.benchmarks.stages import TITLES as STAGE_TITLES
 from stylemap.benchmarks.strokes import SCENARIOS
 from stylemap.benchmarks.tables import fit_of, number
 
@@ -27,7 +26,7 @@ COLOURS = {
     "openvino": "#2b9a84",
     "ncnn": "#6f4e37",
 }
-_STAGE_COLOURS = ("#f0b429", "#7fb069", "#2b9a84", "#0b61c4", "#8fb8e8", "#b794d6", "#c9ced6")
+_STAGE_COLOURS = ("#f0b429", "#7fb069", "#2b9a84", "#0b61c4", "#b794d6", "#c9ced6")
 _HATCH = {"fp32": "", "bf16": "////", "fp16": "...."}
 _AXES = {
     "size": "side of the image, pixels",
@@ -78,10 +77,10 @@ def stages(content: Content, model: str) -> bytes | None:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         left = [0.0] * len(rows)
-        for stage, colour in zip(STAGES, _STAGE_COLOURS):
+        for (stage, title), colour in zip(STAGES.items(), _STAGE_COLOURS):
             widths = [row["stages"].get(stage, 0.0) for row in rows]
             if any(widths):
-                axes.barh(range(len(rows)), widths, left=left, color=colour, label=STAGE_TITLES[stage])
+                axes.barh(range(len(rows)), widths, left=left, color=colour, label=title)
                 left = [a + b for a, b in zip(left, widths)]
         titles = [f"{SCENARIOS[row['scenario']].title}, {row['precision']}" for row in rows]
         axes.set_yticks(range(len(rows)), titles)

@@ -22,8 +22,6 @@ from stylemap.ops import reference
 Run = Callable[[], Tensor]
 #: Relative L2 error above which a case is not timed.
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
-#: Feature maps that a backward pass reads and writes at least; that of upfirdn2d is upfirdn2d.
-_BACKWARD_MAPS = {"bias_act": 3, "modulate": 5, "blend": 3}
 _FACTORS = {"blur": (1, 1), "up": (2, 1), "down": (1, 2)}
 
 
@@ -51,6 +49,12 @@ class Case:
         return int(unit * maps.get(self.op, 1 + up**2 / down**2))
 
     @property
+    def backward_bytes(self) -> int:
+        """Of the maps that a backward pass reads and writes at least; that of upfirdn2d is upfirdn2d."""
+        maps = {"bias_act": 3, "modulate": 5, "blend": 3}.get(self.op)
+        return torch.Size(self.shape).numel() * self.dtype.itemsize * maps if maps else self.bytes
+
+    @property
     def flops(self) -> float:
         """Additions and multiplications, forward."""
         n, c, h, w = self.shape
@@ -75,13 +79,19 @@ def cases(quick: bool = False) -> Iterator[Case]:
         yield Case("modulated_conv2d", (1, 128, 64, 64), dtype, True)
 
 
-def sides(case: Case, leaves: list[Tensor] | None = None) -> tuple[Run, Run]:
-    """The native run and the reference run. ``leaves``: receives the operands, which then have gradients."""
+def sides(
+    case: Case, leaves: list[Tensor] | None = None, device: torch.device | None = None, wide: bool = False
+) -> tuple[Run, Run]:
+    """The native run and the reference run.
+
+    leaves: receives the operands, which then have gradients. wide: the operands in float32, rounded to the
+    case's dtype before.
+    """
     n, c, h, w = case.shape
-    generator = torch.Generator().manual_seed(0)
+    generator, dtype = torch.Generator().manual_seed(0), torch.float32 if wide else case.dtype
 
     def tensor(*shape: int) -> Tensor:
-        values = torch.randn(*shape, generator=generator).to(case.dtype)
+        values = torch.randn(*shape, generator=generator).to(case.dtype).to(dtype).to(device)
         if case.channels_last and len(shape) == 4:
             values = values.contiguous(memory_format=torch.channels_last)
         if leaves is not None:
@@ -94,8 +104,8 @@ def sides(case: Case, leaves: list[Tensor] | None = None) -> tuple[Run, Run]:
         return lambda: ops.bias_act(x, bias), lambda: reference.bias_act(x, bias)
     if case.op == "upfirdn2d":
         up, down = _FACTORS[case.option]
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        filter, p = (taps[:, None] * taps[None, :] * up**2).to(case.dtype), (1 + up // 2, 1)
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=device) / 8
+        filter, p = (taps[:, None] * taps[None, :] * up**2).to(dtype), (1 + up // 2, 1)
         return (
             lambda: ops.upfirdn2d(x, filter, up=up, down=down, padding=p),
             lambda: reference.upfirdn2d(x, filter, up, down, (*p, *p)),
@@ -107,7 +117,8 @@ def sides(case: Case, leaves: list[Tensor] | None = None) -> tuple[Run, Run]:
             lambda: reference.modulate(x, gamma, beta, case.option),
         )
     if case.op == "blend":
-        other, mask = tensor(*case.shape), torch.rand(n, 1, h, w, generator=generator) > 0.5
+        other = tensor(*case.shape)
+        mask = (torch.rand(n, 1, h, w, generator=generator) > 0.5).to(device)
         return (
             lambda: ops.blend(x, other, mask, shift=(3, -2), weight=0.5),
             lambda: reference.blend(x, other, mask, (3, -2), 0.5),
@@ -121,12 +132,12 @@ def sides(case: Case, leaves: list[Tensor] | None = None) -> tuple[Run, Run]:
     )
 
 
-def backwards(case: Case) -> tuple[Run, Run]:
+def backwards(case: Case, device: torch.device | None = None, wide: bool = False) -> tuple[Run, Run]:
     """All gradients of a result, given one of it; the native run and the reference run."""
 
     def gradients(side: int) -> Run:
         leaves: list[Tensor] = []
-        result = sides(case, leaves)[side]()
+        result = sides(case, leaves, device, wide)[side]()
         ones = torch.ones_like(result)
         return lambda: torch.autograd.grad(result, leaves, ones, retain_graph=True, allow_unused=True)[0]
 
@@ -152,22 +163,18 @@ def measure(case: Case, direction: str, clock: Clock, budget: Budget) -> dict[st
         "case": str(case),
         "direction": direction,
         **{f"{side}_ms": rounded(min(found.milliseconds)) for side, found in samples.items()},
-        **{
-            to: rounded(getattr(ratio, of))
-            for to, of in zip(("ratio", "low", "high"), ("value", "low", "high"))
-        },
+        "ratio": rounded(ratio.value),
+        "low": rounded(ratio.low),
+        "high": rounded(ratio.high),
     }
 
 
 def rates(row: dict[str, Any], case: Case, peak: dict[str, float]) -> dict[str, float]:
     """GB/s and GFLOP/s, and the share of the peak that bounds the operator (its roofline)."""
-    seconds, flops, size = row["native_ms"] / 1e3, case.flops, float(case.bytes)
+    seconds, flops, size = row["native_ms"] / 1e3, case.flops, case.bytes
     if row["direction"] == "backward":
         flops *= 2 if case.op == "modulated_conv2d" else 1
-        size = (
-            float(torch.Size(case.shape).numel() * case.dtype.itemsize * _BACKWARD_MAPS.get(case.op, 0))
-            or size
-        )
+        size = case.backward_bytes
     products = peak[f"matmul_{'fp32' if case.dtype == torch.float32 else 'bf16'}_gflop_per_s"]
     roof = min(products, peak["copy_gb_per_s"] * flops / size)
     found = {"gb_per_s": size / seconds / 1e9, "gflop_per_s": flops / seconds / 1e9}

@@ -12,16 +12,16 @@ from unittest import mock
 
 import torch
 
-from stylemap.benchmarks.backends import Backend, Codes, Engine, to_bytes
+from stylemap.benchmarks.backends import Engine, to_bytes
 from stylemap.benchmarks.strokes import script
+from stylemap.benchmarks.summary import rounded
 
-STAGES = ("mask", "blend", "modulation", "main path", "network", "bytes", "rest")
-TITLES = {
+#: Stages of a frame in their order, and how reports name them.
+STAGES = {
     "mask": "mask",
     "blend": "blend, paste",
     "modulation": "γ, β",
     "main path": "main path",
-    "network": "γ, β and main path",
     "bytes": "to bytes",
     "rest": "rest",
 }
@@ -63,46 +63,29 @@ class Stopwatch:
 
 
 @contextlib.contextmanager
-def watched(backend: Backend, watch: Stopwatch) -> Iterator[None]:
-    """The stages inside a backend, measured while this lasts."""
-    with contextlib.ExitStack() as stack:
-        if isinstance(backend, Engine):
-            stack.enter_context(mock.patch.object(backend.session.renderer, "stage", watch.stage))
-        elif isinstance(backend, Codes):
-            stack.enter_context(_patched(watch, backend, "blend", "blend"))
-            stack.enter_context(_patched(watch, backend, "_synthesize", "network"))
+def watched(engine: Engine, watch: Stopwatch) -> Iterator[None]:
+    """The stages inside the engine, measured while this lasts."""
+    with mock.patch.object(engine.session.renderer, "stage", watch.stage):
         yield
 
 
 def stage_times(
-    model: str, name: str, backend: Backend, scenarios: Collection[str], most: int, device: torch.device
+    model: str, engine: Engine, scenarios: Collection[str], most: int, device: torch.device
 ) -> list[dict[str, Any]]:
     """A row for every scenario that is split: medians over the first steps of its script."""
     found = []
-    for scenario in ("paint_64", "paint_128_many"):
-        if scenario not in scenarios:
-            continue
-        steps = script(scenario)
-        if name != "engine" and scenario != "paint_64":
-            continue
-        count = max(3, min(30, most // 4)) if name == "engine" else 1
+    for scenario in [name for name in ("paint_64", "paint_128_many") if name in scenarios]:
         taken: dict[str, list[float]] = defaultdict(list)
-        for step in steps[: count + 1]:
+        for step in script(scenario)[: max(5, min(30, most // 4)) + 1]:
             watch = Stopwatch(device)
-            with watched(backend, watch), watch.stage("rest"):
-                images = backend.edit(step)
+            with watched(engine, watch), watch.stage("rest"):
+                images = engine.edit(step)
                 with watch.stage("bytes"):
                     to_bytes(images)
             for stage in STAGES:
                 taken[stage].append(watch.spent.get(stage, 0.0))
         # The first one warms up.
         medians = {stage: statistics.median(values[1:]) for stage, values in taken.items()}
-        row = {"model": model, "precision": backend.precision, "backend": name, "scenario": scenario}
-        found.append(
-            {**row, "stages": {stage: float(f"{ms:.4g}") for stage, ms in medians.items() if ms > 0}}
-        )
+        row = {"model": model, "precision": engine.precision, "backend": "engine", "scenario": scenario}
+        found.append({**row, "stages": {stage: rounded(ms) for stage, ms in medians.items() if ms > 0}})
     return found
-
-
-def _patched(watch: Stopwatch, owner: Any, attribute: str, stage: str) -> Any:
-    return mock.patch.object(owner, attribute, watch.wrapped(stage, getattr(owner, attribute)))

@@ -1,9 +1,9 @@
-"""What `gpu_ops` times: every operator at the sizes of the network, its rivals, and the work it does."""
+"""What `operators` times on a GPU: every operator at the sizes of the network, its rivals, and its work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap import ops
+from stylemap.benchmarks import operators
 from stylemap.ops import passes, reference
 
 Run = Callable[[], Any]
+Statistics = tuple[Tensor, Tensor]  # mean and 1/deviation of LayerNorm
 
 
 @dataclass(frozen=True)
@@ -33,153 +35,93 @@ class Case:
 
 @dataclass(frozen=True)
 class Maker:
-    """Tensors of one device, dtype and layout."""
+    """Random tensors of one device and dtype, channels last."""
 
     device: torch.device
     dtype: torch.dtype
-    layout: torch.memory_format = torch.channels_last
 
     def __call__(self, *shape: int, scale: float = 1.0) -> Tensor:
         values = (torch.randn(shape, device=self.device) * scale).to(self.dtype)
-        return values.contiguous(memory_format=self.layout) if values.ndim == 4 else values
+        return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
-    def weight(self, out: int, channels: int, k: int) -> Tensor:
-        return self(out, channels, k, k, scale=(channels * k * k) ** -0.5)
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return torch.compile(function, fullgraph=True, dynamic=False)
-
-
-def _size(*tensors: Tensor) -> int:
-    return sum(t.numel() * t.element_size() for t in tensors)
+    def text(self, *shape: int) -> str:
+        return f"{'x'.join(map(str, shape))} {str(self.dtype)[6:]}"
 
 
 def memory_cases(make: Maker, n: int, c: int, size: int, *, rivals: bool) -> Iterator[Case]:
-    """The operators that memory bounds, on one shape."""
-    layout = "channels_last" if make.layout == torch.channels_last else "contiguous"
-    text = f"{n}x{c}x{size}x{size} {str(make.dtype)[6:]} {layout}"
-    x, gamma, beta = (make(n, c, size, size) for _ in range(3))
-    bias, filter = make(c), passes.common.skip_filter(make.device) / 4
-    unit, half = _size(x), make(n, c, size // 2, size // 2)
+    """The operators and passes that memory bounds, on one shape. rivals: torch.compile as well."""
 
-    def case(
-        name: str, traffic: float, ours: Run, theirs: Callable[..., Any], *args: Any, **extra: Any
-    ) -> Case:
-        runs: dict[str, Run] = {"ours": ours, "eager": lambda: theirs(*args)}
+    def case(name: str, size: int, ours: Run, theirs: Callable[..., Any], args: Sequence[Any]) -> Case:
+        runs: dict[str, Run] = {"ours": ours, "eager": partial(theirs, *args)}
         if rivals:
-            function = compiled(theirs)
-            runs["torch.compile"] = lambda: function(*args)
+            runs["torch.compile"] = partial(torch.compile(theirs, fullgraph=True, dynamic=False), *args)
         wide = [a.float() if isinstance(a, Tensor) else a for a in args]
-        expected = extra.pop("expected", lambda: theirs(*wide))
-        return Case(f"{name} {text}", runs, int(traffic * unit), 0, make.dtype, 0.8, None, expected)
+        return Case(name, runs, size, 0, make.dtype, 0.8, None, partial(theirs, *wide))
 
-    yield case("bias_act", 2, lambda: ops.bias_act(x, bias), reference.bias_act, x, bias)
-    stylemap = torch.ops.stylemap
-    yield case(
-        "bias_act_backward",
-        3,
-        lambda: stylemap.bias_act_backward(x, gamma, 0.2, 1.4),
-        _bias_act_backward,
-        x,
-        gamma,
-    )
-    for name, up, down, traffic in (("blur", 1, 1, 2), ("up", 2, 1, 1.25), ("down", 1, 2, 1.25)):
-        value, pad = half if up == 2 else x, (2, 1, 2, 1)
-        ours = lambda v=value, u=up, d=down, p=pad: ops.upfirdn2d(v, filter, up=u, down=d, padding=p)  # noqa: E731
-        yield case(f"upfirdn2d {name}", traffic, ours, reference.upfirdn2d, value, filter, up, down, pad)
-    mean, var = ops.moments(x, "LayerNorm")
-    rstd = torch.rsqrt(var + 1e-5)
-    yield case("moments", 1, lambda: ops.moments(x, "LayerNorm")[0], _mean, x)
-    # x is read for the statistics and again for the result; grad, x and gamma likewise.
-    yield case("modulate", 5, lambda: ops.modulate(x, gamma, beta), reference.modulate, x, gamma, beta)
-    backward = lambda: stylemap.modulate_backward(gamma, x, beta, mean, rstd, 1, False)[0]  # noqa: E731
-    yield case("modulate_backward", 8, backward, _modulate_backward, gamma, x, beta)
-    mask = torch.rand(n, 1, size, size, device=make.device) > 0.5
-    shifted = lambda: ops.blend(x, gamma, mask, shift=(3, -2))  # noqa: E731
-    yield case("blend", 3, shifted, reference.blend, x, gamma, mask, (3, -2))
-    if layout == "channels_last":
-        yield from _pass_cases(case, make, x, gamma, beta, bias, half, mean, rstd)
-
-
-def _pass_cases(
-    case: Callable[..., Case],
-    make: Maker,
-    x: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    bias: Tensor,
-    half: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-) -> Iterator[Case]:
-    operands = (x, gamma, beta, mean, rstd)
-    yield case("apply_modulation", 4, lambda: passes.apply_modulation(*operands), _apply, *operands)
-    filter, pad = passes.common.skip_filter(make.device), (2, 1, 2, 1)
-    blur = lambda: passes.blur_act(x, filter / 4, bias, padding=pad, next_norm="LayerNorm")  # noqa: E731
-    yield case("blur_act + statistics", 2, blur, _blur_act, x, filter / 4, bias)
-    add = lambda: passes.skip_add(x, half, next_norm="LayerNorm")  # noqa: E731
-    yield case("skip_add + statistics", 2.25, add, _skip_add, x, half, filter)
-    n, c, height, width = x.shape
-    weight, offset = make(3, c, scale=c**-0.5), make(n, 8, height, width)[:, :3]
-    color = weight[:, 0].clone()
-    rgb = lambda: passes.modulated_rgb(x, gamma, offset, mean, rstd, weight, color)  # noqa: E731
-    yield case("modulated_rgb", 2, rgb, _rgb, x, gamma, offset, mean, rstd, weight)
+    options = [("upfirdn2d", option) for option in ("blur", "up", "down")]
+    for op, option in [("bias_act", ""), *options, ("modulate", "LayerNorm"), ("blend", "")]:
+        side = size // 2 if option == "up" else size
+        each = operators.Case(op, (n, c, side, side), make.dtype, True, option)
+        ours, definition = operators.sides(each, device=make.device)
+        _, expected = operators.sides(each, device=make.device, wide=True)
+        yield replace(case(str(each), each.bytes, ours, definition, ()), expected=expected)
+        if op in ("bias_act", "modulate"):
+            with torch.enable_grad():
+                ours, definition = operators.backwards(each, make.device)
+                _, expected = operators.backwards(each, make.device, wide=True)
+            runs = {"ours": ours, "eager": definition}
+            yield Case(f"{each} backward", runs, each.backward_bytes, 0, make.dtype, 0.8, None, expected)
+    x, gamma, beta = (make(n, c, size, size) for _ in range(3))
+    text, unit, statistics = make.text(n, c, size, size), x.numel() * x.element_size(), _statistics(x)
+    operands, filter = (x, gamma, beta, *statistics), passes.common.skip_filter(make.device) / 4
+    moments = partial(ops.moments, x, "LayerNorm")
+    yield case(f"moments {text}", unit, moments, _mean, (x,))
+    apply = partial(passes.apply_modulation, *operands)
+    yield case(f"apply_modulation {text}", 4 * unit, apply, _apply, operands)
+    bias = make(c)
+    blur = partial(passes.blur_act, x, filter, bias, padding=(2, 1, 2, 1), next_norm="LayerNorm")
+    yield case(f"blur_act + statistics {text}", 2 * unit, blur, _blur_act, (x, filter, bias))
+    weight, offset = make(3, c, scale=c**-0.5), make(n, 8, size, size)[:, :3]
+    rgb = partial(passes.modulated_rgb, x, gamma, offset, *statistics, weight, weight[:, 0].clone())
+    yield case(f"modulated_rgb {text}", 2 * unit, rgb, _rgb, (x, gamma, offset, *statistics, weight))
 
 
 def convolution_cases(make: Maker, n: int, c: int, size: int) -> Iterator[Case]:
-    """The convolutions, on one feature map: gamma and beta with the modulation, 3x3 with activation, up."""
-    text = f"{n}x{c}x{size}x{size} {str(make.dtype)[6:]}"
+    """The convolutions, on one feature map: γ and β with the modulation, 3×3 with activation, up."""
     x, style = make(n, c, size, size), make(n, c, size, size)
-    weights = [make.weight(c, c, 3), make(c), make.weight(c, c, 3), make(c)]
+    weights = [t for _ in "gb" for t in (make(c, c, 3, 3, scale=(c * 9) ** -0.5), make(c))]
+    flops, names = 2 * n * size * size * c * c * 9, ("tensor_cores_128", "tensor_cores_64", "triton", "cudnn")
+
+    def case(name: str, pass_: Callable[..., Any], expected: Run, args: Sequence[Any], **extra: Any) -> Case:
+        options, only = extra.pop("options", {}), extra.pop("only", names)
+        work = extra.pop("work", flops)
+        runs: dict[str, Run] = {}
+        for each in only:
+            label = each if each == "cudnn" else f"ours: {each}"
+            runs[label] = partial(pass_, *args, implementation=each, **options)
+        goal, text = extra or {"rival": "cudnn"}, make.text(n, c, size, size)
+        return Case(f"{name} {text}", runs, 0, work, make.dtype, expected=expected, **goal)
+
+    modulated = partial(_modulated, x, style, *weights)
+    both = (x, style, *weights, *_statistics(x))
+    yield case("modulate_conv", passes.modulate_conv, modulated, both, work=2 * flops, target=0.6)
+    args = (x, *weights[:2])
+    expected = partial(_conv_act, *args)
+    yield case("conv_act", passes.conv_act, expected, args)
+    norm = {"next_norm": "LayerNorm"}
+    yield case("conv_act + statistics", passes.conv_act, expected, args, options=norm)
+    up = partial(F.conv_transpose2d, x.float(), weights[0].float().transpose(0, 1), stride=2)
+    only = [name for name in names if name != "triton"]
+    yield case("transposed_conv", passes.transposed_conv, up, (x, weights[0]), only=only)
+
+
+def _statistics(x: Tensor) -> Statistics:
     mean, var = ops.moments(x, "LayerNorm")
-    statistics = (mean, torch.rsqrt(var + 1e-5))
-    flops = 2 * n * size * size * c * c * 9
-    names = ["tensor_cores_128", "tensor_cores_64", "triton", "cudnn"]
-
-    def runs(
-        function: Callable[..., Any], *args: Any, only: list[str] = names, **options: Any
-    ) -> dict[str, Run]:
-        found: dict[str, Run] = {}
-        for name in only:
-            label = name if name == "cudnn" else f"ours: {name}"
-            found[label] = partial(function, *args, implementation=name, **options)
-        return found
-
-    def case(name: str, candidates: dict[str, Run], expected: Run, work: int, **goal: Any) -> Case:
-        return Case(f"{name} {text}", candidates, 0, work, make.dtype, expected=expected, **goal)
-
-    yield case(
-        "modulate_conv",
-        runs(passes.modulate_conv, x, style, *weights, *statistics),
-        lambda: _modulated(x, style, *weights),
-        2 * flops,
-        target=0.6,
-    )
-    expected = lambda: _conv_act(x, *weights[:2])  # noqa: E731
-    plain = runs(passes.conv_act, x, *weights[:2])
-    yield case("conv_act", plain, expected, flops, rival="cudnn")
-    with_statistics = runs(passes.conv_act, x, *weights[:2], next_norm="LayerNorm")
-    yield case("conv_act + statistics", with_statistics, expected, flops, rival="cudnn")
-    wide = lambda: F.conv_transpose2d(x.float(), weights[0].float().transpose(0, 1), stride=2)  # noqa: E731
-    up = runs(passes.transposed_conv, x, weights[0], only=[n for n in names if n != "triton"])
-    yield case("transposed_conv", up, wide, flops, rival="cudnn")
+    return mean, torch.rsqrt(var + 1e-5)
 
 
 def _mean(x: Tensor) -> Tensor:
     return reference.moments(x, "LayerNorm")[0].reshape(-1, 1)
-
-
-def _bias_act_backward(grad: Tensor, y: Tensor) -> Tensor:
-    return grad * torch.where(y > 0, 1.4, 0.2 * 1.4)
-
-
-def _modulate_backward(grad: Tensor, x: Tensor, gamma: Tensor) -> Tensor:
-    mean, var = (m.reshape(-1, 1, 1, 1) for m in reference.moments(x, "LayerNorm"))
-    rstd = torch.rsqrt(var + 1e-5)
-    xhat, u = (x - mean) * rstd, grad * gamma
-    dims = (1, 2, 3)
-    return rstd * (u - u.mean(dims, keepdim=True) - xhat * (u * xhat).mean(dims, keepdim=True))
 
 
 def _apply(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:
@@ -190,18 +132,9 @@ def _blur_act(x: Tensor, filter: Tensor, bias: Tensor) -> Tensor:
     return reference.bias_act(reference.upfirdn2d(x, filter, padding=(2, 1, 2, 1)), bias, 0.2, 1.0)
 
 
-def _skip_add(x: Tensor, skip: Tensor, filter: Tensor) -> Tensor:
-    return x + reference.upfirdn2d(skip, filter, up=2, padding=(2, 1, 2, 1))
-
-
 def _rgb(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor) -> Tensor:
-    y = (
-        torch.einsum(
-            "nchw,oc->nohw", _apply(x, gamma, torch.zeros_like(gamma), mean, rstd).to(x.dtype), weight
-        )
-        + beta
-    )
-    return reference.bias_act(y, weight[:, 0], 0.2, 1.0)
+    normal = _apply(x, gamma, torch.zeros_like(gamma), mean, rstd).to(x.dtype)
+    return reference.bias_act(torch.einsum("nchw,oc->nohw", normal, weight) + beta, weight[:, 0], 0.2, 1.0)
 
 
 def _modulated(x: Tensor, style: Tensor, *weights: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def cases(device: torch.device, tiny: bool) -> Iterator[Case]:
     """In order of interest: a run that is out of time loses the last ones."""
     half = Maker(device, torch.float16)
     brain = Maker(device, torch.bfloat16)
-    single = Maker(device, torch.float32, torch.contiguous_format)
+    single = Maker(device, torch.float32)
     if tiny:
         yield from memory_cases(Maker(device, torch.float32), 1, 8, 8, rivals=False)
         yield from convolution_cases(half, 1, 16, 4)

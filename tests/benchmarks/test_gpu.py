@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from stylemap.benchmarks.gpu import check, operators, plan, steps
+from stylemap.benchmarks import truth
+from stylemap.benchmarks.gpu import check, operators, steps
 from stylemap.benchmarks.gpu.__main__ import main
 from stylemap.benchmarks.gpu.cases import Case
 from stylemap.benchmarks.gpu.steps import Context, Step
@@ -54,14 +55,14 @@ def test_plan_runs_and_compares(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert row["speedup"] > 0
         assert model["layers"][name]
     assert model["rows"]["edit"]["stroke"] > 0
-    assert model["rows"]["decode"]["rival_difference"] < 1e-5
+    assert model["rows"]["decode"]["rival_error"] < 1e-5
     passes = [row["pass"].split()[0] for row in model["layers"]["decode"]]
-    assert passes.count("modulate_conv") == 3
+    assert passes.count("modulate_conv") > 2
     assert "| tiny | edit |" in capsys.readouterr().out
 
 
 def test_wrong_plans_are_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(plan.TOLERANCE, "fp32", 0.0)
+    monkeypatch.setitem(truth.TOLERANCE, "fp32", 0.0)
     main(["plan", *CPU, "--output", str(tmp_path / "plan.json")])
     found = {"status": "passed", **json.loads((tmp_path / "plan.json").read_text())}
     assert "rows" not in found["models"]["tiny"]
