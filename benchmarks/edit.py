@@ -21,11 +21,10 @@ from stylemap.benchmarks.truth import RIVAL_TOLERANCE, STEP, TOLERANCE, Truth, p
 
 #: A frame costs a rival the same whatever is edited: it is timed in these, the engine in all.
 RIVAL_SCENARIOS = ("open", "encode", "decode", "paint_64", "paint_128_many", "batch_8")
-#: The published formulation takes seconds for a frame. Its request is what a user of its demo waits for.
-PUBLISHED_SCENARIOS = ("encode", "decode", "paint_64", "request")
-#: Its stylecodes are made in PyTorch.
+#: A request is what a user of the published demo waits for. ncnn's stylecodes are made in PyTorch.
 NCNN_SCENARIOS = ("encode", "decode", "paint_64", "paint_128_many")
-#: Others are built for single images.
+_OWN_SCENARIOS = {"published": ("encode", "decode", "paint_64", "request"), "ncnn": NCNN_SCENARIOS}
+#: The others are built for single images.
 BATCHED = ("plain", "openvino")
 #: Error of what gave no result; a number, as JSON has no infinity.
 FAILED = 1e9
@@ -176,10 +175,9 @@ def takes_part(backend: str, scenario: str) -> bool:
     """Whether a backend is timed in a scenario."""
     if backend == "engine":
         return True
-    if scenario.startswith("batch"):
-        return backend in BATCHED and scenario in RIVAL_SCENARIOS
-    own = {"published": PUBLISHED_SCENARIOS, "ncnn": NCNN_SCENARIOS}
-    return scenario in own.get(backend, RIVAL_SCENARIOS)
+    if scenario.startswith("batch") and backend not in BATCHED:
+        return False
+    return scenario in _OWN_SCENARIOS.get(backend, RIVAL_SCENARIOS)
 
 
 def _checked(name: str, backend: Backend, scenario: str, truth: Truth, result: Result) -> float:

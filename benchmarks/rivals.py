@@ -16,44 +16,27 @@ from stylemap.benchmarks.backends import DTYPES, Backend, Codes, Engine, Photos
 from stylemap.benchmarks.baselines import Plain, Published
 from stylemap.model import StyleMapGAN
 
-#: In the order of tables. "engine" is what everything is compared with.
-NAMES = ("engine", "published", "plain", "compile", "onnxruntime", "openvino", "ncnn")
-LABELS = {
-    "engine": "stylemap",
-    "published": "published formulation",
-    "plain": "plain PyTorch",
-    "compile": "torch.compile",
-    "onnxruntime": "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "ncnn": "ncnn",
-}
-#: Precisions of every backend on a CPU and on a GPU. The published formulation is published in fp32; ONNX
-#: Runtime's CPU kernels and ncnn's fastest are fp32.
-_OFFERED = {
-    "cpu": {
-        "engine": ("fp32", "bf16"),
-        "published": ("fp32",),
-        "plain": ("fp32", "bf16"),
-        "compile": ("fp32", "bf16"),
-        "onnxruntime": ("fp32",),
-        "openvino": ("fp32", "bf16"),
-        "ncnn": ("fp32",),
-    },
-    "cuda": {
-        "engine": ("fp32", "bf16", "fp16"),
-        "published": ("fp32",),
-        "plain": ("fp32", "bf16", "fp16"),
-        "compile": ("fp32", "bf16", "fp16"),
-        "onnxruntime": ("fp32", "fp16"),
-    },
-}
+#: Name, label, and precisions on a CPU and on a GPU, in the order of tables. Everything is compared with
+#: "engine". The published formulation, ONNX Runtime's CPU kernels and the fastest ones of ncnn are fp32.
+_BACKENDS = (
+    ("engine", "stylemap", ("fp32", "bf16"), ("fp32", "bf16", "fp16")),
+    ("published", "published formulation", ("fp32",), ("fp32",)),
+    ("plain", "plain PyTorch", ("fp32", "bf16"), ("fp32", "bf16", "fp16")),
+    ("compile", "torch.compile", ("fp32", "bf16"), ("fp32", "bf16", "fp16")),
+    ("onnxruntime", "ONNX Runtime", ("fp32",), ("fp32", "fp16")),
+    ("openvino", "OpenVINO", ("fp32", "bf16"), ()),
+    ("ncnn", "ncnn", ("fp32",), ()),
+)
+NAMES = tuple(name for name, *_ in _BACKENDS)
+LABELS = {name: label for name, label, *_ in _BACKENDS}
+_OFFERED = {name: {"cpu": cpu, "cuda": cuda} for name, _, cpu, cuda in _BACKENDS}
 #: Photos that plain backends decode at once.
 _CHUNK = 4
 
 
 def offered(name: str, precision: str, device: torch.device) -> bool:
     """Whether there is such a backend at all."""
-    return precision in _OFFERED[device.type].get(name, ())
+    return precision in _OFFERED[name][device.type]
 
 
 class Missing(RuntimeError):
@@ -145,27 +128,26 @@ class Compiled:
 
         inductor.freezing = True
         mode = "max-autotune" if next(plain.buffers()).is_cuda else None
-        make = [torch.compile(_Part(plain, name).eval(), dynamic=False, mode=mode) for name in _PARTS]
-        self._encode, self._stylecodes, self._synthesize = make
+        self._compiled = {
+            name: torch.compile(_Part(plain, name).eval(), dynamic=False, mode=mode)
+            for name in ("encode", "stylecodes", "synthesize")
+        }
 
     def encode(self, images: Tensor) -> Tensor:
-        stylemap: Tensor = self._encode(images)
+        stylemap: Tensor = self._compiled["encode"](images)
         return stylemap
 
     def stylecodes(self, w: Tensor) -> list[Tensor]:
-        codes: list[Tensor] = self._stylecodes(w)
+        codes: list[Tensor] = self._compiled["stylecodes"](w)
         return codes
 
     def synthesize(self, codes: list[Tensor]) -> Tensor:
         last = [code.contiguous(memory_format=torch.channels_last) for code in codes]
-        image: Tensor = self._synthesize(last)
+        image: Tensor = self._compiled["synthesize"](last)
         return image
 
     def decode(self, w: Tensor) -> Tensor:
         return self.synthesize(self.stylecodes(w))
-
-
-_PARTS = ("encode", "stylecodes", "synthesize")
 
 
 class _Part(nn.Module):

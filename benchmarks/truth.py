@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from stylemap import edit, ops
 from stylemap.benchmarks.strokes import SCENARIOS, script
 from stylemap.model import StyleMapGAN
 
-#: Relative L2 error beyond which a backend is wrong. Others than the engine may have somewhat more: LayerNorm
+#: Relative L2 error above which a backend is wrong. Rivals may have somewhat more: LayerNorm
 #: in one pass costs them a digit in fp32, and in bf16 they keep activations in 8 bits.
 TOLERANCE = {"fp32": 1e-5, "bf16": 2e-2, "fp16": 3e-3}
 RIVAL_TOLERANCE = {"fp32": 3e-4, "bf16": 3e-2, "fp16": 6e-3}
@@ -39,19 +39,6 @@ def proof_of(scenario: str) -> str:
     return _ALIKE.get(scenario, scenario)
 
 
-class _Remembering:
-    """A model that computes the stylecodes of a stylemap once: in float64 they take seconds."""
-
-    def __init__(self, model: StyleMapGAN) -> None:
-        self._model, self._known = model, dict[int, tuple[Tensor, list[Tensor]]]()
-        self.config, self.encode, self.synthesize = model.config, model.encode, model.synthesize
-
-    def stylecodes(self, w: Tensor) -> list[Tensor]:
-        if id(w) not in self._known:
-            self._known[id(w)] = w, self._model.stylecodes(w)  # w stays alive: its id is its name
-        return self._known[id(w)][1]
-
-
 class Truth:
     """Results of one model in float64 for some scenarios. The model in float64 is not kept."""
 
@@ -59,41 +46,34 @@ class Truth:
         self, model: StyleMapGAN, photos: Tensor, scenarios: Iterable[str], device: torch.device | None = None
     ) -> None:
         like = torch.empty(0, dtype=torch.float64, device=device)
-        work = _Work(_Remembering(copy.deepcopy(model).to(like)), photos.to(like))
+        exact, photos = copy.deepcopy(model).to(like), photos.to(like)
+        # Each stylemap and its stylecodes are computed once: in float64 they take seconds.
+        encode = functools.cache(lambda photo: exact.encode(photos[photo : photo + 1]))
+        exact.__dict__["stylecodes"] = functools.cache(exact.stylecodes)
         names = dict.fromkeys(proof_of(scenario) for scenario in scenarios)
         with torch.no_grad(), ops.backend("reference"):
-            self._known = {name: work.result(name).float().cpu() for name in names}
+            self._known = {name: _result(exact, encode, name).float().cpu() for name in names}
+        del exact.__dict__["stylecodes"]  # a cycle, which would keep the model until it is collected
 
     def __call__(self, scenario: str) -> Tensor:
         """Float32 result of the step that is compared, 1×…"""
         return self._known[proof_of(scenario)]
 
 
-class _Work:
-    def __init__(self, model: Any, photos: Tensor) -> None:
-        self._model, self._photos = model, photos
-        self._stylemaps: dict[int, Tensor] = {}
-
-    def stylemap(self, photo: int) -> Tensor:
-        if photo not in self._stylemaps:
-            self._stylemaps[photo] = self._model.encode(self._photos[photo : photo + 1])
-        return self._stylemaps[photo]
-
-    def result(self, name: str) -> Tensor:
-        step = script(name)[STEP.get(name, 0)]
-        kind, w = SCENARIOS[name].kind, self.stylemap(step.original)
-        if kind == "encode":
-            return w
-        if kind == "decode":
-            image: Tensor = self._model.synthesize(self._model.stylecodes(w))
-            return image
-        others = [self.stylemap(part.photo) for part in step.parts]
-        if kind == "mix":
-            return edit.mix_styles(self._model, w, others[0], "coarse")
-        size = self._model.config.size
-        masks = [part.mask(size).to(w) for part in step.parts]
-        shifts = [part.pixels(size) for part in step.parts]
-        return edit.blend(self._model, w, others, masks, shifts, step.weights)
+def _result(model: StyleMapGAN, encode: Callable[[int], Tensor], name: str) -> Tensor:
+    step = script(name)[STEP.get(name, 0)]
+    kind, w = SCENARIOS[name].kind, encode(step.original)
+    if kind == "encode":
+        return w
+    if kind == "decode":
+        return model.synthesize(model.stylecodes(w))
+    others = [encode(part.photo) for part in step.parts]
+    if kind == "mix":
+        return edit.mix_styles(model, w, others[0], "coarse")
+    size = model.config.size
+    masks = [part.mask(size).to(w) for part in step.parts]
+    shifts = [part.pixels(size) for part in step.parts]
+    return edit.blend(model, w, others, masks, shifts, step.weights)
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
