@@ -21,7 +21,7 @@ from stylemap.benchmarks.gpu.steps import write
 from stylemap.benchmarks.timing import Clock, captured, compare
 from stylemap.benchmarks.truth import relative_error
 
-#: Relative L2 error against float32 beyond which a candidate is wrong.
+#: Relative L2 error against float32 above which a candidate is wrong.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 3e-3, torch.bfloat16: 2e-2}
 
 

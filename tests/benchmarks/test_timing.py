@@ -26,7 +26,7 @@ def test_all_candidates_do_the_same_steps_in_turns() -> None:
     samples = interleave({name: candidate(name) for name in done}, budget, Clock(torch.device("cpu")))
     assert [len(s.milliseconds) for s in samples.values()] == [4, 4, 4]
     assert all(steps[-4:] == [0, 1, 2, 3] for steps in done.values())
-    # The order is random: nobody always follows the same one.
+    # The order is random: no candidate always follows the same one.
     rounds = ["".join(order[-12:][i : i + 3]) for i in range(0, 12, 3)]
     assert all(sorted(turn) == ["a", "b", "c"] for turn in rounds)
     assert len(set(rounds)) > 1
