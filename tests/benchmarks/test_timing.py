@@ -108,6 +108,7 @@ def test_the_least_runs_are_made_whatever_they_take(least: int) -> None:
     assert len(range(0, rounds, strides["slow"])) >= least
 
 
+@pytest.mark.speed
 def test_interleaved_seconds_are_measured() -> None:
     runs = {"short": lambda step: time.sleep(0.001), "long": lambda step: time.sleep(0.004)}
     samples = interleave(runs, Budget(0.3, 3, 20), Clock(torch.device("cpu")))
