@@ -3,8 +3,8 @@
 An edit goes straight down:
 
     EditSession.edit                 session.py: images by number, references, one lock
-    Renderer.frames                  renderer.py: the interface; cpu/renderer.py and gpu/renderer.py cache maps
-    the maps of the edit             cpu/edits.py, gpu/frames.py: copied where `program.ring` says, else convolved
+    Renderer.frames                  renderer.py has the interface; those of cpu/ and gpu/ cache maps
+    the maps of the edit             cpu/edits.py, gpu/frames.py: copied or convolved, as `program.ring` says
     program.synthesize_from_maps     the walk; on a CPU from the layer on where the last image differs
                                      (cpu/decoding.py), on a GPU as a CUDA graph (gpu/graphs.py)
     the verbs                        cpu/lowering.py
