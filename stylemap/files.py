@@ -25,7 +25,7 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise IsADirectoryError(None, "it is a folder")
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", dir=target.parent)
     except OSError as error:
         raise _named(error, target) from error
     try:

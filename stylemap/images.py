@@ -87,9 +87,19 @@ def open_rgb(
     return _flatten(_decode(source, max_pixels, name), background)
 
 
+def open_upright(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode to an upright image of its full size, in the mode of the file. Errors as in ``load``."""
+    return _decode(path, max_pixels, None)
+
+
 def open_grey(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode to an upright 8-bit grey image (mode L); transparent pixels are black. Errors as in ``load``."""
-    return _flatten(_decode(path, max_pixels, None), (0, 0, 0)).convert("L")
+    return grey(open_upright(path, max_pixels=max_pixels))
+
+
+def grey(image: Image.Image) -> Image.Image:
+    """An image of any mode as 8-bit grey (mode L); transparent pixels are black."""
+    return _flatten(image, (0, 0, 0)).convert("L")
 
 
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +14,8 @@ from torch import Tensor
 
 import stylemap
 from stylemap import assets, images
+from stylemap.cli import streams
+from stylemap.model.checks import available_device
 
 if TYPE_CHECKING:
     from stylemap.engine.session import EditSession
@@ -57,12 +58,6 @@ def add_fit_argument(parser: argparse.ArgumentParser) -> None:
         default="crop",
         help="how photos become square: centre crop (default), white borders, or squashed",
     )
-
-
-def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add --output, which ``what`` describes, and --no-sheet; `Output.of` reads both."""
-    parser.add_argument("--output", required=True, metavar="PATH", help=what)
-    parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
 
 
 def load_model(args: argparse.Namespace) -> StyleMapGAN | Runtime:
@@ -141,12 +136,7 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} is not available: {str(error).splitlines()[0]}") from error
-    return device
+    return available_device(name)
 
 
 def read(model: Model, path: Path, args: argparse.Namespace) -> Tensor:
@@ -180,6 +170,11 @@ def pair_up(a: Sequence[T], b: Sequence[T]) -> list[tuple[T, T]]:
     return [(a[i % len(a)], b[i % len(b)]) for i in range(count)]
 
 
+def warn(line: str) -> None:
+    """Say on stderr what the user may not have meant."""
+    streams.tell(f"stylemap: warning: {line}")
+
+
 def shown_of(count: int) -> list[int]:
     """Which of ``count`` frames a contact sheet shows: all of few, else some at equal steps, both ends."""
     if count <= MAX_COLUMNS:
@@ -207,63 +202,4 @@ def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterat
     for done, item in enumerate(items, start=1):
         yield item
         if done % every == 0 or done == total:
-            print(f"{label}: {done}/{total}", file=sys.stderr, flush=True)
-
-
-@dataclass
-class Output:
-    """The destination of results: one image file, or a folder. `of` checks it before any work is done."""
-
-    path: Path
-    sheet_wanted: bool = True
-
-    @classmethod
-    def of(cls, args: argparse.Namespace, results: int) -> Output:
-        """The output of a command that writes ``results`` images.
-
-        Raises:
-            ValueError: a file name for several images.
-            OSError: the folder cannot be made.
-        """
-        output = cls(Path(args.output), not args.no_sheet)
-        if output.is_file and results > 1:
-            raise ValueError(f"{results} images cannot go into one file {args.output}: name a folder")
-        (output.path.parent if output.is_file else output.path).mkdir(parents=True, exist_ok=True)
-        return output
-
-    @property
-    def is_file(self) -> bool:
-        """Whether --output names an image file rather than a folder."""
-        return self.path.suffix.lower() in images.SUFFIXES
-
-    def file(self, name: str) -> Path:
-        """Path of the result ``name`` (without suffix)."""
-        return self.path if self.is_file else self.path / f"{name}.png"
-
-    def save(self, image: Tensor | Image.Image, name: str) -> Path:
-        """Write the result ``name`` (without suffix); its path. Errors: see `stylemap.images.save`."""
-        images.save(image, self.file(name))
-        return self.file(name)
-
-    @property
-    def sheet_path(self) -> Path:
-        """Path of the contact sheet: beside the file, or in the folder."""
-        return self.path.with_name(f"{self.path.stem}_sheet.png") if self.is_file else self.path / "sheet.png"
-
-    def finish(self, results: int, sheet: Image.Image) -> None:
-        """Write the contact sheet, if it is wanted, and say on stdout what was written."""
-        what = str(self.path) if self.is_file else f"{results} image{'s' * (results != 1)} in {self.path}"
-        if self.sheet_wanted:
-            images.save(sheet, self.sheet_path)
-            what += f", contact sheet {self.sheet_path}"
-        print(f"wrote {what}")
-
-
-def unique_names(paths: Sequence[Path]) -> list[str]:
-    """File stems, numbered where they repeat."""
-    seen: dict[str, int] = {}
-    names = []
-    for path in paths:
-        seen[path.stem] = seen.get(path.stem, 0) + 1
-        names.append(path.stem if seen[path.stem] == 1 else f"{path.stem}_{seen[path.stem]}")
-    return names
+            streams.tell(f"{label}: {done}/{total}")

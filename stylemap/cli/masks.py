@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from stylemap import edit, images
+from stylemap.cli import common, mask_files
 
 HELP = (
     "where the reference is wanted: an image (white is on), box:x0,y0,x1,y1 or ellipse:cx,cy,rx,ry, in "
@@ -17,43 +17,70 @@ HELP = (
 )
 
 
-def read_mask(text: str, size: int, photos: Sequence[Path], fit: images.Fit = "crop") -> Tensor:
-    """bool size x size from what the user wrote.
+class MaskReader:
+    """Masks as the user writes them, bool size x size. What is unusual about one is said once, on stderr.
 
-    A file must be size x size already, or as large as one of ``photos``: then it is fitted as they are.
-
-    Raises:
-        ValueError: numbers that make no shape, or a file of another size; the message names both sizes.
+    Args:
+        size: of the model's images.
+        fit: how photos become square, and masks as large as them.
+        cells: side of the stylemap, where a mask works by the mean of its cells (the blend).
     """
-    shape, _, numbers = text.partition(":")
-    if shape in ("box", "ellipse") and numbers:
-        return _drawn(shape, numbers, size, text)
-    return _from_file(Path(text), size, photos, fit)
 
+    def __init__(self, size: int, fit: images.Fit = "crop", cells: int | None = None) -> None:
+        self._size, self._fit, self._cells = size, fit, cells
+        self._told: set[str] = set()
 
-def read_union(texts: Sequence[str], size: int, photos: Sequence[Path], fit: images.Fit = "crop") -> Tensor:
-    """Where any of several masks is on."""
-    return edit.union([read_mask(text, size, photos, fit) for text in texts])
+    def read(self, text: str, photos: Sequence[Path]) -> Tensor:
+        """The mask of a file, ``box:…`` or ``ellipse:…``.
 
+        A file must be size x size already, or as large as one of ``photos``: then it is fitted as they are.
 
-def _drawn(shape: str, numbers: str, size: int, text: str) -> Tensor:
-    try:
-        values = [float(number) for number in numbers.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != 4:
-        raise ValueError(f"mask {text!r}: expected four numbers, as in box:0.2,0.3,0.8,0.6")
-    if max(values) > 1:
-        values = [value / size for value in values]
-    draw = edit.masks.box if shape == "box" else edit.masks.ellipse
-    try:
-        return draw(size, *values)
-    except ValueError as error:
-        raise ValueError(f"mask {text!r}: {error}") from error
+        Raises:
+            ValueError: numbers that make no shape, or a file of another size; the message names both sizes.
+        """
+        shape, _, numbers = text.partition(":")
+        if shape in ("box", "ellipse") and numbers:
+            mask = _drawn(shape, numbers, self._size, text)
+            if not bool(mask.any()):
+                self._tell(
+                    text, f"selects nothing: no centre of a pixel of {self._size} x {self._size} is in it"
+                )
+        else:
+            mask = self._from_file(Path(text), photos)
+        if bool(mask.any()):
+            self._tell_if_small(text, mask)
+        return mask
 
+    def union(self, texts: Sequence[str], photos: Sequence[Path]) -> Tensor:
+        """Where any of several masks is on."""
+        return edit.union([self.read(text, photos) for text in texts])
 
-def _from_file(path: Path, size: int, photos: Sequence[Path], fit: images.Fit) -> Tensor:
-    return images.to_tensor(square(images.open_grey(path), path, size, photos, fit))[0] > torch.tensor(0.0)
+    def _from_file(self, path: Path, photos: Sequence[Path]) -> Tensor:
+        picture, note = mask_files.read(path)
+        fitted = square(picture, path, self._size, photos, self._fit)
+        mask = images.to_tensor(fitted)[0] > 0
+        if note:
+            self._tell(str(path), note)
+        elif not bool(mask.any()):
+            self._tell(str(path), f"selects nothing once it is fitted to {self._size} x {self._size}")
+        return mask
+
+    def _tell_if_small(self, text: str, mask: Tensor) -> None:
+        if self._cells is None:
+            return
+        coarsest = edit.masks.pool_average(mask[None, None].float(), self._cells)
+        if not bool(coarsest.any()):
+            side = self._size // self._cells
+            self._tell(
+                text,
+                f"covers more than half of no cell of {side} x {side} pixels, and only such cells count as "
+                "on: the coarse stylecodes stay",
+            )
+
+    def _tell(self, text: str, note: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            common.warn(f"mask {text} {note}")
 
 
 def square(
@@ -83,3 +110,19 @@ def square(
             f"it must be {size} x {size} as the model's images{others}"
         )
     return images.fit_square(picture, size, fit, border)
+
+
+def _drawn(shape: str, numbers: str, size: int, text: str) -> Tensor:
+    try:
+        values = [float(number) for number in numbers.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != 4:
+        raise ValueError(f"mask {text!r}: expected four numbers, as in box:0.2,0.3,0.8,0.6")
+    if max(values) > 1:
+        values = [value / size for value in values]
+    draw = edit.masks.box if shape == "box" else edit.masks.ellipse
+    try:
+        return draw(size, *values)
+    except ValueError as error:
+        raise ValueError(f"mask {text!r}: {error}") from error

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from stylemap import edit
-from stylemap.cli import common, sources
+from stylemap.cli import common, results, sources
 from stylemap.sheets import Row, Tile, contact_sheet
 
 
@@ -29,7 +28,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     codes.add_argument(
         "--layer", type=int, metavar="I", help="B's stylecodes from number I on, A's before it"
     )
-    common.add_output_arguments(parser, "folder for the results, or a file for a single one")
+    results.add_arguments(parser, "folder for the results, or a file for a single one")
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -38,13 +37,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Mix the stylecodes of every pair of images and write the results."""
     pairs = sources.pair_up(args)
-    output = common.Output.of(args, len(pairs))
+    output = results.Output.of(args, sources.pair_stems(pairs), sources.paths(pairs))
     model = common.load_for_edits(args)
     take = args.take if args.layer is None else _from_layer(args.layer, len(model.config.stylecode_shapes))
     encode = sources.Encoder(model, args)
-    names = common.unique_names([Path(stem) for stem in sources.pair_stems(pairs)])
     rows: list[Row] = []
-    for (a, b), name in common.progress(list(zip(pairs, names)), "mix"):
+    for (a, b), name in common.progress(list(zip(pairs, output.names)), "mix"):
         (first, w1), (second, w2) = encode(a), encode(b)
         result = edit.mix_styles(model, w1, w2, take=take)
         output.save(result, name)
@@ -53,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     words = {"coarse": "all stylecodes but the first two", "fine": "the first two stylecodes"}
     taken = words[take] if isinstance(take, str) else f"stylecodes {', '.join(map(str, take))}"
     sheet = contact_sheet(rows, title="Style mixing", note=f"From B: {taken}.", columns=["A", "B", "mixed"])
-    output.finish(len(pairs), sheet)
+    output.finish(sheet)
 
 
 def _from_layer(layer: int, count: int) -> list[int]:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from stylemap import edit, images
-from stylemap.cli import common
+from stylemap.cli import common, results
 from stylemap.sheets import Row, Tile, contact_sheet
 
 
@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "reconstruct", help="encode photos and decode them again", description=__doc__
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
-    common.add_output_arguments(parser, "folder for the results, or a file for a single one")
+    results.add_arguments(parser, "folder for the results, or a file for a single one")
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -25,10 +25,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Encode and decode every photo; write the results and their errors."""
     paths = images.find(args.images)
-    output = common.Output.of(args, len(paths))
+    output = results.Output.of(args, [path.stem for path in paths], paths, own=paths)
     model = common.load_for_edits(args)
     rows: list[Row] = []
-    for path, name in common.progress(list(zip(paths, common.unique_names(paths))), "reconstruct"):
+    for path, name in common.progress(list(zip(paths, output.names)), "reconstruct"):
         photo = common.read(model, path, args)
         result = edit.reconstruct(model, photo)
         output.save(result, name)
@@ -38,4 +38,4 @@ def run(args: argparse.Namespace) -> None:
                 [Tile(photo[0].cpu(), path.name), Tile(result[0].cpu(), f"mean squared error {error:.4f}")]
             )
     sheet = contact_sheet(rows, title="Reconstruction", columns=["photo", "decoded"])
-    output.finish(len(paths), sheet)
+    output.finish(sheet)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from stylemap import edit
-from stylemap.cli import common
+from stylemap.cli import common, results
 from stylemap.sheets import Tile, contact_sheet
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--truncation", type=float, default=0.7, help="0 is the mean image, 1 full variety (default: 0.7)"
     )
-    common.add_output_arguments(parser, "folder for the images, or a file for a single one")
+    results.add_arguments(parser, "folder for the images, or a file for a single one")
     common.add_model_arguments(parser)
     return parser
 
@@ -38,17 +38,21 @@ def run(args: argparse.Namespace) -> None:
     if args.class_name == "all":
         _every_class(args)
         return
-    output = common.Output.of(args, args.count)
+    output = results.Output.of(args, _stems(args.count), [])
     model = common.load_for_edits(args)
     tiles: list[Tile] = []
     for index, image in enumerate(_images(model, args, "sample")):
-        output.save(image, f"sample_{index:04d}")
+        output.save(image, output.names[index])
         if len(tiles) < 8 * common.MAX_ROWS:
             tiles.append(Tile(image, str(index)))
     across = min(8, math.ceil(math.sqrt(len(tiles))))
     rows = [tiles[start : start + across] for start in range(0, len(tiles), across)]
     sheet = contact_sheet(rows, title="Samples", note=f"Seed {args.seed}, truncation {args.truncation:g}.")
-    output.finish(args.count, sheet)
+    output.finish(sheet)
+
+
+def _stems(count: int) -> list[str]:
+    return [f"sample_{index:04d}" for index in range(count)]
 
 
 def _images(model: Model, args: argparse.Namespace, label: str) -> Iterator[Tensor]:
@@ -64,14 +68,15 @@ def _every_class(args: argparse.Namespace) -> None:
     names = getattr(whole, "class_names", ())  # an exported model has none
     if not names:
         raise ValueError("--class all: the model is not class-conditional")
-    output = common.Output.of(args, args.count * len(names))
+    stems = [f"class_{number:02d}_{stem}" for number in range(len(names)) for stem in _stems(args.count)]
+    output = results.Output.of(args, stems, [])
     rows = []
     for number, name in enumerate(names):
         model = common.load_for_edits(argparse.Namespace(**{**vars(args), "class_name": name}))
         row = []
         for index, image in enumerate(_images(model, args, name)):
-            output.save(image, f"class_{number:02d}_sample_{index:04d}")
+            output.save(image, output.names[number * args.count + index])
             row.append(Tile(image, name if index == 0 else str(index)))
         rows.append(row[:8])
     note = f"Seed {args.seed}, truncation {args.truncation:g}; a row for each class."
-    output.finish(args.count * len(names), contact_sheet(rows[: common.MAX_ROWS], title="Classes", note=note))
+    output.finish(contact_sheet(rows[: common.MAX_ROWS], title="Classes", note=note))

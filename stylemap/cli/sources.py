@@ -121,6 +121,11 @@ def pair_up(args: argparse.Namespace) -> list[tuple[Source, Source]]:
     return common.pair_up(*sides(args))
 
 
+def paths(pairs: Sequence[tuple[Source, Source]]) -> list[Path]:
+    """The photos in the pairs."""
+    return [source.path for pair in pairs for source in pair if source.path is not None]
+
+
 def pair_stems(pairs: Sequence[tuple[Source, Source]]) -> list[str]:
     """What the result of each pair is called, before it is made unique."""
     return [f"{a.stem}_{b.stem}" for a, b in pairs]

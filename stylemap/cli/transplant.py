@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from stylemap import edit, images
-from stylemap.cli import common
+from stylemap.cli import common, results
 from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
 
@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="cells: H x W of them, from row RY, column RX of the reference to row SY, column SX of the "
         "original; repeat it for more, pasted in order",
     )
-    common.add_output_arguments(parser, "folder for the results, or a file for a single one")
+    results.add_arguments(parser, "folder for the results, or a file for a single one")
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -37,12 +37,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Copy the cells from the reference to the original of every pair; write the results."""
     pairs = common.pair_up(images.find([args.original]), images.find([args.reference]))
-    output = common.Output.of(args, len(pairs))
+    stems, read = [original.stem for original, _ in pairs], [path for pair in pairs for path in pair]
+    output = results.Output.of(args, stems, read)
     model = common.load_for_edits(args)
     size, cells = model.config.size, model.config.latent_spatial_size
-    names = common.unique_names([original for original, _ in pairs])
     rows: list[Row] = []
-    for (original, reference), name in common.progress(list(zip(pairs, names)), "transplant"):
+    for (original, reference), name in common.progress(list(zip(pairs, output.names)), "transplant"):
         first, second = common.read(model, original, args), common.read(model, reference, args)
         result = model.decode(edit.transplant(model.encode(first), model.encode(second), args.box))
         output.save(result, name)
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     sheet = contact_sheet(
         rows, title="Transplantation", note=note, columns=["original", "reference", "result"]
     )
-    output.finish(len(pairs), sheet)
+    output.finish(sheet)
 
 
 def _rectangle(y: int, x: int, height: int, width: int, size: int, cells: int) -> torch.Tensor:

@@ -63,5 +63,26 @@ def check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], like: Tensor
         raise TypeError(f"{name}: expected {_dtype(like)}, as the model, got {_dtype(tensor)}")
 
 
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Raise TypeError for a dtype that is not floating point, ValueError for NaN or infinite values."""
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name}: expected a floating-point dtype, got {_dtype(tensor)}")
+    if not bool(tensor.isfinite().all()):
+        raise ValueError(f"{name}: expected finite values, got NaN or infinite ones")
+
+
+def available_device(device: str | torch.device) -> torch.device:
+    """The device of that name, with its index.
+
+    Raises:
+        ValueError: there is no such device on this machine.
+    """
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {str(device)!r} is not available: {reason}") from error
+
+
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
