@@ -234,6 +234,8 @@ class Runtime(Sampling):
             raise RuntimeError("an exported model has no gradients: this takes a checkpoint")
         session = self._open(graph)
         count = len(next(iter(inputs.values())))
+        if count == 0:
+            raise ValueError(f"{graph}: expected a batch of at least 1, got 0")
         limit = session.max_batch or count
         if count <= limit:
             return session.run(inputs)

@@ -13,6 +13,7 @@ from stylemap.checkpoint.published import LEGACY_MAGIC, ZIP_MAGIC, read_publishe
 from stylemap.checkpoint.safetensors_file import read_safetensors
 from stylemap.checkpoint.verify import CLASSES, NETWORKS, all_finite, verify
 from stylemap.model import StyleMapGAN
+from stylemap.model.checks import available_device
 
 
 def load(
@@ -28,9 +29,10 @@ def load(
 
     Raises CheckpointError, one line that names the file and the first thing wrong with it: missing,
     damaged, not a checkpoint, wrong keys or shapes, values that are not finite. Nothing in a file is run.
+    ValueError for a device that is not there.
     """
     file = Path(path)
-    target, dtype = torch.empty(0, device=device).device, dtype or torch.float32
+    target, dtype = available_device(device), dtype or torch.float32
     if not dtype.is_floating_point:
         raise TypeError(f"dtype: expected a floating-point dtype, got {dtype}")
     checkpoint = _read(file)

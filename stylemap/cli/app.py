@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import stylemap
 from stylemap.checkpoint import CheckpointError
+from stylemap.cli import streams
 
 COMMANDS = (
     "info",
@@ -66,21 +68,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Wrong usage ends in SystemExit(2), as argparse does.
     """
-    args = build_parser().parse_args(argv)
+    streams.prepare()
+    args = _at_home(build_parser().parse_args(argv))
     try:
         args.run(args)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        print("stylemap: interrupted", file=sys.stderr)
+        streams.tell("stylemap: interrupted")
         return 130
     except BrokenPipeError:
+        streams.drop(sys.stdout)  # else the interpreter tries once more to write what is left
         return 1
     except Exception as error:
-        if args.debug:
-            traceback.print_exc()
-        else:
-            print(f"stylemap {args.command}: error: {one_line(error)}", file=sys.stderr)
+        text = traceback.format_exc() if args.debug else ""
+        streams.tell(text or f"stylemap {args.command}: error: {one_line(error)}")
+        _flush_or_drop(sys.stdout)
         return 1
     return 0
+
+
+def _at_home(args: argparse.Namespace) -> argparse.Namespace:
+    """Arguments with ~ and ~user as the shell writes them where it sees one: it does not in --output=~/x."""
+    for name, value in vars(args).items():
+        if isinstance(value, str):
+            setattr(args, name, os.path.expanduser(value))
+        elif isinstance(value, list):
+            setattr(args, name, [os.path.expanduser(v) if isinstance(v, str) else v for v in value])
+    return args
+
+
+def _flush_or_drop(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        streams.drop(stream)
 
 
 def one_line(error: Exception) -> str:

@@ -80,6 +80,9 @@ def _run_lmdb(args: argparse.Namespace) -> None:
     from stylemap.data import folder, lmdb_writer
 
     sizes = _sizes(args.sizes)
+    for name, low, high in (("quality", 1, 100), ("workers", 1, 256), ("count", 1, 10**9)):
+        if not low <= getattr(args, name) <= high:
+            raise ValueError(f"--{name} must be from {low} to {high}, got {getattr(args, name)}")
     options = {
         "format": args.format,
         "quality": args.quality,

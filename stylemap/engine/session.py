@@ -18,7 +18,7 @@ from stylemap.engine.images import EditReference, Image, ImageHandle, edit_refer
 from stylemap.engine.plans import DTYPES, Plan, PlannedModel, open_renderer
 from stylemap.engine.renderer import PlainRenderer, Renderer
 from stylemap.model import Model
-from stylemap.model.checks import check_images, check_stylemap
+from stylemap.model.checks import check_finite, check_images, check_stylemap
 
 _numbers = itertools.count()
 
@@ -92,10 +92,11 @@ class EditSession:
         return cls(model, renderer=PlainRenderer(model), **options)
 
     def add(self, image: Tensor) -> ImageHandle:
-        """Encode an image 3×S×S or 1×3×S×S in [-1, 1]."""
+        """Encode an image 3×S×S or 1×3×S×S, of a floating-point dtype, finite, in [-1, 1]."""
         image = image.detach()
         image = image[None] if image.ndim == 3 else image
         check_images(image, self.config, image)
+        check_finite("images", image)
         if image.shape[0] != 1:
             raise ValueError(f"images are added one at a time, got {image.shape[0]}")
         with self._lock:
@@ -104,6 +105,7 @@ class EditSession:
     def add_stylemap(self, w: Tensor) -> ImageHandle:
         """An image that is known by its stylemap, 1×K×L×L; an edited one, say."""
         check_stylemap(w, self.config, w)
+        check_finite("stylemap", w)
         if w.shape[0] != 1:
             raise ValueError(f"stylemaps are added one at a time, got {w.shape[0]}")
         with self._lock:

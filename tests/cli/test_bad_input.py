@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+import stylemap
 from stylemap import images
 from stylemap.cli import app, main
 from tests.helpers import tiny
@@ -191,6 +192,28 @@ def test_other_commands(fails, photos: Path, tmp_path: Path) -> None:
     images.save(tiny.photos(1)[0], tmp_path / "two" / "a.png")
     images.save(tiny.photos(1)[0], tmp_path / "two" / "b.png")
     assert "2 and 4 images make no pairs" in fails("mix", tmp_path / "two", photos, *output)
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--quality=500", "--quality must be from 1 to 100, got 500"),
+        ("--quality=0", "--quality must be from 1 to 100, got 0"),
+        ("--workers=-1", "--workers must be from 1 to 256, got -1"),
+        ("--count=0", "--count must be from 1 to 1000000000, got 0"),
+    ],
+)
+def test_values_out_of_range(fails, tmp_path: Path, flag: str, message: str) -> None:
+    line = fails("data", "lmdb", "faces", "--output", tmp_path / "x.lmdb", flag, model=None)
+    assert line == f"stylemap data: error: {message}"
+    assert not (tmp_path / "x.lmdb").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is such a device")
+def test_a_device_that_is_not_there(fails, model_file: str, photos: Path) -> None:
+    with pytest.raises(ValueError, match="device 'cuda' is not available"):
+        stylemap.load(model_file, device="cuda")
+    assert "device 'cuda' is not available" in fails("reconstruct", photos, "--device=cuda", "--output=o")
 
 
 def test_convert(fails, model_file: str, tmp_path: Path) -> None:

@@ -144,6 +144,13 @@ def test_wrong_inputs_raise_as_the_model_does(runtime: Runtime) -> None:
         assert str(found.value) == str(expected.value)
 
 
+def test_a_batch_of_none(runtime: Runtime) -> None:
+    with pytest.raises(ValueError, match="encoder: expected a batch of at least 1, got 0"):
+        runtime.encode(torch.zeros(0, 3, tiny.SIZE, tiny.SIZE))
+    with pytest.raises(ValueError, match="expected a batch of at least 1, got 0"):
+        runtime.decode(torch.zeros(0, *tiny.CONFIG.stylemap_shape))
+
+
 def test_no_gradients(runtime: Runtime) -> None:
     with pytest.raises(RuntimeError, match="an exported model has no gradients"):
         edit.invert(runtime, tiny.photos(1), steps=1)
