@@ -42,7 +42,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         default=0,
         help="with --start z: more steps, on the stylemap found (default: 0)",
     )
-    parser.add_argument("--learning-rate", type=float, default=0.01, help="default: 0.01")
+    parser.add_argument(
+        "--learning-rate", type=float, default=0.01, help="default: 0.01; z moves well at 0.05"
+    )
     losses = parser.add_argument_group("losses (a weight of 0 leaves one out)")
     losses.add_argument("--l1-weight", type=float, default=0.0, help="mean absolute difference (default: 0)")
     losses.add_argument(
