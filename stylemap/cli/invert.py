@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> None:
     stems = [path.stem for path in paths]
     output = results.Output.of(args, stems, read, own=paths, beside=("_loss.png", ".npz"))
     model = common.load_model(args)
+    if args.start == "z" and len(getattr(model, "class_names", ())) > 1:
+        raise ValueError("--start z needs --class NAME: the model has several classes")
     given = None
     if args.start not in _STARTS:
         given = edit.load_stylemap(args.start, model.config.stylemap_shape)

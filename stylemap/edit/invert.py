@@ -78,13 +78,15 @@ def invert(
 
     Raises:
         ValueError: a wrong shape, a negative number of steps or weight, no loss, w_steps without z, an
-            unknown start.
+            unknown start, z and a model of several classes.
         FloatingPointError: the loss stopped being finite; the message names the step.
     """
     _check_steps(steps, w_steps, start)
     loss = InversionLoss(image, l1_weight, pixel_weight, perceptual_weight, perceptual)
     with _frozen(model):
         first = _start(model, loss, start, seed)
+        if first.ndim == 2 and len(getattr(model, "class_names", ())) > 1:
+            raise ValueError("a search for z needs one class: give it model.of_class(name)")
         if first.ndim == 4:
             found = _optimise(loss, first, model.decode, steps, learning_rate, progress)
             return Inversion(found.variable, *found.curves(), first)

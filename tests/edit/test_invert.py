@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from stylemap import edit
+from stylemap.model import StyleMapGAN
 from tests.helpers import tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -165,3 +166,13 @@ def test_bad_arguments() -> None:
         edit.invert(model, photo, pixel_weight=0, perceptual_weight=0)
     with pytest.raises(ValueError, match=r"finite and at least 0, got -1"):
         edit.invert(model, photo, l1_weight=-1)
+
+
+def test_z_of_one_class_alone() -> None:
+    """Left to itself a model of several classes takes one by z, which would jump on the way."""
+    model, photo = StyleMapGAN(tiny.CONFIG, ("first", "second")).eval(), tiny.photos(1)
+    with pytest.raises(ValueError, match=r"needs one class: give it model\.of_class"):
+        edit.invert(model, photo, start="z", steps=1)
+    found = edit.invert(model.of_class("second"), photo, start="z", steps=2)
+    with torch.no_grad():
+        assert torch.equal(model.map(found.z, torch.tensor([1])), found.stylemap)
