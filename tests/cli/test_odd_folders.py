@@ -1,0 +1,84 @@
+"""Commands over random small folders of odd files: what is promised is there, and no input is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from stylemap import images
+from stylemap.cli import main
+from tests.helpers import tiny
+
+_NAMES = st.builds(
+    lambda stem, suffix: stem + suffix,
+    st.text(st.sampled_from("a1_A~é"), min_size=1, max_size=3) | st.just("sheet"),
+    st.sampled_from([".png", ".jpg", ".webp", ".PNG", ".txt", ""]),
+)
+_KINDS = st.sampled_from(["photo"] * 6 + ["grey", "wide", "text", "cut", "empty", "folder"])
+_COMMANDS = st.sampled_from(
+    [
+        ["reconstruct", "IN"],
+        ["mix", "IN", "seed:1"],
+        ["interpolate", "seed:3", "IN", "--frames", "2"],
+        ["edit", "--original", "IN", "--reference", "PHOTO", "--mask", "box:0,0,1,0.5", "--frames", "2"],
+        ["edit", "--original", "IN", "--reference", "PHOTO", "--mask", "box:0,0,1,0.5", "--mode", "w"],
+        ["invert", "IN", "--steps", "0", "--perceptual-weight", "0"],
+    ]
+)
+
+
+def _make(path: Path, kind: str, index: int) -> None:
+    encoded = io.BytesIO()
+    side = (9, 5) if kind == "wide" else (tiny.SIZE, tiny.SIZE)
+    picture = images.to_image(tiny.photos(1, seed=index)[0]).resize(side)
+    (picture.convert("L") if kind == "grey" else picture).save(encoded, "PNG")
+    content = {"text": b"no picture", "cut": encoded.getvalue()[:60], "empty": b""}
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(content.get(kind, encoded.getvalue()))
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.tuples(_NAMES, _KINDS), max_size=5, unique_by=lambda file: file[0]), _COMMANDS, st.booleans()
+)
+def test_odd_folders(model_file: str, files: list[tuple[str, str]], command: list[str], onto: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, output, photo = Path(name, "in"), Path(name, "out"), Path(name, "photo.png")
+        folder.mkdir()
+        for index, (file, kind) in enumerate(files):
+            _make(folder / file, kind, index)
+        Image.new("RGB", (tiny.SIZE, tiny.SIZE), (90, 60, 30)).save(photo)
+        before = _contents(Path(name))
+        words = [{"IN": str(folder), "PHOTO": str(photo)}.get(word, word) for word in command]
+        words += ["--output", str(folder if onto else output), "--model", model_file, "--device", "cpu"]
+        told, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(errors):
+            status = main(words)
+        after = _contents(Path(name))
+        assert {path: after.get(path) for path in before} == before
+        lines = [line for line in errors.getvalue().splitlines() if "error:" in line]
+        if status == 0:
+            assert lines == []
+            promised = re.search(r"wrote (\d+) images? in ", told.getvalue())
+            assert promised is not None
+            new = [path for path in after.keys() - before.keys() if path.endswith(".png")]
+            new = [path for path in new if not path.endswith("_loss.png")] if words[0] == "invert" else new
+            assert len(new) == int(promised[1]) + 1  # and the contact sheet
+        else:
+            assert status == 1
+            assert len(lines) == 1
+            assert "a fault of stylemap" not in lines[0]
+            assert "wrote" not in told.getvalue()
