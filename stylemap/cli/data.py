@@ -59,7 +59,9 @@ def _add_lmdb(kinds: Any) -> None:
         help="pack images into an LMDB",
         description="Pack images into an LMDB. Repeat an interrupted command to go on.",
     )
-    parser.add_argument("input", help='folder of images, or "faces"')
+    parser.add_argument(
+        "input", help="folder of images, or builtin:faces (faces where no folder has that name)"
+    )
     parser.add_argument("--output", required=True, metavar="PATH", help="the LMDB to write")
     parser.add_argument("--sizes", default="256", help="sides in pixels, separated by commas (default: 256)")
     parser.add_argument(
@@ -78,6 +80,7 @@ def _add_lmdb(kinds: Any) -> None:
 
 def _run_lmdb(args: argparse.Namespace) -> None:
     from stylemap.data import folder, lmdb_writer
+    from stylemap.data.open import is_drawn
 
     sizes = _sizes(args.sizes)
     for name, low, high in (("quality", 1, 100), ("workers", 1, 256), ("count", 1, 10**9)):
@@ -89,7 +92,7 @@ def _run_lmdb(args: argparse.Namespace) -> None:
         "workers": args.workers,
         "progress": lambda rows: common.progress(rows, "lmdb"),
     }
-    if args.input == "faces":
+    if is_drawn(args.input):
         state = lmdb_writer.write_faces(args.output, args.count, args.seed, sizes, **options)
     else:
         paths = folder.find(args.input, recursive=args.recursive)

@@ -18,7 +18,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         description="Measure reconstruction, FID, local editing and attribute directions. A metric whose"
         " weights are not given is skipped; the report names the reason.",
     )
-    parser.add_argument("--data", default="faces", help="faces (held-out ones), a folder or an LMDB")
+    parser.add_argument(
+        "--data",
+        default="faces",
+        help="a folder, an LMDB, or builtin:faces (held-out drawn ones; faces where no folder has that name)",
+    )
     parser.add_argument("--count", type=int, default=500, help="test images (default: 500)")
     parser.add_argument("--samples", type=int, default=5000, help="images for the FIDs (default: 5000)")
     parser.add_argument("--fit", type=int, default=2000, help="faces to fit directions on (default: 2000)")
@@ -38,7 +42,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Measure the model, print the table and write the JSON where --output asks for it."""
-    from stylemap.data.open import open_dataset
+    from stylemap.data.open import DRAWN, is_drawn, open_dataset
     from stylemap.files import write_whole
     from stylemap.metrics import Evaluation, Options
 
@@ -58,8 +62,8 @@ def run(args: argparse.Namespace) -> None:
     model = common.load_for_edits(args)
     dataset = open_dataset(args.data, model.config.size, count=args.count, held_out=True)
     train: Any = None
-    if args.data == "faces":
-        train = open_dataset("faces", model.config.size, count=args.fit)
+    if is_drawn(args.data):
+        train = open_dataset(DRAWN, model.config.size, count=args.fit)
     masks = _masks(args, dataset, min(args.count, len(dataset))) if args.masks else None
     evaluation = Evaluation(model, dataset, options, train=train, masks=masks, progress=common.progress)
     report = evaluation.run()

@@ -86,8 +86,22 @@ def find(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Pat
         folders += sorted(path for path in root.rglob("*") if path.is_dir() and not _hidden(path, root))
     found = [path for here in folders if _holds_images(here) for path in images.find([here])]
     if not found:
-        raise images.ImageError(f"{root} holds no images ({', '.join(images.SUFFIXES)})")
+        raise images.ImageError(
+            f"{root} holds no images ({', '.join(images.SUFFIXES)}){_below(root, recursive)}"
+        )
     return found
+
+
+def _below(root: Path, recursive: bool) -> str:
+    """Names sub-folders that hold what was looked for, for the end of an error."""
+    if recursive:
+        return ""
+    names = [path.name for path in sorted(root.iterdir()) if path.is_dir() and not _hidden(path, root)]
+    holding = [name for name in names if _holds_images(root / name)]
+    if not holding:
+        return ""
+    more = f" and {len(holding) - 4} more" if len(holding) > 4 else ""
+    return f"; its sub-folders {', '.join(holding[:4])}{more} do: name one of them"
 
 
 def sort_out(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:

@@ -9,6 +9,14 @@ from stylemap.data.folder import FolderDataset
 from stylemap.data.lmdb_store import LmdbDataset, is_store
 from stylemap.data.protocol import ImageDataset
 
+DRAWN = "builtin:faces"
+
+
+def is_drawn(name: str) -> bool:
+    """Whether a name stands for the faces drawn by the package: "builtin:faces" always, "faces" where
+    neither a folder nor a file has that name."""
+    return name == DRAWN or (name == "faces" and not Path(name).exists())
+
 
 def open_dataset(
     name: str,
@@ -20,17 +28,18 @@ def open_dataset(
     flip: bool = False,
     skip_corrupt: bool = False,
 ) -> ImageDataset:
-    """The dataset that ``name`` stands for: "faces", a folder or an LMDB.
+    """The dataset that ``name`` stands for: a folder, an LMDB, or the drawn faces (see `is_drawn`).
 
-    ``count`` and ``held_out`` (faces that no training uses) apply to faces only.
+    ``count`` and ``held_out`` (faces that no training uses) apply to drawn faces only.
 
     Raises:
-        FileNotFoundError: neither "faces" nor a folder or LMDB that exists. Otherwise as the datasets do.
+        FileNotFoundError: neither a folder or LMDB that exists nor the name of the drawn faces. Otherwise
+            as the datasets do.
     """
-    if name == "faces":
+    if is_drawn(name):
         return FacesDataset(size, count, seed, held_out=held_out, flip=flip)
     if is_store(name):
         return LmdbDataset(name, size, skip_corrupt=skip_corrupt, flip=flip, seed=seed)
     if Path(name).is_dir():
         return FolderDataset(name, size, skip_corrupt=skip_corrupt, flip=flip, seed=seed)
-    raise FileNotFoundError(f"no data {name!r}: name a folder of images, an LMDB, or faces")
+    raise FileNotFoundError(f"no data {name!r}: name a folder of images, an LMDB, or {DRAWN}")

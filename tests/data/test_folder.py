@@ -1,12 +1,14 @@
 """Folders of images: order, fitting, damaged files."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from stylemap.data.faces import FacesDataset
 from stylemap.data.folder import FolderDataset
 from stylemap.data.open import open_dataset
 from stylemap.images import ImageError
@@ -84,6 +86,27 @@ def test_no_folder_no_images_nothing_readable(folder, tmp_path):
 
 def test_datasets_by_name(folder):
     assert isinstance(open_dataset(str(folder), 16), FolderDataset)
-    assert len(open_dataset("faces", 16, count=5)) == 5
+    assert len(open_dataset("builtin:faces", 16, count=5)) == 5
     with pytest.raises(FileNotFoundError, match="nowhere"):
         open_dataset("nowhere", 16)
+
+
+def test_a_folder_named_faces_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(open_dataset("faces", 16, count=5), FacesDataset)
+    picture = Image.new("RGB", (16, 16))
+    (tmp_path / "faces").mkdir()
+    picture.save(tmp_path / "faces" / "a.png")
+    assert isinstance(open_dataset("faces", 16, count=5), FolderDataset)
+    assert isinstance(open_dataset("builtin:faces", 16, count=5), FacesDataset)
+
+
+def test_the_sub_folders_of_an_empty_folder_are_named(tmp_path: Path) -> None:
+    for name in ("anna", "ben", "empty"):
+        (tmp_path / name).mkdir()
+    for name in ("anna", "ben"):
+        Image.new("RGB", (16, 16)).save(tmp_path / name / "a.png")
+    with pytest.raises(ImageError, match=r"holds no images \(.*\); its sub-folders anna, ben do"):
+        FolderDataset(tmp_path, 16)
+    with pytest.raises(ImageError, match=r"holds no images \([^;]*\)$"):
+        FolderDataset(tmp_path / "empty", 16)
