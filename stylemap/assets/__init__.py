@@ -1,4 +1,4 @@
-"""The demo model that ships with the package, and the directions that go with it."""
+"""The demo model that ships with the package, the directions that go with it, and recipes of training."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ def demo_model() -> Path | None:
 def demo_directions() -> Path | None:
     """Its directions, for `stylemap.edit.load_directions`."""
     return _existing("demo_directions.safetensors")
+
+
+RECIPES = ("published", "seed", "demo")
+
+
+def recipe(name: str) -> Path:
+    """The configuration file of one of `RECIPES`, for `stylemap train`. Raises ValueError for another."""
+    if name not in RECIPES:
+        raise ValueError(f"no recipe {name!r}: there are {', '.join(RECIPES)}")
+    return FOLDER / f"{name}.yaml"
 
 
 def _existing(name: str) -> Path | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import Any
+
+from stylemap import assets
 
 # What drawn faces need, and a CPU can train in minutes; photographs take the published widths.
 FACES: dict[str, Any] = {
@@ -17,7 +20,6 @@ FACES: dict[str, Any] = {
     },
     "batch": 8,
     "precision": "bf16",
-    "ema_rampup": True,
     "sample_every": 100,
     "checkpoint_every": 50,
 }
@@ -27,18 +29,26 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "train",
         help="train a model",
-        description="Train a model. Settings come from --config, then from the flags; both are written into"
-        " the folder of the run. Without --config, generated faces get a narrow model that a CPU can train."
-        " Start several processes with torchrun.",
+        description="Train a model. Settings come from --recipe or --config, then from the flags; all are"
+        " written into the folder of the run. Without either, drawn faces get a narrow model that a CPU can"
+        " train. Start several processes with torchrun.",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the run")
-    parser.add_argument("--config", metavar="FILE", help="YAML or JSON, as in the config.yaml of a run")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--config", metavar="FILE", help="YAML or JSON, as in the config.yaml of a run")
+    source.add_argument(
+        "--recipe",
+        choices=assets.RECIPES,
+        help="one of the package's: published (the paper's), seed (L1, hinge, perceptual and style losses,"
+        " betas 0.5 and 0.999), demo (the bundled model's)",
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the newest checkpoint in DIR")
     _add_settings(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
+    from stylemap.data.open import is_drawn
     from stylemap.train import TrainConfig, train
 
     folder = Path(args.output)
@@ -46,12 +56,12 @@ def run(args: argparse.Namespace) -> None:
     values: dict[str, Any] = {}
     if args.config:
         values = TrainConfig.load(Path(args.config)).to_dict()
+    elif args.recipe:
+        values = TrainConfig.load(assets.recipe(args.recipe)).to_dict()
     elif args.resume and written.exists():
         values = TrainConfig.load(written).to_dict()
-    elif getattr(args, "data", "faces") == "faces":
-        print(
-            "generated faces: the demo model's narrow channels, batch and precision, where no flag says more"
-        )
+    elif is_drawn(getattr(args, "data", "faces")):
+        print("drawn faces: the demo model's narrow channels, batch and precision, where no flag says more")
         values = FACES
     last = train(TrainConfig.from_dict(merge(values, args)), folder, resume=args.resume)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes only the first writes
@@ -61,37 +71,67 @@ def run(args: argparse.Namespace) -> None:
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """A flag for every setting. Unset ones stay absent, so that they do not override the file."""
     from stylemap.config import Config
-    from stylemap.train.config import Lambdas, TrainConfig
+    from stylemap.train.config import TrainConfig
+    from stylemap.train.lambdas import Lambdas
+    from stylemap.train.settings import settings
 
-    run_group = parser.add_argument_group("run", "see stylemap.train.TrainConfig for what each one means")
-    _add_fields(run_group, TrainConfig, "", skip=("model", "lambdas"))
-    model = parser.add_argument_group("model")
-    _add_fields(model, Config, "", dest="model.", skip=("channel_table",))
+    group: Any = parser
+    for field in settings(TrainConfig):
+        if field.metadata["group"]:
+            group = parser.add_argument_group(field.metadata["group"])
+        _add_flag(group, field, "", field.name, **_about(field))
+    model = parser.add_argument_group("sizes of the networks")
+    about = documentation(Config)
+    for item in dataclasses.fields(Config):
+        if item.name != "channel_table":
+            _add_flag(model, item, "", f"model.{item.name}", help=about[item.name])
     model.add_argument(
         "--channel-table",
         dest="model.channel_table",
         type=_table,
         default=argparse.SUPPRESS,
         metavar="R:C,…",
-        help="channels at resolutions, such as 128:16,64:32",
+        help="Channels at resolutions that shall not have the default ones, such as 128:16,64:32.",
     )
     lambdas = parser.add_argument_group("weights of the losses (0 leaves one out)")
-    _add_fields(lambdas, Lambdas, "lambda-", dest="lambdas.")
+    for field in settings(Lambdas):
+        _add_flag(lambdas, field, "lambda-", f"lambdas.{field.name}", **{**_about(field), "unit": "WEIGHT"})
 
 
-def _add_fields(group: Any, cls: type, prefix: str, dest: str = "", skip: tuple[str, ...] = ()) -> None:
-    for field in dataclasses.fields(cls):
-        if field.name in skip:
-            continue
-        flag = f"--{prefix}{field.name.replace('_', '-')}"
-        options: dict[str, Any] = {"dest": dest + field.name, "default": argparse.SUPPRESS}
-        default = f"default: {field.default}" if field.default != "" else "default: none"
-        if isinstance(field.default, bool):
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=default, **options)
+def _about(field: dataclasses.Field[Any]) -> dict[str, Any]:
+    return {name: field.metadata[name] for name in ("help", "unit", "choices")}
+
+
+def _add_flag(
+    group: Any,
+    field: dataclasses.Field[Any],
+    prefix: str,
+    dest: str,
+    help: str,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+) -> None:
+    """A flag for a field. help, unit, choices: as in `stylemap.train.settings.setting`."""
+    flag = f"--{prefix}{field.name.replace('_', '-')}"
+    options: dict[str, Any] = {"dest": dest, "default": argparse.SUPPRESS}
+    shown = field.default if field.default != "" else "none"
+    if isinstance(field.default, bool):
+        shown = "yes" if field.default else "no"
+        options["action"] = argparse.BooleanOptionalAction
+    else:
+        options["type"] = type(field.default)
+        if choices:
+            options["choices"] = choices
         else:
-            group.add_argument(
-                flag, type=type(field.default), metavar=type(field.default).__name__, help=default, **options
-            )
+            options["metavar"] = unit or {int: "N", float: "X"}.get(type(field.default), "TEXT")
+    group.add_argument(flag, help=f"{help} (default: {shown})".replace("%", "%%"), **options)
+
+
+def documentation(cls: type) -> dict[str, str]:
+    """The sentences of a docstring of the form "    name: sentence", by name."""
+    text = re.sub(r":\w+:`([^`]*)`|`([^`]*)`", r"\1\2", cls.__doc__ or "").replace("``", "")
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
+    return {name: " ".join(sentence.split()) for name, sentence in found}
 
 
 def _table(text: str) -> dict[str, int]:

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stylemap.train.config import TrainConfig
 from stylemap.train.edits import edits_locally, random_masks
+from stylemap.train.randomness import generator
 from stylemap.train.sources import Source
 from stylemap.train.step import Part
 
@@ -27,12 +27,6 @@ class Share(NamedTuple):
 
     rank: int = 0
     world: int = 1
-
-
-def generator(seed: int, stream: int, number: int) -> torch.Generator:
-    """Independent random numbers for every (seed, stream, number), on the CPU."""
-    state = np.random.SeedSequence([seed, stream, number]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 class Schedule:

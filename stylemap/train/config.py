@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,166 +11,178 @@ from typing import Any
 
 from stylemap.config import Config
 from stylemap.files import write_whole
-
-_CHOICES = {
-    "stage": ("networks", "mapping"),
-    "adversarial_loss": ("logistic", "hinge"),
-    "reconstruction_loss": ("mse", "l1"),
-    "precision": ("fp32", "bf16"),
-    "warmup_optimiser": ("adam", "muon"),
-    "discriminator": ("published", "projected"),
-    "decay": ("linear", "cosine"),
-}
-_AT_LEAST = {
-    "iterations": 1, "warmup_iterations": 0, "decay_iterations": 0, "batch": 1, "accumulate": 1,
-    "r1_every": 1, "classes": 0, "workers": 0, "threads": 0, "log_every": 1, "sample_every": 0,
-    "checkpoint_every": 1, "keep": 1, "count": 1, "mapping_images": 2,
-}  # fmt: skip
+from stylemap.train.lambdas import Lambdas
+from stylemap.train.settings import check, documented, setting
 
 
-@dataclass(frozen=True)
-class Lambdas:
-    """Weights of the losses; 0 leaves a loss out, and a step whose losses are all left out is skipped.
-
-    adv: generator against the discriminator, on samples (step 1).
-    w_rec: the encoder finds the stylemap of a sample again (step 2).
-    d, indomain_d: discriminator on real images and samples, and on reconstructions (step 3).
-    x_rec, perceptual, style, indomain_e: reconstruction by pixels, by features, by their Gram
-        matrices, and against the discriminator (step 5).
-    local_src, local_ref: local edits of the batch's images, in random masks, against the original outside
-        the mask and the reference inside (step 5; not in the paper: see `stylemap.train.edits`).
-    local_efficientnet: the same edits against the two images pasted together, by EfficientNet's features.
-    local_d, local_e: the same edits shown to the discriminator, and against it.
-    efficientnet: reconstruction by EfficientNet-Lite0's features, beside ``perceptual`` (step 5; needs the
-        extra stylemap[features]).
-    """
-
-    adv: float = 1.0
-    w_rec: float = 1.0
-    d: float = 1.0
-    indomain_d: float = 1.0
-    x_rec: float = 1.0
-    perceptual: float = 1.0
-    style: float = 0.0
-    indomain_e: float = 1.0
-    local_src: float = 0.0
-    local_ref: float = 0.0
-    local_efficientnet: float = 0.0
-    local_d: float = 0.0
-    local_e: float = 0.0
-    efficientnet: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            _check_number(f"lambdas.{name}", value, 0.0, math.inf)
-
-
+@documented
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. Defaults are the published ones (docs/network.md section 9).
+    """A training run. Defaults are the published ones (docs/network.md section 9), but for the moving average,
+    which ramps up: the recipe "published" has that too.
 
-    data: "faces" (drawn by the package), a folder of images, or an LMDB.
-    stage: "networks", the five steps; or "mapping", the mapping network alone as a small GAN on stylemaps
-        of mapping_images images, from a model to start_from (`stylemap.train.latent_gan`).
-    count: how many different faces "faces" draws; other data ignore it.
-    flip: mirror images at random.
     model: sizes of the networks.
     lambdas: weights of the losses.
-    iterations: in all; a resumed run continues to this number.
-    warmup_iterations: the first ones train encoder and decoder alone (step 5 without its adversarial
-        part), which on small budgets buys sharp reconstructions before the adversarial steps start.
-    warmup_momentum: Adam's beta 1 during the warm-up. The adversarial steps want 0; without them momentum
-        learns the same reconstructions in less than half the iterations.
-    warmup_optimiser: adam, or muon for the weights of convolutions in the warm-up: at the sizes tried, a
-        third of the iterations for the same error, each 15% longer.
-    fit_mapping: when the warm-up ends, start the mapping network at the mean and the principal
-        components of the encoder's stylemaps instead of at random.
-    batch: images per iteration in all processes together and over all accumulated parts.
-    accumulate: parts a batch is processed in, to fit in memory.
-    learning_rate, r1_gamma, r1_every, ema_decay: as in the paper. For the discriminator learning rate
-        and betas are adapted to the lazy regularisation.
-    discriminator: the published one, or a projected one, whose heads judge patches of EfficientNet-Lite0's
-        features (`stylemap.train.projected`; needs the extra stylemap[features], and no R1).
-    discriminator_rate: its learning rate; 0 takes learning_rate.
-    freeze_mapping: leave the mapping network as it is.
-    decay_iterations: over this many last iterations the learning rates fall to nothing, by ``decay``: in a
-        line, or along half a cosine.
-    start_from: a checkpoint, or the folder of a run, whose weights to start with. Its model may be smaller:
-        training 32, 64, then 128 pixels costs a small part of training at 128 from the start.
-    ema_rampup: let the decay grow from 0.1 as (1 + t) / (10 + t): for short runs.
-    adversarial_loss: logistic or hinge. reconstruction_loss: mse or l1.
-    perceptual: "features" (no weights needed), "efficientnet" (EfficientNet-Lite0's, the extra
-        stylemap[features]), or a file of VGG-16 weights for LPIPS
-        (with lpips_heads, the file of its linear weights). style needs the VGG file.
-    classes: number of classes for a conditional generator and discriminator; 0 trains without. A folder's
-        sub-folders are its classes; faces are told apart by the label class_label.
-    skip_corrupt: leave out unreadable images of the data, with a warning each, instead of stopping.
-    precision: fp32, or bf16 autocast (statistics, losses, R1, and weights stay float32).
-    channels_last: memory layout of activations and weights.
-    seed: of weights, order of the data, flips and z; every random number is a function of it and of
-        the iteration.
-    workers: processes that prepare data, 0 for none. threads: of the CPU, 0 leaves PyTorch's choice.
-    device: "auto", "cpu", "cuda", "cuda:1" …
-    log_every, sample_every, checkpoint_every: in iterations; sample_every 0 writes no grids.
-    keep: how many checkpoints stay.
     """
 
-    stage: str = "networks"
-    mapping_images: int = 9500
-    data: str = "faces"
-    count: int = 20000
-    flip: bool = True
+    stage: str = setting(
+        "networks",
+        "networks runs the five steps; mapping trains the mapping network alone, as a small GAN on stylemaps"
+        " of a model to start from.",
+        choices=("networks", "mapping"),
+        group="what is trained",
+    )
     model: Config = field(default_factory=Config)
     lambdas: Lambdas = field(default_factory=Lambdas)
-    iterations: int = 320_000
-    warmup_iterations: int = 0
-    warmup_momentum: float = 0.9
-    warmup_optimiser: str = "adam"
-    fit_mapping: bool = False
-    start_from: str = ""
-    batch: int = 16
-    accumulate: int = 1
-    learning_rate: float = 0.002
-    discriminator: str = "published"
-    discriminator_rate: float = 0.0
-    freeze_mapping: bool = False
-    decay_iterations: int = 0
-    decay: str = "linear"
-    r1_gamma: float = 10.0
-    r1_every: int = 16
-    ema_decay: float = 0.999
-    ema_rampup: bool = False
-    adversarial_loss: str = "logistic"
-    reconstruction_loss: str = "mse"
-    perceptual: str = "features"
-    lpips_heads: str = ""
-    classes: int = 0
-    class_label: str = ""
-    skip_corrupt: bool = False
-    precision: str = "fp32"
-    channels_last: bool = True
-    seed: int = 0
-    workers: int = 0
-    threads: int = 0
-    device: str = "auto"
-    log_every: int = 20
-    sample_every: int = 1000
-    checkpoint_every: int = 1000
-    keep: int = 3
+    start_from: str = setting(
+        "",
+        "Checkpoint, or folder of a run, whose weights to start with; its model may be smaller: training 32,"
+        " 64, then 128 pixels costs a small part of training at 128 from the start.",
+        unit="PATH",
+    )
+    freeze_mapping: bool = setting(False, "Leave the mapping network as it is.")
+    mapping_images: int = setting(
+        9500, "How many images' stylemaps the stage mapping learns from.", unit="IMAGES", low=2
+    )
+    data: str = setting(
+        "faces",
+        "Folder of images, LMDB, or builtin:faces (drawn by the package; faces where nothing has that name).",
+        unit="PATH",
+        group="data",
+    )
+    count: int = setting(
+        20000, "How many different faces builtin:faces draws; other data ignore it.", unit="IMAGES", low=1
+    )
+    flip: bool = setting(True, "Mirror images at random.")
+    augment: str = setting(
+        "none",
+        "What is done to images, real ones and generated ones alike, before the discriminator sees them:"
+        " diffaugment changes colours, moves and cuts out, for sets of some hundred images.",
+        choices=("none", "diffaugment"),
+    )
+    classes: int = setting(
+        0,
+        "Classes of a conditional generator and discriminator; 0 trains without. A folder's sub-folders are"
+        " its classes; drawn faces are told apart by class-label.",
+        unit="CLASSES",
+        low=0,
+    )
+    class_label: str = setting(
+        "",
+        "Label of drawn faces that makes the classes, such as hair_colour, or several joined by +.",
+        unit="LABEL",
+    )
+    skip_corrupt: bool = setting(
+        False, "Leave out unreadable images, with a warning each, instead of stopping."
+    )
+    iterations: int = setting(
+        320_000, "In all; a resumed run continues to this number.", unit="ITERATIONS", low=1, group="schedule"
+    )
+    warmup_iterations: int = setting(
+        0,
+        "The first ones train encoder and decoder alone (step 5 without its adversarial part), which on small"
+        " budgets buys sharp reconstructions before the adversarial steps start.",
+        unit="ITERATIONS",
+        low=0,
+    )
+    warmup_momentum: float = setting(
+        0.9,
+        "Adam's beta 1 during the warm-up: momentum learns the same reconstructions in less than half the"
+        " iterations, but the adversarial steps want none.",
+        low=0,
+        high=0.999,
+    )
+    warmup_optimiser: str = setting(
+        "adam",
+        "muon, for the weights of convolutions in the warm-up, needs a third of the iterations for the same"
+        " error at the sizes tried, each 15% longer.",
+        choices=("adam", "muon"),
+    )
+    fit_mapping: bool = setting(
+        False,
+        "When the warm-up ends, start the mapping network at the mean and the principal components of the"
+        " encoder's stylemaps instead of at random.",
+    )
+    decay_iterations: int = setting(
+        0, "Over this many last iterations the learning rates fall to nothing.", unit="ITERATIONS", low=0
+    )
+    decay: str = setting("linear", "How they fall.", choices=("linear", "cosine"))
+    batch: int = setting(
+        16,
+        "Images per iteration, in all processes together and over all accumulated parts.",
+        unit="IMAGES",
+        low=1,
+        group="optimisation",
+    )
+    accumulate: int = setting(1, "Parts a batch is processed in, to fit in memory.", unit="PARTS", low=1)
+    learning_rate: float = setting(0.002, "Adam's, of generator and encoder.", low=0)
+    beta1: float = setting(
+        0.0, "Adam's decay of the mean gradient, in the adversarial steps.", low=0, high=0.9999
+    )
+    beta2: float = setting(0.99, "Adam's decay of the squared gradient.", low=0, high=0.99999)
+    discriminator: str = setting(
+        "published",
+        "The published one, or a projected one, whose heads judge patches of EfficientNet-Lite0's features"
+        " (needs the extra stylemap[features], and no R1).",
+        choices=("published", "projected"),
+    )
+    discriminator_rate: float = setting(
+        0.0, "Learning rate of the discriminator, adapted to the lazy R1; 0 takes learning-rate.", low=0
+    )
+    r1_gamma: float = setting(10.0, "Weight of R1, the penalty on the discriminator's gradient.", low=0)
+    r1_every: int = setting(16, "R1 comes every so many iterations.", unit="ITERATIONS", low=1)
+    ema_decay: float = setting(
+        0.999, "Decay per iteration of the averaged weights, which are the model.", low=0, high=1
+    )
+    ema_rampup: bool = setting(
+        True, "Let that decay grow as (1 + t) / (10 + t) up to ema-decay, so that short runs average too."
+    )
+    adversarial_loss: str = setting(
+        "logistic", "Form of the adversarial losses.", choices=("logistic", "hinge")
+    )
+    reconstruction_loss: str = setting(
+        "mse", "Mean squared or mean absolute difference, of images and of stylemaps.", choices=("mse", "l1")
+    )
+    perceptual: str = setting(
+        "features",
+        "How images are compared beyond pixels: features (no weights needed), efficientnet (the extra"
+        " stylemap[features]), or a file of VGG-16 weights: plain features, or LPIPS with lpips-heads.",
+        unit="NAME|FILE",
+    )
+    lpips_heads: str = setting("", "File of LPIPS' linear weights for VGG-16.", unit="FILE")
+    precision: str = setting(
+        "fp32",
+        "bf16 is autocast; statistics, losses, R1, and weights stay float32.",
+        choices=("fp32", "bf16"),
+        group="computing",
+    )
+    channels_last: bool = setting(True, "Memory layout of activations and weights.")
+    seed: int = setting(
+        0, "Of weights, order of the data, flips and z: every random number follows from it.", unit="SEED"
+    )
+    workers: int = setting(0, "Processes that prepare data.", unit="PROCESSES", low=0)
+    threads: int = setting(0, "Of the CPU; 0 leaves PyTorch's choice.", unit="THREADS", low=0)
+    device: str = setting(
+        "auto",
+        "Where it runs: cpu, cuda, cuda:1 and so on; auto takes a GPU where there is one.",
+        unit="DEVICE",
+    )
+    log_every: int = setting(
+        20, "How often losses are written.", unit="ITERATIONS", low=1, group="what is written"
+    )
+    sample_every: int = setting(
+        1000,
+        "How often pictures are written, and one more frame of the animation; 0 writes none.",
+        unit="ITERATIONS",
+        low=0,
+    )
+    checkpoint_every: int = setting(1000, "How often a checkpoint is written.", unit="ITERATIONS", low=1)
+    keep: int = setting(
+        3, "The newest that stay, beside one from before the losses rise.", unit="CHECKPOINTS", low=1
+    )
 
     def __post_init__(self) -> None:
-        for name, least in _AT_LEAST.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        _check_number("learning_rate", self.learning_rate, 0.0, math.inf)
-        _check_number("discriminator_rate", self.discriminator_rate, 0.0, math.inf)
-        _check_number("warmup_momentum", self.warmup_momentum, 0.0, 0.999)
-        _check_number("r1_gamma", self.r1_gamma, 0.0, math.inf)
-        _check_number("ema_decay", self.ema_decay, 0.0, 1.0)
+        check(self)
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} cannot be processed in {self.accumulate} equal parts")
         if self.classes and self.discriminator == "projected":
@@ -180,8 +191,8 @@ class TrainConfig:
             raise ValueError("the mapping stage trains an unconditional model that start_from names")
         if self.fit_mapping and not self.warmup_iterations:
             raise ValueError("fit_mapping takes place at the end of a warm-up: set warmup_iterations")
-        if self.lambdas.style and self.perceptual in ("features", "efficientnet"):
-            raise ValueError("the style loss needs VGG-16 weights: name their file as perceptual")
+        if self.lambdas.style and self.perceptual == "features":
+            raise ValueError("the style loss needs efficientnet, or a file of VGG-16 weights, as perceptual")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON and YAML can hold them."""
@@ -243,9 +254,3 @@ def _check_known(values: object, cls: type, prefix: str) -> None:
     unknown = sorted(prefix + str(key) for key in values if key not in known)
     if unknown:
         raise ValueError(f"unknown configuration entries: {', '.join(unknown)[:200]}")
-
-
-def _check_number(name: str, value: object, low: float, high: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type, operator]
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylemap.model.layers import EqualLinear
-from stylemap.train.batches import generator
 from stylemap.train.config import TrainConfig
 from stylemap.train.mapping_start import before_activation, last_layer, principal, whitening
 from stylemap.train.networks import Networks
+from stylemap.train.randomness import generator
 from stylemap.train.step import Part
 
 _WIDTH = 192
@@ -87,7 +87,7 @@ class MappingStep:
             self.critic = _critic(count).to(device)
         self.mapping = nn.Sequential(self.hidden, self.output)
         self.average = copy.deepcopy(self.mapping).requires_grad_(False)
-        rate, betas = config.learning_rate, (0.0, 0.99)
+        rate, betas = config.learning_rate, (config.beta1, config.beta2)
         groups = [
             {"params": list(self.hidden.parameters()), "lr": rate * _HIDDEN_RATE},
             {"params": list(self.output.parameters()), "lr": rate},

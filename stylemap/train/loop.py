@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from stylemap.metrics.efficientnet import EfficientNetDistance
-from stylemap.metrics.lpips import load_lpips
-from stylemap.metrics.vgg import load_vgg16, normalise
-from stylemap.perceptual import FeatureDistance
 from stylemap.train import checkpoints, distributed, record
 from stylemap.train.batches import Batches, Share, to_float
 from stylemap.train.config import TrainConfig
+from stylemap.train.features import make_features
 from stylemap.train.grow import start_from
 from stylemap.train.latent_gan import MappingStep
 from stylemap.train.mapping_start import encode, fit_mapping
 from stylemap.train.networks import Networks
+from stylemap.train.pictures import Pictures
 from stylemap.train.projected import ProjectedCritic
 from stylemap.train.sources import Source, open_source
-from stylemap.train.step import Features, Part, Step
+from stylemap.train.step import Part, Step
+from stylemap.train.watch import PIXEL_LIMIT, Watch
 
 _LOG = logging.getLogger(__name__)
-_GRID = 8
-_CLASS_ROWS = 16
 _FIT_IMAGES = 2048
 _CALIBRATION_IMAGES = 256
+_ABSURD = 100.0
 
 
 class TrainingError(RuntimeError):
@@ -40,12 +37,13 @@ class TrainingError(RuntimeError):
 def train(config: TrainConfig, folder: Path, *, resume: bool = False) -> Path:
     """Trains to ``config.iterations`` in ``folder`` and returns the last checkpoint.
 
-    The folder gets config.yaml, checkpoints/, losses.jsonl, samples/ and reconstructions/ (PNG grids of
-    the averaged networks) and losses.png. ``resume`` continues from its newest checkpoint, or starts
-    where it has none.
+    The folder gets config.yaml, checkpoints/, losses.jsonl, losses.png, and the pictures of
+    `stylemap.train.pictures`. ``resume`` continues from its newest checkpoint that can be read, or starts
+    where it has none. A start that fails leaves nothing behind.
 
     Raises:
-        TrainingError: a loss is NaN or infinite (named, with the iteration).
+        TrainingError: training diverges; named are the loss, the iteration and the last good checkpoint.
+        CheckpointError: the run cannot be continued, with the reason.
         FileExistsError: the folder holds a run and ``resume`` is not set.
         OSError: a file cannot be written.
     """
@@ -69,71 +67,90 @@ class _Run:
             raise FileExistsError(
                 f"{folder} already holds a run: continue it with --resume, or take another folder"
             )
+        # What the configuration names comes first: a file that is missing is told before any work.
+        self.source = open_source(config)
+        features = None
+        if config.stage == "networks":
+            features = make_features(config, device, self._calibration)
         self.networks = Networks(config, device)
-        self.start, saved = 0, {}
-        if found:
-            saved = checkpoints.load(found[-1], self.networks, config)
-            self.start = saved["iteration"]
-        elif config.start_from:
-            start_from(_checkpoint(Path(config.start_from)), self.networks, config.model.size)
-        self.newest = found[-1] if found else None
-        if share.rank == 0 and self.start < config.iterations:
-            config.save(folder / "config.yaml")
+        self.start = 0
+        self.newest: Path | None = None
+        saved = self._begin(bool(found))
         if share.world > 1:
             self.networks.distribute(distributed.wrap)
-        self.source = open_source(config)
-        if isinstance(self.networks.critic, ProjectedCritic) and not found:
-            self.networks.critic.calibrate(self._calibration())
-        self.mapping: MappingStep | None = None
-        if config.stage == "mapping":
-            self.mapping = self._mapping_step(saved)
-        else:
-            self.step = Step(self.networks, config, make_features(config, device, self._calibration))
+        self.watch = Watch(saved.get("watch"))
+        self.good = found[0] if self.watch.rising else self.newest
+        self.mapping = self._mapping_step(saved) if config.stage == "mapping" else None
+        if self.mapping is None:
+            self.step = Step(self.networks, config, features, share.rank)
+        self.batches: Iterable[list[Part]] = [[]] * (config.iterations - self.start)
+        if self.mapping is None:
+            self.batches = Batches(self.source, config, device, share, self.start)
+
+    def _begin(self, continues: bool) -> dict[str, Any]:
+        """Where the weights come from: a checkpoint of this run, whose contents are returned; another model;
+        or chance."""
+        config, networks = self.config, self.networks
+        if continues:
+            loaded = checkpoints.load_newest(self.checkpoints, networks, config)
+            assert loaded is not None
+            self.newest, saved = loaded
+            self.start = saved["iteration"]
+            self._check_weights()
+            if self.share.rank == 0:
+                print(f"continuing {self.newest}", flush=True)
+                for line in checkpoints.changes(saved["train_config"], config):
+                    print(f"  {line}", flush=True)
+            return saved
+        if config.start_from:
+            start_from(_checkpoint(Path(config.start_from)), networks, config.model.size)
+        if isinstance(networks.critic, ProjectedCritic):
+            networks.critic.calibrate(self._calibration())
+        return {}
 
     def run(self) -> Path:
         config = self.config
-        step: Step | MappingStep
-        batches: Iterable[list[Part]]
-        if self.mapping is not None:
-            step, batches = self.mapping, [[]] * (config.iterations - self.start)
-        else:
-            step, batches = self.step, Batches(self.source, config, self.device, self.share, self.start)
-        log = None
+        step: Step | MappingStep = self.step if self.mapping is None else self.mapping
+        log = pictures = None
         if self.share.rank == 0:
-            log = record.Record(self.folder, self.start, config.iterations, config.log_every)
+            if self.start < config.iterations:
+                config.save(self.folder / "config.yaml")
+            log = record.Record(self.folder, self.start, config)
+            pictures = Pictures(self.networks, self.source, config, self.folder)
         try:
-            for iteration, parts in enumerate(batches, self.start):
+            for iteration, parts in enumerate(self.batches, self.start):
                 losses = self._check(iteration, step(parts, iteration))
                 if config.fit_mapping and iteration + 1 == config.warmup_iterations:
                     self._fit_mapping()
-                if log is not None:
+                if log is not None and pictures is not None:
                     log.add(iteration, losses)
-                self._write(iteration + 1)
+                    self._write(iteration + 1, log, pictures)
         finally:
             if log is not None:
                 log.close()
-        if self.share.rank == 0:
+        if pictures is not None:
             record.plot(self.folder)
+            pictures.animate()
         return self.newest or self.checkpoints
 
-    def _write(self, finished: int) -> None:
-        """Checkpoint and grids, where their time has come."""
+    def _write(self, finished: int, log: record.Record, pictures: Pictures) -> None:
+        """Checkpoint and pictures, where their time has come."""
         config = self.config
-        if self.share.rank != 0:
-            return
         last = finished == config.iterations
         save = finished % config.checkpoint_every == 0 or last
         draw = config.sample_every and (finished % config.sample_every == 0 or last)
-        further = {}
+        further: dict[str, Any] = {"watch": self.watch.state_dict()}
         if self.mapping is not None and (save or draw):
             self.mapping.write()
             further["mapping_stage"] = self.mapping.state_dict()
         if save:
             self.newest = checkpoints.save(
-                self.checkpoints, self.networks, config, finished, further, self.source.names
+                self.checkpoints, self.networks, config, finished, further, self.source.names, self.good
             )
+            if not self.watch.rising:
+                self.good = self.newest
         if draw:
-            self._draw(finished)
+            pictures.draw(finished, log.status(finished), log.board)
 
     def _check(self, iteration: int, losses: dict[str, Tensor]) -> dict[str, float]:
         """The losses as numbers, averaged over the processes, in one transfer."""
@@ -141,11 +158,30 @@ class _Run:
             return {}
         values = torch.stack([value.double() for value in losses.values()])
         named = dict(zip(losses, distributed.mean(values, self.share).tolist(), strict=True))
-        for name, value in named.items():
-            if not math.isfinite(value):
-                kept = f"the last checkpoint is {self.newest}" if self.newest else "no checkpoint yet"
-                raise TrainingError(f"loss {name} is {value} at iteration {iteration}: stopped; {kept}")
+        problem = self.watch.add(named)
+        if problem is not None:
+            kept = f"the last good checkpoint is {self.good}" if self.good else "no checkpoint yet"
+            raise TrainingError(f"{problem} at iteration {iteration}: training diverges, stopped; {kept}")
         return named
+
+    @torch.no_grad()
+    def _check_weights(self) -> None:
+        """Refuses weights that a divergence has left: they reconstruct nothing."""
+        images = to_float(_first(self.source, min(len(self.source), 4))).to(self.device)
+        for encoder, generator in (
+            (self.networks.e_ema, self.networks.g_ema),
+            (self.networks.encoder, self.networks.generator),
+        ):
+            again = generator.decoder(generator.decoder.convs_latent(encoder(images)))
+            error = float((again - images).square().mean())
+            if not error < _ABSURD:
+                earlier = checkpoints.found(self.checkpoints)[0]
+                hint = f"; {earlier} is an earlier one" if earlier != self.newest else ""
+                raise checkpoints.CheckpointError(
+                    f"cannot continue from {self.newest}: its weights are absurd, as a divergence leaves"
+                    f" them: reconstructions are off by {error:.3g} (mean square; pictures differ by"
+                    f" {PIXEL_LIMIT:g} at most){hint}, and a new run can start from one with --start-from"
+                )
 
     def _calibration(self) -> Tensor:
         """Real images that features are scaled by: the same ones after a resumption."""
@@ -170,61 +206,6 @@ class _Run:
         images = to_float(_first(self.source, min(len(self.source), _FIT_IMAGES)))
         fit_mapping(self.networks, images, self.config)
         distributed.same(self.networks.mapping, self.share)
-
-    @torch.no_grad()
-    def _draw(self, finished: int) -> None:
-        """Samples (truncation 0.7 in the second row; with classes all at 0.7, a row for each class) and
-        reconstructions of the averaged networks."""
-        networks = self.networks
-        networks.copy_buffers()
-        count = min(_GRID, len(self.source))
-        real = to_float(_first(self.source, count)).to(self.device)
-        decoder = networks.g_ema.decoder
-        again = decoder(decoder.convs_latent(networks.e_ema(real)))
-        record.save_grid([real, again], self.folder / "reconstructions" / f"{finished:08d}.png")
-        random = torch.Generator().manual_seed(0)
-        z = torch.randn(512, self.config.model.latent_channel_size, generator=random).to(self.device)
-        classes = range(min(self.config.classes, _CLASS_ROWS))
-        wanted: list[tuple[int | None, float]] = [(number, 0.7) for number in classes]
-        wanted = wanted or [(None, 1.0), (None, 0.7)]
-        rows = []
-        for number, psi in wanted:
-            labels = None if number is None else torch.full((len(z),), number, device=self.device)
-            stylemaps = networks.mapping_ema(z, labels)
-            mean = stylemaps.mean(0, keepdim=True)
-            rows.append(decoder(decoder.convs_latent(mean + psi * (stylemaps[:_GRID] - mean))))
-        record.save_grid(rows, self.folder / "samples" / f"{finished:08d}.png")
-
-
-def make_features(
-    config: TrainConfig, device: torch.device, calibration: Callable[[], Tensor] | None = None
-) -> Features:
-    """How reconstructions are compared: without weights, by EfficientNet-Lite0, or by LPIPS where the
-    configuration names VGG-16's file.
-
-    calibration: gives real images N x 3 x S x S in [-1, 1] that scale EfficientNet's channels; without it
-        they count as they are.
-
-    Raises FileNotFoundError, ModuleNotFoundError or ValueError saying what is wanted and where it can be had.
-    """
-    weights = config.lambdas
-    efficientnet = None
-    if weights.efficientnet or weights.local_efficientnet or config.perceptual == "efficientnet":
-        efficientnet = EfficientNetDistance().to(device)
-        if calibration is not None:
-            efficientnet.calibrate(calibration())
-    if config.perceptual == "efficientnet":
-        return Features(efficientnet, efficientnet)
-    if config.perceptual == "features":
-        return Features(FeatureDistance().to(device), efficientnet)
-    lpips = load_lpips(config.perceptual, config.lpips_heads) if weights.perceptual else None
-    vgg = lpips.vgg if lpips is not None else load_vgg16(config.perceptual)
-    vgg.to(device)
-    return Features(
-        lpips.to(device) if lpips is not None else None,
-        efficientnet,
-        lambda images: vgg(normalise(images)),
-    )
 
 
 def _checkpoint(path: Path) -> Path:

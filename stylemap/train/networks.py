@@ -134,7 +134,9 @@ class Networks:
             for group in optimiser.param_groups:
                 group["lr"] = optimiser.defaults["lr"] * rate
                 if name in ("g", "e"):
-                    group["betas"] = (momentum, group["betas"][1])
+                    group["betas"] = (momentum, optimiser.defaults["betas"][1])
+                elif name == "d":
+                    group["betas"] = optimiser.defaults["betas"]
 
     def step_autoencoder(self, warming_up: bool) -> None:
         """Updates synthesis and encoder by their gradients, in the warm-up with Muon if that is wanted."""
@@ -176,7 +178,8 @@ class Networks:
         for name, module in self._modules().items():
             module.load_state_dict(state[name])
         for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state[f"{name}_optim"])
+            if name != "muon" or "muon_optim" in state:  # one that is new to a run starts afresh
+                optimiser.load_state_dict(state[f"{name}_optim"])
 
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {
@@ -203,20 +206,22 @@ def make_critic(config: TrainConfig) -> Critic | ProjectedCritic:
 
 
 def make_optimisers(networks: Networks, config: TrainConfig) -> dict[str, torch.optim.Optimizer]:
-    """Adam(lr, betas 0 and 0.99) for G and E; for D scaled by c = n / (n + 1), as R1 comes every n steps."""
+    """Adam for G and E; for D scaled by c = n / (n + 1), as R1 comes every n steps."""
     c = config.r1_every / (config.r1_every + 1) if config.discriminator == "published" else 1.0
     rate = config.discriminator_rate or config.learning_rate
     generator = [*networks.mapping.parameters(), *networks.synthesis.parameters()]
     return {
-        "g": _adam(generator, config.learning_rate, 0.99),
-        "e": _adam(networks.encoder.parameters(), config.learning_rate, 0.99),
-        "d": _adam(networks.critic.parameters(), rate * c, 0.99**c),
+        "g": _adam(generator, config.learning_rate, (config.beta1, config.beta2)),
+        "e": _adam(networks.encoder.parameters(), config.learning_rate, (config.beta1, config.beta2)),
+        "d": _adam(networks.critic.parameters(), rate * c, (config.beta1**c, config.beta2**c)),
     }
 
 
-def _adam(parameters: Iterable[nn.Parameter], learning_rate: float, beta2: float) -> torch.optim.Adam:
+def _adam(
+    parameters: Iterable[nn.Parameter], learning_rate: float, betas: tuple[float, float]
+) -> torch.optim.Adam:
     # One fused pass over every tensor: four times less time in the step than the per-tensor loop on a CPU.
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.0, beta2), fused=True)
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=True)
 
 
 def to_channels_last(module: nn.Module) -> None:

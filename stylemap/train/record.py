@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stylemap import images
 from stylemap.files import write_whole
+from stylemap.train.config import TrainConfig
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -27,8 +28,9 @@ class Record:
     Only the process that writes (rank 0) has one.
     """
 
-    def __init__(self, folder: Path, start: int, stop: int, every: int) -> None:
-        self.every = every
+    def __init__(self, folder: Path, start: int, config: TrainConfig) -> None:
+        self.every, self.batch, stop = config.log_every, config.batch, config.iterations
+        self._rate = 0.0
         self.path = folder / "losses.jsonl"
         self._drop_from(start)
         self.file = open(self.path, "a", buffering=1)  # noqa: SIM115 (closed by `close`)
@@ -49,7 +51,7 @@ class Record:
         finished = iteration + 1
         if finished % self.every and finished != self.stop:
             return
-        rate = (finished - self._done) / max(time.monotonic() - self._since, 1e-9)
+        rate = self._rate = (finished - self._done) / max(time.monotonic() - self._since, 1e-9)
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
         entry = {"iteration": finished, "its": round(rate, 4)}
         entry |= {name: float(f"{value:.6g}") for name, value in means.items()}
@@ -74,13 +76,30 @@ class Record:
         if self.bar is not None:
             self.bar.set_postfix_str(text)
         else:
-            print(f"{finished}/{self.stop}  {rate:.2f} it/s  {text}", flush=True)
+            print(f"{self.status(finished)}  {text}", flush=True)
+
+    def status(self, finished: int) -> str:
+        """How far the run is, on one line."""
+        words = [f"{finished}/{self.stop}"]
+        if self._rate:
+            words.append(f"{self._rate:.2f} it/s")
+        words.append(f"{finished * self.batch:,} images seen")
+        if self._rate and finished < self.stop:
+            words.append(f"{_duration((self.stop - finished) / self._rate)} left")
+        return ", ".join(words)
 
     def _drop_from(self, start: int) -> None:
         """A run that continues from ``start`` repeats what came after it: those lines go."""
         lines = [line for line in read(self.path) if line["iteration"] <= start]
         with write_whole(self.path) as file:
             file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def read(path: Path) -> list[dict[str, Any]]:

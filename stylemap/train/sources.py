@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stylemap.data.faces import FacesDataset, class_names, classes
 from stylemap.data.folder import FolderDataset
-from stylemap.data.open import open_dataset
+from stylemap.data.open import is_drawn, open_dataset
 from stylemap.data.protocol import ImageDataset
 from stylemap.train.config import TrainConfig
 
@@ -39,7 +39,7 @@ def open_source(config: TrainConfig) -> Source:
     Raises FileNotFoundError or ValueError: no such data, or classes it does not have.
     """
     size = config.model.size
-    if config.classes and config.data != "faces":
+    if config.classes and not is_drawn(config.data):
         return _folders(config)
     images = open_dataset(
         config.data, size, count=config.count, seed=config.seed, skip_corrupt=config.skip_corrupt

@@ -11,9 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from stylemap.train import losses
+from stylemap.train.augment import diff_augment
 from stylemap.train.config import TrainConfig
 from stylemap.train.edits import edits_locally, local_errors, pasted
 from stylemap.train.networks import Networks
+from stylemap.train.randomness import generator
+
+_AUGMENT = 100  # first of the processes' streams of random numbers
 
 
 class Part(NamedTuple):
@@ -56,8 +60,11 @@ class Step:
     latter is computed twice instead, so that only one part's activations are alive.
     """
 
-    def __init__(self, networks: Networks, config: TrainConfig, features: Features | None = None) -> None:
+    def __init__(
+        self, networks: Networks, config: TrainConfig, features: Features | None = None, rank: int = 0
+    ) -> None:
         self.networks = networks
+        self.rank = rank
         self.config = config
         self.features = features or Features()
         self.device = next(networks.encoder.parameters()).device
@@ -65,9 +72,10 @@ class Step:
     def __call__(self, parts: Sequence[Part], iteration: int) -> dict[str, Tensor]:
         """Updates the weights. Returns the losses before their weights, as scalars without gradient."""
         self._losses: dict[str, Tensor] = {}
+        self._random = generator(self.config.seed, _AUGMENT + self.rank, iteration)
         weights, config = self.config.lambdas, self.config
         adversarial = iteration >= config.warmup_iterations
-        momentum = 0.0 if adversarial else config.warmup_momentum
+        momentum = config.beta1 if adversarial else config.warmup_momentum
         self.networks.schedule(momentum, self._rate(iteration))
         reconstructions: list[_Sample] | None = None
         if adversarial and (weights.adv or weights.w_rec or weights.d):
@@ -128,8 +136,8 @@ class Step:
             terms = {}
             if samples is not None:
                 with self._precision():
-                    real = self._run("critic", part.images, part.labels)
-                    fake = self._run("critic", samples[index].images, part.sample_labels)
+                    real = self._run("critic", self._augment(part.images), part.labels)
+                    fake = self._run("critic", self._augment(samples[index].images), part.sample_labels)
                 loss = losses.discriminator_real(real, kind) + losses.discriminator_fake(fake, kind)
                 terms["d"] = (loss, weights.d)
             if weights.indomain_d or weights.local_d:
@@ -148,7 +156,7 @@ class Step:
         ):
             if weight and images is not None:
                 with self._precision():
-                    logits = self._run("critic", images.detach(), labels)
+                    logits = self._run("critic", self._augment(images.detach()), labels)
                 terms[name] = (losses.discriminator_fake(logits, self.config.adversarial_loss), weight)
         return terms
 
@@ -157,7 +165,7 @@ class Step:
         self.networks.train_only("critic")
         weight = self.config.r1_gamma / 2 * self.config.r1_every
         for part in self._each(parts, "critic"):
-            images = part.images.detach().requires_grad_(True)
+            images = self._augment(part.images).detach().requires_grad_(True)
             penalty = losses.r1(self._run("critic", images, part.labels), images)
             self._backward(parts, {"r1": (penalty, weight)})
         self.networks.optimisers["d"].step()
@@ -187,6 +195,7 @@ class Step:
         return losses.generator_adversarial(logits, self.config.adversarial_loss)
 
     def _criticise(self, images: Tensor, labels: Tensor | None) -> losses.Logits:
+        images = self._augment(images)
         logits: losses.Logits = self.networks.critic(*(x for x in (images, labels) if x is not None))
         return logits
 
@@ -221,6 +230,10 @@ class Step:
         alone = weights.x_rec or weights.perceptual or weights.efficientnet or weights.style
         alone = alone or edits_locally(self.config)
         return bool(alone or (adversarial and weights.indomain_e))
+
+    def _augment(self, images: Tensor) -> Tensor:
+        """Images as the discriminator sees them."""
+        return images if self.config.augment == "none" else diff_augment(images, self._random)
 
     def _reconstruct(self, part: Part, grad: bool = True) -> _Sample:
         with self._precision():

@@ -13,7 +13,7 @@ from torch import Tensor
 from stylemap.metrics.lpips import load_lpips
 from stylemap.metrics.vgg import load_vgg16, normalise
 from stylemap.train import TrainConfig
-from stylemap.train.loop import make_features
+from stylemap.train.features import make_features
 from tests.metrics import feature_weights
 from tests.train import tiny_run
 

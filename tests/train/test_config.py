@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from stylemap import assets
 from stylemap.cli import train as command
+from stylemap.config import Config
 from stylemap.train import Lambdas, TrainConfig
 from tests.helpers import needs
 from tests.train import tiny_run
@@ -51,11 +53,15 @@ def test_without_pyyaml_json_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"adversarial_loss": "wasserstein"}, "adversarial_loss"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"ema_decay": 1.5}, "ema_decay"),
+        ({"beta1": 1.0}, "beta1"),
+        ({"beta2": -0.1}, "beta2"),
+        ({"flip": 1}, "flip"),
+        ({"data": 3}, "data"),
         ({"batch": 8, "accumulate": 3}, "accumulate|equal parts"),
         ({"fit_mapping": True}, "warmup_iterations"),
         ({"lambdas": {"adv": -1}}, "lambdas.adv"),
         ({"lambdas": {"lpips": 1}}, "lambdas.lpips"),
-        ({"lambdas": {"style": 1}}, "VGG"),
+        ({"lambdas": {"style": 1}}, "style"),
         ({"model": {"size": 100}}, "size"),
         ({"model": {"width": 1}}, "width"),
         ({"bacth": 8}, "bacth"),
@@ -94,16 +100,69 @@ def test_flags_override_the_file() -> None:
     assert config.model.latent_channel_size == tiny_run.MODEL.latent_channel_size
 
 
-def test_every_setting_has_a_flag() -> None:
-    help_text = " ".join(parse().__dict__)
-    assert help_text  # nothing but the output is set without flags
-    assert set(vars(parse())) == {"output", "config", "resume"}
+def test_nothing_is_set_without_flags() -> None:
+    assert set(vars(parse())) == {"output", "config", "recipe", "resume"}
+
+
+def actions() -> dict[str, argparse.Action]:
+    parser = argparse.ArgumentParser()
+    return {action.dest: action for action in command.add_parser(parser.add_subparsers())._actions}
+
+
+def test_every_setting_has_a_flag_with_a_sentence_a_default_and_its_choices() -> None:
+    found = actions()
+    for prefix, cls in (("", TrainConfig), ("model.", Config), ("lambdas.", Lambdas)):
+        for field in dataclasses.fields(cls):
+            if field.name in ("model", "lambdas"):
+                continue
+            action = found[prefix + field.name]
+            assert action.help is not None
+            assert len(action.help.split()) >= 3, action.dest
+            if field.name != "channel_table":
+                assert "(default: " in action.help
+                assert action.help.partition(" (default")[0].endswith("."), action.help
+            if prefix != "model.":
+                assert tuple(action.choices or ()) == field.metadata["choices"]
+
+
+@pytest.mark.parametrize("flag", ["--precision=fp16", "--batch=two", "--recipe=paper"])
+def test_a_wrong_flag_is_refused_by_the_parser(flag: str) -> None:
+    with pytest.raises(SystemExit):
+        parse(flag)
+
+
+def test_the_docstring_has_every_setting() -> None:
+    documented = command.documentation(TrainConfig)
+    assert {field.name for field in dataclasses.fields(TrainConfig)} == set(documented)
+    assert documented["beta1"].startswith("Adam's decay of the mean gradient")
+
+
+@pytest.mark.parametrize("name", assets.RECIPES)
+def test_a_recipe_is_a_configuration(name: str) -> None:
+    needs.package("yaml")
+    by_config = TrainConfig.load(assets.recipe(name))
+    args = parse("--recipe", name, "--batch", "12", "--data", "photos")
+    config = TrainConfig.from_dict(
+        command.merge(TrainConfig.load(assets.recipe(args.recipe)).to_dict(), args)
+    )
+    assert config == dataclasses.replace(by_config, batch=12, data="photos")
+    with pytest.raises(ValueError, match="no recipe 'paper': there are published, seed, demo"):
+        assets.recipe("paper")
+
+
+def test_what_the_recipes_say() -> None:
+    needs.package("yaml")
+    published = TrainConfig.load(assets.recipe("published"))
+    assert published == dataclasses.replace(TrainConfig(), ema_rampup=False)
+    seed = TrainConfig.load(assets.recipe("seed"))
+    assert (seed.learning_rate, seed.beta1, seed.beta2) == (0.0002, 0.5, 0.999)
+    assert (seed.reconstruction_loss, seed.adversarial_loss) == ("l1", "hinge")
+    assert (seed.lambdas.perceptual, seed.lambdas.style) == (1, 1)
 
 
 def test_the_bundled_configuration_is_valid() -> None:
     needs.package("yaml")
-    path = Path(command.__file__).parents[1] / "assets" / "demo.yaml"
-    config = TrainConfig.load(path)
+    config = TrainConfig.load(assets.recipe("demo"))
     assert config.data == "faces"
     assert config.model.size == 128
 

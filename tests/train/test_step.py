@@ -135,6 +135,19 @@ def test_optimisers() -> None:
     assert settings["d"] == pytest.approx((0.002 * c, 0, 0.99**c))
 
 
+def test_betas_are_set() -> None:
+    config = tiny_run.config(beta1=0.5, beta2=0.999, warmup_iterations=1)
+    networks = Networks(config, tiny_run.CPU)
+    step = Step(networks, config)
+    c = 16 / 17
+    seen = []
+    for iteration in range(2):
+        step([tiny_run.part(4)], iteration)
+        seen.append([networks.optimisers[name].param_groups[0]["betas"] for name in ("g", "e")])
+    assert seen == [[(0.9, 0.999)] * 2, [(0.5, 0.999)] * 2]
+    assert networks.optimisers["d"].param_groups[0]["betas"] == pytest.approx((0.5**c, 0.999**c))
+
+
 def test_schedule_of_rates_and_momentum() -> None:
     config = tiny_run.config(warmup_iterations=2, decay_iterations=4, iterations=8)
     networks = Networks(config, tiny_run.CPU)
@@ -240,5 +253,5 @@ def test_classes_reach_both_networks() -> None:
 def test_style_loss() -> None:
     config = tiny_run.config(lambdas=tiny_run.lambdas(style=1.0), perceptual="vgg.pth")
     networks = Networks(config, tiny_run.CPU)
-    features = Features(None, lambda x: [x, x[:, :, ::2, ::2]])
+    features = Features(maps=lambda x: [x, x[:, :, ::2, ::2]])
     assert set(Step(networks, config, features)([tiny_run.part(4)], 0)) == {"style"}

@@ -34,6 +34,7 @@ def config(**changes: Any) -> TrainConfig:
         "device": "cpu",
         "log_every": 1,
         "sample_every": 0,
+        "ema_rampup": False,
         "checkpoint_every": 2,
     }
     return TrainConfig(**(values | changes))
