@@ -18,8 +18,8 @@ from stylemap.train.settings import check, documented, setting
 @documented
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. Defaults are the published ones (docs/network.md section 9), but for the moving average,
-    which ramps up: the recipe "published" has that too.
+    """A training run. Defaults are the published ones (docs/network.md section 9), but for the moving
+    average, which ramps up: the recipe "published" has that too.
 
     model: sizes of the networks.
     lambdas: weights of the losses.
