@@ -38,6 +38,11 @@ SM_HOST_DEVICE float load(bfloat16 value) {
 }
 
 SM_HOST_DEVICE float load(float16 value) {
+#if defined(__CUDA_ARCH__)
+  float result;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(value.bits));
+  return result;
+#else
   // As the exponent of a float the bits are 2^112 too small, which a multiplication repairs (for
   // subnormals too); infinities and NaN get the float's own largest exponent.
   const uint32_t magnitude = (value.bits & 0x7fffu) << 13;
@@ -46,6 +51,7 @@ SM_HOST_DEVICE float load(float16 value) {
   const uint32_t special = magnitude | 0x7f800000u;
   const uint32_t bits = magnitude >= (0x7c00u << 13) ? special : bits_as<uint32_t>(scaled);
   return bits_as<float>(bits | sign);
+#endif
 }
 
 SM_HOST_DEVICE void store(double& to, double value) { to = value; }
