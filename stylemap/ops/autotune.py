@@ -1,11 +1,16 @@
 """Which of several equivalent kernels is fastest for a shape: measured once, remembered, logged.
 
 A choice is made the first time a shape is met and kept for the process; with a file (`load`, `save`) for the
-next one too. It cannot be made while a CUDA graph is captured: run the shape once before.
+next one too, as long as GPU, torch, Triton and the kernels are the same. It cannot be made while a CUDA graph
+is captured: run the shape once before.
+
+On a GPU a candidate is timed as it will run, inside a replayed graph: timed call by call, small kernels would
+be ranked by how long their launch takes the host.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import json
 import logging
@@ -13,6 +18,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +26,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from stylemap import _build
+
 T = TypeVar("T")
 _log = logging.getLogger("stylemap.ops")
 
 WARM_UP, REPEATS = 2, 7
+#: Of a candidate in the graph that is timed: enough for the graph's own launch not to count.
+CALLS = 10
 
 #: Relative difference of two right results at most: sums in another order, rounded to these.
 DIFFERENCE: dict[torch.dtype | None, float] = {torch.float16: 5e-3, torch.bfloat16: 4e-2}
@@ -69,20 +79,31 @@ def describe(op: str, key: tuple[Any, ...], device: torch.device) -> str:
     return f"{machine} | {op} | {key}"
 
 
+@cache
+def made_with() -> dict[str, str]:
+    """What a measurement depends on beside the GPU, which `describe` names."""
+    try:
+        triton = importlib.metadata.version("triton")
+    except importlib.metadata.PackageNotFoundError:
+        triton = "none"
+    return {"torch": torch.__version__, "triton": triton, "library": _build.fingerprint("cuda")}
+
+
 def save(path: Path) -> None:
     """Write the choices made so far, whole or not at all."""
+    content = {"made_with": made_with(), "choices": choices}
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(
-        json.dumps({"torch": torch.__version__, "choices": choices}, indent=1, sort_keys=True)
-    )
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True))
     temporary.replace(path)
 
 
 def load(path: Path) -> None:
-    """Take over the choices that `save` wrote under the same torch; others are ignored, and logged."""
+    """Take over the choices that `save` wrote under the same `made_with`; others are ignored, and logged."""
     content = json.loads(path.read_text())
-    if content.get("torch") != torch.__version__:
-        _log.info("%s was measured with torch %s: measuring again", path, content.get("torch"))
+    now, then = made_with(), content.get("made_with") or {}
+    changed = [name for name in now if then.get(name) != now[name]]
+    if changed:
+        _log.info("%s was measured with another %s: measuring again", path, " and ".join(changed))
         return
     choices.update(content["choices"])
 
@@ -133,13 +154,19 @@ def _median_ms(function: Callable[[], Any], device: torch.device) -> float:
         function()
     if device.type != "cuda":
         return statistics.median(_wall_ms(function) for _ in range(REPEATS))
-    marks = [torch.cuda.Event(enable_timing=True) for _ in range(REPEATS + 1)]
-    marks[0].record()
-    for mark in marks[1:]:
-        function()
-        mark.record()
-    marks[-1].synchronize()
-    return float(statistics.median(a.elapsed_time(b) for a, b in itertools.pairwise(marks)))
+    with torch.cuda.device(device):
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            for _ in range(CALLS):
+                function()
+        graph.replay()
+        marks = [torch.cuda.Event(enable_timing=True) for _ in range(REPEATS + 1)]
+        marks[0].record()
+        for mark in marks[1:]:
+            graph.replay()
+            mark.record()
+        marks[-1].synchronize()
+    return float(statistics.median(a.elapsed_time(b) for a, b in itertools.pairwise(marks))) / CALLS
 
 
 def _wall_ms(function: Callable[[], Any]) -> float:

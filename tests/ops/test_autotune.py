@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -68,10 +69,23 @@ def test_choices_are_kept_in_a_file(tmp_path: Path) -> None:
     autotune.choices.clear()
     autotune.load(path)
     assert autotune.choices == {"cpu | op | (3,)": "fast"}
-    path.write_text(path.read_text().replace(torch.__version__, "0.1"))
+
+
+@pytest.mark.parametrize("name", ["torch", "triton", "library"])
+def test_choices_of_other_versions_are_not_taken(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "choices.json"
+    autotune.run("op", (3,), CPU, CANDIDATES)
+    autotune.save(path)
+    content = json.loads(path.read_text())
+    content["made_with"][name] = "another"
+    path.write_text(json.dumps(content))
     autotune.choices.clear()
-    autotune.load(path)
+    with caplog.at_level(logging.INFO, "stylemap.ops"):
+        autotune.load(path)
     assert not autotune.choices
+    assert f"measured with another {name}:" in caplog.text
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])

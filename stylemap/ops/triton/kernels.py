@@ -1,7 +1,8 @@
 """The kernels. Rows of a product are output pixels, columns output channels, its depth taps x channels.
 
 Activations are channels_last, weights [out, taps, channels], so that a step along the depth is the next
-BLOCK_K elements of a weight row, and one tap's next channels of a pixel. Tiles do not straddle samples.
+BLOCK_K elements of a weight row, and one tap's next channels of a pixel. Tiles do not straddle samples: a
+sample's address is 64 bits wide, offsets within it and within the weights 32, which saves registers.
 """
 
 # Triton's language is not Python's types.
@@ -34,16 +35,17 @@ def load_patch(
     y = in_y + tap // KERNEL
     z = in_x + tap % KERNEL
     valid = inside & (y >= 0) & (y < height) & (z >= 0) & (z < width)
-    offset = ((sample.to(tl.int64) * height + y) * width + z) * CHANNELS
-    return tl.load(x + offset[:, None] + channel[None, :], mask=valid[:, None], other=0.0)
+    first = x + sample.to(tl.int64) * height * width * CHANNELS
+    offset = (y * width + z) * CHANNELS
+    return tl.load(first + (offset[:, None] + channel[None, :]), mask=valid[:, None], other=0.0)
 
 
 @triton.jit
 def load_weight(weight, column, columns, step, DEPTH: tl.constexpr, BLOCK_K: tl.constexpr):
     """BLOCK_K x BLOCK_N of the weights."""
     depth = step * BLOCK_K + tl.arange(0, BLOCK_K)
-    pointers = weight + column.to(tl.int64)[None, :] * DEPTH + depth[:, None]
-    return tl.load(pointers, mask=(column < columns)[None, :], other=0.0)
+    offset = column[None, :] * DEPTH + depth[:, None]
+    return tl.load(weight + offset, mask=(column < columns)[None, :], other=0.0)
 
 
 @triton.jit
@@ -90,8 +92,8 @@ def conv_act(
         total = total.to(y.dtype.element_ty).to(tl.float32)
         total += upsampled_skip(skip, sample, row, line, column, columns, out_height, out_width, valid)
     stored = total.to(y.dtype.element_ty)
-    offset = (sample.to(tl.int64) * pixels + pixel) * columns
-    tl.store(y + offset[:, None] + column[None, :], stored, mask=valid)
+    first = sample.to(tl.int64) * pixels * columns
+    tl.store(y + first + ((pixel * columns)[:, None] + column[None, :]), stored, mask=valid)
     if HAS_PARTIALS:
         value = stored.to(tl.float32)
         rows = tl.minimum(BLOCK_M, pixels - tl.program_id(0) % row_tiles * BLOCK_M)
@@ -126,12 +128,16 @@ def modulate_conv(
     has_column = column < columns
     gamma += tl.load(gamma_bias + column, mask=has_column, other=0.0).to(tl.float32)[None, :]
     beta += tl.load(beta_bias + column, mask=has_column, other=0.0).to(tl.float32)[None, :]
-    # GROUPS is 0 where all samples share their statistics, one per channel.
-    statistic = sample * GROUPS + column // GROUP_CHANNELS
-    shift = tl.load(mean + statistic, mask=has_column, other=0.0)[None, :]
-    scale = tl.load(rstd + statistic, mask=has_column, other=0.0)[None, :]
+    if GROUPS == 1:  # a number each, not one per column: registers are short
+        shift, scale = tl.load(mean + sample), tl.load(rstd + sample)
+    else:
+        # GROUPS is 0 where all samples share their statistics, one per channel.
+        statistic = sample * GROUPS + column // GROUP_CHANNELS
+        shift = tl.load(mean + statistic, mask=has_column, other=0.0)[None, :]
+        scale = tl.load(rstd + statistic, mask=has_column, other=0.0)[None, :]
     valid = inside[:, None] & has_column[None, :]
-    at = ((sample.to(tl.int64) * pixels + pixel) * columns)[:, None] + column[None, :]
-    value = tl.load(x + at, mask=valid, other=0.0).to(tl.float32)
+    first = sample.to(tl.int64) * pixels * columns
+    at = (pixel * columns)[:, None] + column[None, :]
+    value = tl.load(x + first + at, mask=valid, other=0.0).to(tl.float32)
     result = (value - shift) * scale * gamma + beta
-    tl.store(y + at, result.to(y.dtype.element_ty), mask=valid)
+    tl.store(y + first + at, result.to(y.dtype.element_ty), mask=valid)
