@@ -1,6 +1,9 @@
 // Parameters of the tensor-core convolutions from tensors.
 #pragma once
 
+#include <torch/csrc/stable/ops.h>
+
+#include "kernels/common/pack.h"
 #include "kernels/implicit_gemm/implicit_gemm.h"
 #include "torch/tensor.h"
 
@@ -29,6 +32,23 @@ inline ImplicitGemm implicit_gemm(const Tensor& x, const Tensor& weight, int64_t
   g.transposed = transposed;
   g.tile = static_cast<int>(tile);
   return g;
+}
+
+// The tensor itself where it lies in the layout and is aligned to 16 bytes, as the kernels read it;
+// otherwise a copy. A view that begins at an odd element is dense, but not aligned.
+inline Tensor packed(const Tensor& tensor, Layout layout) {
+  const Tensor result = dense(tensor, layout);
+  return aligned_to_pack(data(result)) ? result : torch::stable::clone(result);
+}
+
+// Gives a product the memory that the parts of its sum take, where it is better split, and returns
+// it, to be kept until the launch. `columns` of the product.
+inline std::optional<Tensor> new_sums(ImplicitGemm& g, int64_t columns, const Tensor& like) {
+  const int64_t count = implicit_gemm_workspace(g, static_cast<int>(columns));
+  if (count == 0) return std::nullopt;
+  Tensor sums = new_tensor(like, {count}, ScalarType::Float);
+  g.sums = static_cast<float*>(mutable_data(sums));
+  return sums;
 }
 
 inline void check_suits(const ImplicitGemm& g) {

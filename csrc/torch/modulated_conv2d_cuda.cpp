@@ -27,16 +27,18 @@ Tensor modulated(const OnDeviceOf& device, const Tensor& x, const Tensor& style,
                  const Statistics& statistics) {
   const Layout layout = *layout_of(x);
   if (layout == Layout::kChannelsLast) {
-    const Tensor gamma = dense(weights[0], layout), beta = dense(weights[1], layout);
-    const ImplicitGemm g = implicit_gemm(style, gamma, 1, 1, false);
+    const Tensor gamma = packed(weights[0], layout), beta = packed(weights[1], layout);
+    const Tensor code = packed(style, layout), map = packed(x, layout);
+    ImplicitGemm g = implicit_gemm(code, gamma, 1, 1, false);
     if (implicit_gemm_suits(g)) {
-      Tensor y = new_like(x);
+      Tensor y = new_like(map);
+      const std::optional<Tensor> sums = new_sums(g, 2 * g.columns, x);
       const ModulateConvParams params{.gemm = g,
                                       .gamma_bias = data(biases[0]),
                                       .beta_weight = data(beta),
                                       .beta_bias = data(biases[1]),
                                       .shape = shape,
-                                      .map = data(x),
+                                      .map = data(map),
                                       .mean = static_cast<const float*>(data(statistics.mean)),
                                       .rstd = static_cast<const float*>(data(statistics.rstd)),
                                       .y = mutable_data(y)};
@@ -62,10 +64,11 @@ Tensor plain(const OnDeviceOf& device, const Tensor& x, const Tensor& weight,
   const Layout layout = *layout_of(x);
   const int64_t padding = weight.size(2) / 2;
   if (layout == Layout::kChannelsLast) {
-    const Tensor last = dense(weight, layout);
-    const ImplicitGemm g = implicit_gemm(x, last, 1, padding, false);
+    const Tensor last = packed(weight, layout);
+    ImplicitGemm g = implicit_gemm(x, last, 1, padding, false);
     if (implicit_gemm_suits(g)) {
       Tensor y = new_tensor(x, {x.size(0), g.columns, g.out_height(), g.out_width()}, layout);
+      const std::optional<Tensor> sums = new_sums(g, g.columns, x);
       const ConvActParams params{.gemm = g,
                                  .bias = data(activation.bias),
                                  .skip = nullptr,
@@ -89,10 +92,11 @@ Tensor plain(const OnDeviceOf& device, const Tensor& x, const Tensor& weight,
 Tensor widened(const OnDeviceOf& device, const Tensor& x, const Tensor& weight) {
   const Layout layout = *layout_of(x);
   if (layout == Layout::kChannelsLast) {
-    const Tensor last = dense(weight, layout);
-    const ImplicitGemm g = implicit_gemm(x, last, 2, 0, true);
+    const Tensor last = packed(weight, layout);
+    ImplicitGemm g = implicit_gemm(x, last, 2, 0, true);
     if (implicit_gemm_suits(g)) {
       Tensor y = new_tensor(x, {x.size(0), g.columns, g.out_height(), g.out_width()}, layout);
+      const std::optional<Tensor> sums = new_sums(g, g.columns, x);
       const ConvActParams params{.gemm = g,
                                  .bias = nullptr,
                                  .skip = nullptr,

@@ -13,6 +13,9 @@ STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
   m.def("transposed_conv(Tensor x, Tensor weight, int tile) -> Tensor");
   m.def("conv_rows_(Tensor(a!) y, Tensor x, Tensor weight, Tensor? bias, Tensor rows) -> ()");
   m.def(
+      "conv_rows_group_(Tensor(a!)[] y, Tensor[] x, Tensor[] weight, Tensor[] bias, Tensor[] rows)"
+      " -> ()");
+  m.def(
       "modulate_conv(Tensor x, Tensor style, Tensor gamma_weight, Tensor gamma_bias,"
       " Tensor beta_weight, Tensor beta_bias, Tensor mean, Tensor rstd, int groups,"
       " int tile) -> Tensor");

@@ -37,9 +37,9 @@ WithStatistics conv_act(Tensor x, Tensor weight, std::optional<Tensor> bias,
                         double negative_slope, double gain, int64_t groups, double eps,
                         int64_t tile) {
   const OnDeviceOf device(x);
-  x = dense(x, kLast);
-  weight = dense(weight, kLast);
-  const ImplicitGemm g = implicit_gemm(x, weight, stride, padding, false, tile);
+  x = packed(x, kLast);
+  weight = packed(weight, kLast);
+  ImplicitGemm g = implicit_gemm(x, weight, stride, padding, false, tile);
   check_suits(g);
   check_channels(bias, x, g.columns);
   const std::vector<int64_t> shape{x.size(0), g.columns, g.out_height(), g.out_width()};
@@ -49,9 +49,10 @@ WithStatistics conv_act(Tensor x, Tensor weight, std::optional<Tensor> bias,
         shape_of(*skip) == (std::vector<int64_t>{shape[0], shape[1], shape[2] / 2, shape[3] / 2}) &&
             shape[2] % 2 == 0 && shape[3] % 2 == 0,
         "skip must have half the height and width of the result");
-    skip = dense(*skip, kLast);
+    skip = packed(*skip, kLast);
   }
   Tensor y = new_tensor(x, shape, kLast);
+  const std::optional<Tensor> sums = new_sums(g, g.columns, x);
   std::optional<Tensor> partials;
   if (groups == 1) partials = new_partials(x, conv_act_chunks(g));
   const ConvActParams params{
@@ -68,12 +69,13 @@ WithStatistics conv_act(Tensor x, Tensor weight, std::optional<Tensor> bias,
 
 Tensor transposed_conv(Tensor x, Tensor weight, int64_t tile) {
   const OnDeviceOf device(x);
-  x = dense(x, kLast);
-  weight = dense(weight, kLast);
-  const ImplicitGemm g = implicit_gemm(x, weight, 2, 0, true, tile);
+  x = packed(x, kLast);
+  weight = packed(weight, kLast);
+  ImplicitGemm g = implicit_gemm(x, weight, 2, 0, true, tile);
   check_suits(g);
   STD_TORCH_CHECK(g.size == 3, "weight must be 3 x 3");
   Tensor y = new_tensor(x, {x.size(0), g.columns, g.out_height(), g.out_width()}, kLast);
+  const std::optional<Tensor> sums = new_sums(g, g.columns, x);
   const ConvActParams params{.gemm = g,
                              .bias = nullptr,
                              .skip = nullptr,
@@ -85,31 +87,66 @@ Tensor transposed_conv(Tensor x, Tensor weight, int64_t tile) {
   return y;
 }
 
-void conv_rows(Tensor y, Tensor x, Tensor weight, std::optional<Tensor> bias, Tensor rows) {
-  const OnDeviceOf device(x);
-  x = dense(x, kLast);
-  weight = dense(weight, kLast);
+// The convolution of a list of rows; x and weight are packed.
+ConvActParams rows_params(const Tensor& y, const Tensor& x, const Tensor& weight,
+                          const std::optional<Tensor>& bias, const Tensor& rows) {
   ImplicitGemm g = implicit_gemm(x, weight, 1, weight.size(2) / 2, false);
   check_suits(g);
   check_channels(bias, x, g.columns);
   check_same_kind(y, x, "y");
   STD_TORCH_CHECK(
       shape_of(y) == (std::vector<int64_t>{x.size(0), g.columns, x.size(2), x.size(3)}) &&
-          layout_of(y) == layout_of(dense(y, kLast)),
-      "y must be the channels_last result of the convolution");
+          layout_of(y) == layout_of(dense(y, kLast)) && aligned_to_pack(data(y)),
+      "y must be the channels_last result of the convolution, 16-byte aligned");
   STD_TORCH_CHECK(rows.dim() == 1 && rows.is_contiguous() && rows.device() == x.device() &&
                       rows.scalar_type() == ScalarType::Int,
                   "rows must be a contiguous int32 tensor on the device of x");
   g.rows = static_cast<const int32_t*>(data(rows));
   g.row_count = rows.numel();
-  const ConvActParams params{.gemm = g,
-                             .bias = bias ? data(*bias) : nullptr,
-                             .skip = nullptr,
-                             .y = mutable_data(y),
-                             .negative_slope = 1,
-                             .gain = 1,
-                             .partials = nullptr};
+  return {.gemm = g,
+          .bias = bias ? data(*bias) : nullptr,
+          .skip = nullptr,
+          .y = const_cast<void*>(data(y)),
+          .negative_slope = 1,
+          .gain = 1,
+          .partials = nullptr};
+}
+
+void conv_rows(Tensor y, Tensor x, Tensor weight, std::optional<Tensor> bias, Tensor rows) {
+  if (rows.numel() == 0) return;  // no address then, which would stand for all rows
+  const OnDeviceOf device(x);
+  x = packed(x, kLast);
+  weight = packed(weight, kLast);
+  ConvActParams params = rows_params(y, x, weight, bias, rows);
+  const std::optional<Tensor> sums = new_sums(params.gemm, params.gemm.columns, x);
   check_launch(conv_act_cuda(params, device.stream()), "conv_rows_");
+}
+
+void conv_rows_group(std::vector<Tensor> y, std::vector<Tensor> x, std::vector<Tensor> weight,
+                     std::vector<Tensor> bias, std::vector<Tensor> rows) {
+  STD_TORCH_CHECK(y.size() == x.size() && weight.size() == x.size() && rows.size() == x.size() &&
+                      (bias.empty() || bias.size() == x.size()),
+                  "conv_rows_group_ takes as many of each operand");
+  if (x.empty()) return;
+  const OnDeviceOf device(x[0]);
+  std::vector<ConvActParams> params;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (rows[i].numel() == 0) continue;
+    x[i] = packed(x[i], kLast);
+    weight[i] = packed(weight[i], kLast);
+    STD_TORCH_CHECK(x[i].device() == x[0].device() && x[i].scalar_type() == x[0].scalar_type(),
+                    "all x must have one dtype and lie on one device");
+    const auto of = bias.empty() ? std::nullopt : std::optional<Tensor>(bias[i]);
+    params.push_back(rows_params(y[i], x[i], weight[i], of, rows[i]));
+  }
+  if (params.empty()) return;
+  const auto count = static_cast<int>(params.size());
+  const Tensor sums =
+      new_tensor(x[0], {conv_rows_group_workspace(params.data(), count)}, ScalarType::Float);
+  check_launch(
+      conv_rows_group_cuda(params.data(), count, static_cast<float*>(const_cast<void*>(data(sums))),
+                           device.stream()),
+      "conv_rows_group_");
 }
 
 // mean and rstd of whole samples from [batch, chunks, 3] partial moments: count, mean, M2.
@@ -132,17 +169,16 @@ Tensor modulate_conv(Tensor x, Tensor style, Tensor gamma_weight, Tensor gamma_b
                      Tensor beta_weight, Tensor beta_bias, Tensor mean, Tensor rstd, int64_t groups,
                      int64_t tile) {
   const OnDeviceOf device(x);
-  x = dense(x, kLast);
-  style = dense(style, kLast);
-  gamma_weight = dense(gamma_weight, kLast);
-  beta_weight = dense(beta_weight, kLast);
+  x = packed(x, kLast);
+  style = packed(style, kLast);
+  gamma_weight = packed(gamma_weight, kLast);
+  beta_weight = packed(beta_weight, kLast);
   check_same_kind(style, x, "style");
   check_same_shape(beta_weight, gamma_weight, "beta_weight");
   NormShape shape = norm_shape(x, groups);
   shape.channels_last = true;
   check_given_statistics(mean, rstd, x, shape);
-  const ImplicitGemm g =
-      implicit_gemm(style, gamma_weight, 1, gamma_weight.size(2) / 2, false, tile);
+  ImplicitGemm g = implicit_gemm(style, gamma_weight, 1, gamma_weight.size(2) / 2, false, tile);
   check_suits(g);
   STD_TORCH_CHECK(
       shape_of(x) == (std::vector<int64_t>{style.size(0), g.columns, style.size(2), style.size(3)}),
@@ -150,6 +186,7 @@ Tensor modulate_conv(Tensor x, Tensor style, Tensor gamma_weight, Tensor gamma_b
   check_channels(gamma_bias, x, g.columns);
   check_channels(beta_bias, x, g.columns);
   Tensor y = new_tensor(x, shape_of(x), kLast);
+  const std::optional<Tensor> sums = new_sums(g, 2 * g.columns, x);
   const ModulateConvParams params{.gemm = g,
                                   .gamma_bias = data(gamma_bias),
                                   .beta_weight = data(beta_weight),
@@ -276,6 +313,7 @@ STABLE_TORCH_LIBRARY_IMPL(stylemap, SM_CUDA_KEY, m) {
   m.impl("conv_act", TORCH_BOX(&conv_act));
   m.impl("transposed_conv", TORCH_BOX(&transposed_conv));
   m.impl("conv_rows_", TORCH_BOX(&conv_rows));
+  m.impl("conv_rows_group_", TORCH_BOX(&conv_rows_group));
   m.impl("join_moments", TORCH_BOX(&join_moments));
   m.impl("modulate_conv", TORCH_BOX(&modulate_conv));
   m.impl("apply_modulation", TORCH_BOX(&apply_modulation));

@@ -35,6 +35,29 @@ SM_HOST_DEVICE Split split(uint32_t number, int64_t by) {
   return {number / divisor, number % divisor};
 }
 
+// The same division by a number that is known when a kernel is launched: a multiplication, for
+// numbers below 2^31 (Granlund, Montgomery 1994). ceil(2^(31 + s) / by), s = ceil(log2 by), is too
+// large by less than 2^s / by of its unit, too little to reach the next quotient.
+struct Divisor {
+  uint32_t by;
+  uint32_t factor;
+  uint32_t shift;
+
+  Divisor() = default;
+  explicit Divisor(int64_t divisor) : by(static_cast<uint32_t>(divisor)), factor(0), shift(0) {
+    if (by <= 1) return;
+    while ((uint64_t{1} << shift) < by) ++shift;
+    factor = static_cast<uint32_t>(((uint64_t{1} << (31 + shift)) + by - 1) / by);
+    --shift;
+  }
+
+  SM_HOST_DEVICE Split operator()(uint32_t number) const {
+    const auto high = static_cast<uint32_t>((uint64_t{number} * factor) >> 32);
+    const uint32_t quotient = by <= 1 ? number : high >> shift;
+    return {quotient, number - quotient * by};
+  }
+};
+
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Launches kernel(arguments...) and returns the launch's error. `shared` beyond 48 KiB needs

@@ -8,10 +8,17 @@
 
 namespace stylemap {
 
+// An address in shared memory as these instructions take it: arithmetic on it costs half of what it
+// costs on a pointer.
+using SharedAddress = uint32_t;
+
+__device__ __forceinline__ SharedAddress shared_address(const void* shared) {
+  return static_cast<SharedAddress>(__cvta_generic_to_shared(shared));
+}
+
 // 16 bytes from global to shared memory without passing registers; zeros where not `valid` (then
 // `from` is not read).
-__device__ __forceinline__ void copy_async(void* shared, const void* from, bool valid) {
-  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+__device__ __forceinline__ void copy_async(SharedAddress to, const void* from, bool valid) {
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
                "r"(valid ? 16 : 0)
                : "memory");
@@ -29,8 +36,7 @@ __device__ __forceinline__ void wait_for_copies() {
 
 // Four 8 x 8 matrices of 16-bit elements: lane l gives the address of row l % 8 of matrix l / 8,
 // and gets elements 2 * (l % 4) and the next of row l / 4 of each.
-__device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void* shared) {
-  const auto from = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+__device__ __forceinline__ void load_matrices(uint32_t (&to)[4], SharedAddress from) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
                : "r"(from)

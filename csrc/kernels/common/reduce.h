@@ -2,6 +2,8 @@
 // are the same bits every time.
 #pragma once
 
+#include <bit>
+
 #include "kernels/common/launch.h"
 #include "kernels/common/moments.h"
 
@@ -33,12 +35,11 @@ __device__ inline Sums<C> shuffle_down(const Sums<C>& value, int distance) {
 }
 
 // The join over a block of kThreads threads, valid in thread 0. The first join of a value takes its
-// own thread's part as left operand.
+// own thread's part as left operand. `of_warp` is shared memory for a value of every warp.
 template <int kThreads, class Value>
-__device__ Value block_join(Value value) {
+__device__ Value block_join(Value value, Value* of_warp) {
   constexpr int kWarps = kThreads / kWarpSize;
-  using Slots = Value[kWarps];
-  SM_SHARED(Slots, of_warp);
+  constexpr int kHalf = static_cast<int>(std::bit_ceil(static_cast<unsigned>(kWarps)) / 2);
   for (int distance = kWarpSize / 2; distance > 0; distance /= 2)
     value = join(value, shuffle_down(value, distance));
   const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
@@ -46,10 +47,17 @@ __device__ Value block_join(Value value) {
   __syncthreads();
   if (warp == 0) {
     value = lane < kWarps ? of_warp[lane] : Value{};
-    for (int distance = kWarps / 2; distance > 0; distance /= 2)
+    for (int distance = kHalf; distance > 0; distance /= 2)
       value = join(value, shuffle_down(value, distance));
   }
   return value;
+}
+
+template <int kThreads, class Value>
+__device__ Value block_join(Value value) {
+  using Slots = Value[kThreads / kWarpSize];
+  SM_SHARED(Slots, of_warp);
+  return block_join<kThreads>(value, of_warp);
 }
 
 }  // namespace stylemap

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/common/pack.h"
+#include "kernels/implicit_gemm/choice.h"
 #include "kernels/implicit_gemm/mainloop.h"
 
 namespace stylemap {
@@ -12,28 +13,36 @@ struct TileShared {
   // fall into 32 different ones.
   static constexpr int kPitch = kColumns + 8;
   union {
-    T stages[Tile::kStages * Tile::kStageElements];
+    alignas(128) unsigned char stages[Tile::kStages * Tile::kStageBytes];
     T out[Tile::kRows * kPitch];
   };
-  int rows[Tile::kRows];  // see tile_row
+  InputRow input[Tile::kRows];
 
-  __device__ void find_rows(const ImplicitGemm& g, const BlockTile& tile) {
+  __device__ __forceinline__ void find_rows(const ImplicitGemm& g, const GemmPlan& plan,
+                                            const BlockTile& tile) {
     for (int row = threadIdx.x; row < Tile::kRows; row += Tile::kThreads)
-      rows[row] = tile_row<Tile>(g, tile, row);
+      input[row] = input_row(g, plan, tile.phase, tile_row(g, plan, tile, row));
     __syncthreads();
   }
 
-  // Calls move(pixel, column, address in `out`) for every pack of 8 columns, of rows that are a
-  // pixel and columns below `columns`.
+  // Calls move(pixel, row, column) for the thread's packs of 8 columns of the tile; pixel is
+  // negative where a row is none or the column not below `columns`.
   template <class Move>
-  __device__ __forceinline__ void for_each_pack(int columns, const Move& move) {
+  __device__ __forceinline__ void for_each_pack(const ImplicitGemm& g, const GemmPlan& plan,
+                                                const BlockTile& tile, int columns,
+                                                const Move& move) {
     constexpr int kPacks = kColumns / 8;
-#pragma unroll 2
-    for (int i = threadIdx.x; i < Tile::kRows * kPacks; i += Tile::kThreads) {
+    constexpr int kEach = Tile::kRows * kPacks / Tile::kThreads;
+    static_assert(kEach * Tile::kThreads == Tile::kRows * kPacks, "as many for every thread");
+#pragma unroll 4
+    for (int each = 0; each < kEach; ++each) {
+      const int i = each * Tile::kThreads + static_cast<int>(threadIdx.x);
       const int row = i / kPacks, column = i % kPacks * 8;
-      if (rows[row] >= 0 && column < columns) move(rows[row], column, out + row * kPitch + column);
+      move(column < columns ? tile_row(g, plan, tile, row) : -1, row, column);
     }
   }
+
+  __device__ __forceinline__ T* at(int row, int column) { return out + row * kPitch + column; }
 };
 
 // Row and first column of the pairs of sums that the thread holds in sum[m][n][2 * half].
@@ -52,36 +61,73 @@ __device__ __forceinline__ void copy_pack(T* to, const T* from) {
   *reinterpret_cast<Pack<T, 8>*>(to) = *reinterpret_cast<const Pack<T, 8>*>(from);
 }
 
-// One block per tile of rows and columns.
-template <class Tile, class Shared, class Params>
-cudaError_t launch_tiles(void (*kernel)(Params), const Params& params, int columns,
-                         cudaStream_t stream) {
-  const ImplicitGemm& g = params.gemm;
-  const int64_t blocks = block_count<Tile>(g, columns);
-  // Pixels are counted in 32 bits; elements are not.
+inline GemmPlan gemm_plan(const ImplicitGemm& g, int columns, const Choice& choice) {
+  GemmPlan plan{};
+  const int per_tap = steps_per_tap(g, choice.shape.depth);
+  plan.column_tiles = Divisor(ceil_div(columns, choice.shape.columns));
+  plan.row_tiles = Divisor(ceil_div(rows_per_sample(g), choice.shape.rows));
+  plan.samples = Divisor(separate_samples(g));
+  plan.steps_per_tap = Divisor(per_tap);
+  for (int odd = 0; odd < 2; ++odd) {
+    plan.width[odd] = Divisor(g.phase_width(odd));
+    plan.height[odd] = Divisor(g.phase_height(2 * odd));
+  }
+  plan.out_height = g.out_height();
+  plan.out_width = g.out_width();
+  plan.rows = static_cast<int>(rows_per_sample(g));
+  plan.columns = columns;
+  plan.part_steps = static_cast<int>(ceil_div(tap_count(g, 0) * per_tap, choice.parts));
+  for (int phase = 0; phase < kTransposedPhases; ++phase) {
+    const int64_t steps = phase < g.phases() ? tap_count(g, phase) * per_tap : 0;
+    const int parts = plan.part_steps ? static_cast<int>(ceil_div(steps, plan.part_steps)) : 0;
+    plan.first_slice[phase + 1] = plan.first_slice[phase] + parts;
+  }
+  return plan;
+}
+
+inline int64_t slice_count(const GemmPlan& plan) { return plan.first_slice[kTransposedPhases]; }
+
+// Whether the numbers of a launch fit into the types they are kept in: pixels are counted in 32
+// bits, elements of x in 32 bits of 8, elements otherwise in 64.
+inline bool counts_fit(const ImplicitGemm& g, int64_t blocks) {
   const int64_t in_pixels = int64_t{g.samples} * g.height * g.width;
   const int64_t out_pixels = int64_t{g.samples} * g.out_height() * g.out_width();
+  return blocks <= INT32_MAX && in_pixels <= INT32_MAX && out_pixels <= INT32_MAX &&
+         in_pixels * (g.in_channels / 8) < UINT32_MAX && g.row_count <= INT32_MAX;
+}
+
+// One block per tile and slice.
+template <class Tile, class Shared, class Params, class... More>
+cudaError_t launch_tiles(void (*kernel)(Params, GemmPlan, More...), const Params& params,
+                         const GemmPlan& plan, cudaStream_t stream, const More&... more) {
+  const int64_t blocks =
+      int64_t{plan.column_tiles.by} * plan.row_tiles.by * plan.samples.by * slice_count(plan);
   if (blocks == 0) return cudaSuccess;
-  if (blocks > INT32_MAX || in_pixels > INT32_MAX || out_pixels > INT32_MAX)
-    return cudaErrorInvalidConfiguration;
+  if (!counts_fit(params.gemm, blocks)) return cudaErrorInvalidConfiguration;
   const int bytes = sizeof(Shared);
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   return launch(kernel, dim3(static_cast<unsigned>(blocks)), dim3(Tile::kThreads), bytes, stream,
-                params);
+                params, plan, more...);
 }
 
-// Calls function(T tag, Tile tag).
-template <class Function>
-cudaError_t with_tile(const ImplicitGemm& g, int columns, const Function& function) {
-  if (!implicit_gemm_suits(g)) return cudaErrorInvalidValue;
-  const bool large = use_large_tile(g, columns);
+// Calls function(T tag, Tile tag) with the one of Tiles that has the shape.
+template <class... Tiles, class Function>
+cudaError_t with_tile(DType dtype, const TileShape& shape, const Function& function) {
+  cudaError_t error = cudaErrorInvalidValue;
   const auto with_type = [&](auto type) {
-    return large ? function(type, TypeTag<LargeTile>{}) : function(type, TypeTag<SmallTile>{});
+    const auto attempt = [&](auto tile) {
+      using Tile = typename decltype(tile)::type;
+      const bool fits = shape.rows == Tile::kRows && shape.columns == Tile::kColumns;
+      if (fits) error = function(type, tile);
+      return fits;
+    };
+    (attempt(TypeTag<Tiles>{}) || ...);
   };
-  return g.dtype == DType::kFloat16 ? with_type(TypeTag<float16>{})
-                                    : with_type(TypeTag<bfloat16>{});
+  if (dtype == DType::kFloat16) with_type(TypeTag<float16>{});
+  if (dtype == DType::kBFloat16) with_type(TypeTag<bfloat16>{});
+  return error;
 }
 
 }  // namespace stylemap

@@ -37,6 +37,8 @@ struct ImplicitGemm {
   // are skipped. Null: all.
   const int32_t* rows;
   int64_t row_count;
+  int parts;    // of the sum over taps and channels, each left to blocks of its own; 0: chosen
+  float* sums;  // [implicit_gemm_workspace()], for the parts; null: the sum is not split
 
   SM_HOST_DEVICE int phases() const { return transposed ? kTransposedPhases : 1; }
   // Of the whole output.
@@ -68,10 +70,14 @@ SM_HOST_DEVICE int tap_count(const ImplicitGemm& g, int phase) {
 }
 
 SM_HOST_DEVICE Tap tap_of(const ImplicitGemm& g, int phase, int t) {
-  if (!g.transposed) return {t / g.size - g.padding, t % g.size - g.padding, t};
+  // Sizes are few: no division by a number that is not a constant.
+  if (!g.transposed) {
+    const int i = g.size == 1 ? 0 : t / 3, j = g.size == 1 ? 0 : t % 3;
+    return {i - g.padding, j - g.padding, t};
+  }
   // Output 2 m + k takes input m times tap k: of an even one, taps 0 and 2 and inputs m and m - 1.
   const int odd_y = phase / 2, odd_x = phase % 2;
-  const int i = t / (2 - odd_x), j = t % (2 - odd_x);
+  const int i = odd_x ? t : t / 2, j = odd_x ? 0 : t % 2;
   return {-i, -j, (odd_y ? 1 : 2 * i) * 3 + (odd_x ? 1 : 2 * j)};
 }
 
@@ -115,8 +121,13 @@ SM_HOST_DEVICE SkipTaps skip_taps(int out) { return {out / 2, out / 2 + (out % 2
 
 // Whether sizes and alignment allow these kernels.
 bool implicit_gemm_suits(const ImplicitGemm& gemm);
+bool modulate_conv_suits(const ModulateConvParams& params);
 
-// Blocks that share a sample: partials per sample of conv_act.
+// Floats that the parts of the sum take; 0 where it is better not split. `columns` of the product:
+// gemm.columns of conv_act, twice as many of modulate_conv.
+int64_t implicit_gemm_workspace(const ImplicitGemm& gemm, int columns);
+
+// Blocks that share a sample: partials per sample of conv_act. Depends on gemm.sums.
 int64_t conv_act_chunks(const ImplicitGemm& gemm);
 
 }  // namespace stylemap

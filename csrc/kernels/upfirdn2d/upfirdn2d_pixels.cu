@@ -20,7 +20,8 @@ struct PixelTile {
   int columns;
   int64_t across;  // tiles of a row
   int64_t down;
-  int64_t slabs;  // of `packs` packs of channels
+  int64_t slabs;   // of `packs` packs of channels
+  Divisor inputs;  // pixels of x that a row of the tile takes
 
   SM_HOST_DEVICE int64_t per_sample() const { return across * down * slabs; }
 };
@@ -48,6 +49,7 @@ PixelTile pixel_tile(const Upfirdn2dParams& p) {
   tile.across = ceil_div(p.out_width + Axis::lead(p.pad_left), tile.columns);
   tile.down = ceil_div(p.out_height + Axis::lead(p.pad_top), kStrip<Axis>);
   tile.slabs = ceil_div(packs, tile.packs);
+  tile.inputs = Divisor(Axis::inputs(tile.columns));
   return tile;
 }
 
@@ -154,8 +156,8 @@ __global__ void __launch_bounds__(kThreads)
   SM_DYNAMIC_SHARED(memory);
   SM_SHARED(FourTaps<C>, taps);
   const auto [sample, rest] = split(blockIdx.x, tile.per_sample());
-  const auto [place, slab] = split(rest, tile.slabs);
-  const auto [row_tile, column_tile] = split(place, tile.across);
+  const auto [cell, slab] = split(rest, tile.slabs);
+  const auto [row_tile, column_tile] = split(cell, tile.across);
   const int64_t out_x = int64_t{column_tile} * tile.columns - Axis::lead(p.pad_left);
   const int64_t out_y = int64_t{row_tile} * kRows - Axis::lead(p.pad_top);
   const int64_t in_x = Axis::input(out_x, p.pad_left), in_y = Axis::input(out_y, p.pad_top);
@@ -168,9 +170,10 @@ __global__ void __launch_bounds__(kThreads)
   const T* x = static_cast<const T*>(p.x) +
                int64_t{sample} * p.in_height * p.in_width * p.channels + channel;
   for (int at = column; at < Axis::inputs(kRows) * width; at += tile.columns) {
-    const int64_t row = in_y + at / width, col = in_x + at % width;
+    const Split place = tile.inputs(static_cast<uint32_t>(at));
+    const int64_t row = in_y + place.quotient, col = in_x + place.remainder;
     const bool valid = has_channel && row >= 0 && row < p.in_height && col >= 0 && col < p.in_width;
-    copy_async(pixels + (at * tile.packs + pack) * N,
+    copy_async(shared_address(pixels + (at * tile.packs + pack) * N),
                x + (valid ? (row * p.in_width + col) * p.channels : 0), valid);
   }
   commit_copies();

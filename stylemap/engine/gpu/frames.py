@@ -149,10 +149,15 @@ class Frames:
     def _convolve(self, codes: list[Tensor], maps: list[Tensor], rings: Sequence[Tensor]) -> None:
         """The maps of the ring, by side, from the codes around it; other codes may be anything."""
         cells = dict(zip(self._sides, rings, strict=True))
-        for index, side in enumerate(self._maps.sides):
-            conv = self._plan.map_convolution(index)
-            x, y = self._codes.image(codes, index), self._maps.image(maps, index)
-            passes.conv_rows_(y, x, conv.weight, conv.bias, cells[side])
+        indices = range(len(self._maps.sides))
+        convs = [self._plan.map_convolution(index) for index in indices]
+        passes.conv_rows_group_(
+            [self._maps.image(maps, index) for index in indices],
+            [self._codes.image(codes, index) for index in indices],
+            [conv.weight for conv in convs],
+            [conv.bias for conv in convs],
+            [cells[side] for side in self._maps.sides],
+        )
 
 
 def _fill(target: Tensor, fill: Fill, tensors: list[list[Tensor]], numbers: Tensor) -> None:

@@ -10,7 +10,13 @@ way where that norm is "LayerNorm".
 """
 
 from stylemap.ops.passes.common import Result
-from stylemap.ops.passes.convolutions import conv_act, conv_rows_, modulate_conv, transposed_conv
+from stylemap.ops.passes.convolutions import (
+    conv_act,
+    conv_rows_,
+    conv_rows_group_,
+    modulate_conv,
+    transposed_conv,
+)
 from stylemap.ops.passes.elementwise import apply_modulation, blur_act, modulated_rgb, skip_add
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "blur_act",
     "conv_act",
     "conv_rows_",
+    "conv_rows_group_",
     "modulate_conv",
     "modulated_rgb",
     "skip_add",

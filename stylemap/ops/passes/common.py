@@ -133,6 +133,11 @@ def _fake_conv_rows(y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, r
     return None
 
 
+@_native.fake("conv_rows_group_")
+def _fake_conv_rows_group(*lists: Any) -> None:
+    return None
+
+
 @_native.fake("modulate_conv")
 def _fake_modulate_conv(x: Tensor, *rest: Any) -> Tensor:
     return _like(x, *x.shape[1:])

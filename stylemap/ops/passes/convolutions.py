@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,6 +26,9 @@ from stylemap.ops.passes.common import (
 from stylemap.ops.passes.elementwise import apply_modulation, skip_add
 
 T = TypeVar("T")
+
+#: Layers that one launch takes: kMostGrouped of csrc/kernels/implicit_gemm.
+MOST_GROUPED = 16
 
 
 def _suits_tensor_cores(x: Tensor, weight: Tensor) -> bool:
@@ -141,8 +144,12 @@ def modulate_conv(
         return y
 
     def cudnn() -> Tensor:
-        gamma = F.conv2d(style, gamma_weight, gamma_bias, padding=1)
-        beta = F.conv2d(style, beta_weight, beta_bias, padding=1)
+        weight, bias = whole(gamma_weight, beta_weight), whole(gamma_bias, beta_bias)
+        if weight is not None and bias is not None:
+            gamma, beta = F.conv2d(style, weight, bias, padding=1).chunk(2, dim=1)
+        else:
+            gamma = F.conv2d(style, gamma_weight, gamma_bias, padding=1)
+            beta = F.conv2d(style, beta_weight, beta_bias, padding=1)
         return apply_modulation(x, gamma, beta, mean, rstd, normalize=normalize)
 
     def triton() -> Tensor:
@@ -154,6 +161,17 @@ def modulate_conv(
     key = (tuple(x.shape), tuple(gamma_weight.shape), groups, x.dtype)
     candidates = {**_by_tile(style, gamma_weight, tensor_cores), "triton": triton, "cudnn": cudnn}
     return autotune.run("modulate_conv", key, x.device, candidates, implementation)
+
+
+def whole(first: Tensor, second: Tensor) -> Tensor | None:
+    """The tensor whose two halves along the first axis these are, without a copy; None if there is none."""
+    alike = first.shape == second.shape and first.stride() == second.stride()
+    if not alike or first.untyped_storage().data_ptr() != second.untyped_storage().data_ptr():
+        return None
+    if second.storage_offset() - first.storage_offset() != first.shape[0] * first.stride(0):
+        return None
+    shape = (2 * first.shape[0], *first.shape[1:])
+    return first.as_strided(shape, first.stride(), first.storage_offset())
 
 
 def transposed_conv(x: Tensor, weight: Tensor, *, implementation: str = "auto") -> Tensor:
@@ -198,6 +216,32 @@ def conv_rows_(y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, rows: 
     values = _conv_at(x, weight, bias, n, i, j).to(y.dtype)
     target[n, i, j] = torch.where(last >= 0, values, target[n, i, j]) if rows.numel() else values
     return y
+
+
+def conv_rows_group_(
+    ys: Sequence[Tensor],
+    xs: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor | None],
+    rows: Sequence[Tensor],
+) -> None:
+    """`conv_rows_` of several layers at once, in place: two launches on a GPU in place of one or two each.
+
+    Args:
+        ys, xs, weights, biases, rows: an operand of `conv_rows_` for every layer; no y may share memory
+            with an x. At most 16 layers go together, in order.
+    """
+    layers = list(zip(ys, xs, weights, biases, rows, strict=True))
+    for y, x, weight, bias, _ in layers:
+        check(x, y=y, weight=weight, bias=bias)
+    together = all(native(x) and _suits_tensor_cores(x, w) and b is not None for _, x, w, b, _ in layers)
+    if not together or len({(x.dtype, x.device) for x in xs}) > 1:
+        for layer in layers:
+            conv_rows_(*layer)
+        return
+    for first in range(0, len(layers), MOST_GROUPED):
+        operands = [list(each) for each in zip(*layers[first : first + MOST_GROUPED], strict=True)]
+        torch.ops.stylemap.conv_rows_group_(*operands)
 
 
 def _conv_at(x: Tensor, weight: Tensor, bias: Tensor | None, n: Tensor, i: Tensor, j: Tensor) -> Tensor:

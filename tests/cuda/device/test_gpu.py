@@ -60,16 +60,19 @@ def test_graphs_replay_what_was_captured() -> None:
 
 @torch.no_grad()
 def test_kernels_run_on_the_current_stream() -> None:
-    expected = {name: run() for name, run in network_runs().items()}
-    stream = torch.cuda.Stream()
-    torch.cuda.synchronize()
-    with torch.cuda.stream(stream):
-        torch.cuda._sleep(50_000_000)
-        x = last(2, 16, 12, 12, dtype=torch.float16)
-        y = ops.bias_act(x, tensor(16).half())
-    assert not stream.query()
-    stream.synchronize()
-    assert torch.equal(y, expected["bias_act"])
+    """Every operator queues behind a stream that is busy, and starts nothing on another one."""
+    for name, run in network_runs().items():
+        expected = run()
+        stream = torch.cuda.Stream()
+        torch.cuda.synchronize()  # operands are made and copied before the stream begins to wait
+        with torch.cuda.stream(stream):
+            torch.cuda._sleep(200_000_000)
+            y = run()
+        queued = not stream.query()
+        assert torch.cuda.default_stream().query(), name
+        stream.synchronize()
+        assert queued, f"{name} waited for the device"
+        assert torch.equal(y, expected), name
 
 
 @torch.no_grad()

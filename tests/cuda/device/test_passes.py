@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +11,13 @@ from torch import Tensor
 
 from stylemap import ops
 from stylemap.ops import passes, reference
+from stylemap.ops.passes.convolutions import whole
 from tests.ops.common import arrange, assert_matches, poisoned_memory, tensor
 
 HALVES = [torch.float16, torch.bfloat16]
 TILES = ["tensor_cores_64", "tensor_cores_128"]
+#: Of the same sums in another order.
+RTOL = {torch.float16: 2e-3, torch.bfloat16: 2e-2}
 NORMS = [None, *reference.NORMALIZE_MODES]
 FILTER = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0])] * 2) / 16
 
@@ -117,21 +119,11 @@ def test_modulate_conv_matches_reference(
     check(passes.modulate_conv, x, *operands, normalize=normalize, implementation=implementation)
 
 
-#: A kernel that loads two biases at a time faults, which ends a process on a GPU or under a sanitizer.
-ODD_BIAS = pytest.mark.xfail(
-    strict=True,
-    raises=RuntimeError,
-    run="STYLEMAP_SASS_LIBRARY" in os.environ,
-    reason="biases are loaded in pairs without a look at their alignment",
-)
-
-
 def misaligned(x: Tensor) -> Tensor:
     """The same values, beginning one element after a 16-byte boundary."""
     return torch.cat([x[:1], x])[1:]
 
 
-@ODD_BIAS
 @pytest.mark.parametrize("implementation", TILES)
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_conv_act_with_a_bias_at_an_odd_offset(dtype: torch.dtype, implementation: str) -> None:
@@ -140,7 +132,6 @@ def test_conv_act_with_a_bias_at_an_odd_offset(dtype: torch.dtype, implementatio
     check(passes.conv_act, x, weight(24, 16, 3, dtype), bias, implementation=implementation)
 
 
-@ODD_BIAS
 @pytest.mark.parametrize("implementation", TILES)
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_modulate_conv_with_biases_at_odd_offsets(dtype: torch.dtype, implementation: str) -> None:
@@ -170,6 +161,29 @@ def test_elementwise_passes_with_a_bias_at_an_odd_offset(dtype: torch.dtype) -> 
     check(passes.modulated_rgb, x, *operands, w, colors, normalize="LayerNorm")
 
 
+@pytest.mark.parametrize("implementation", [*TILES, "cudnn"])
+def test_modulate_conv_of_halves_of_one_weight(implementation: str) -> None:
+    dtype = torch.float16
+    maps, bias = weight(32, 16, 3, dtype, 2), tensor(32, dtype=dtype, seed=3)
+    halves = (maps[:16], bias[:16], maps[16:], bias[16:])
+    joined = whole(maps[:16], maps[16:])
+    assert joined is not None
+    assert torch.equal(joined, maps)
+    assert joined.data_ptr() == maps.data_ptr()
+    assert whole(maps[16:], maps[:16]) is None
+    assert whole(maps[:16], maps[16:].clone()) is None
+    x, style = last(1, 16, 5, 6, dtype=dtype), last(1, 16, 5, 6, dtype=dtype, seed=1)
+    check(
+        passes.modulate_conv,
+        x,
+        style,
+        *halves,
+        torch.zeros(1, 1),
+        torch.ones(1, 1),
+        implementation=implementation,
+    )
+
+
 def test_conv_rows_touches_the_listed_pixels_alone() -> None:
     dtype = torch.float16
     x, w, bias = last(2, 16, 7, 5, dtype=dtype), weight(24, 16, 3, dtype), tensor(24, dtype=dtype, seed=3)
@@ -184,6 +198,83 @@ def test_conv_rows_touches_the_listed_pixels_alone() -> None:
     torch.testing.assert_close(flat[listed].double(), wanted[listed], rtol=1e-3, atol=1e-3)
     untouched = passes.conv_rows_(before.clone(), x, w, bias, torch.full((3,), -1, dtype=torch.int32))
     assert torch.equal(untouched, before)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_conv_rows_group_is_conv_rows_of_every_layer(dtype: torch.dtype) -> None:
+    """Layers of other sizes; lists with gaps, with tiles of padding alone, and without a row."""
+    shapes = [(2, 16, 7, 5, 24), (1, 8, 12, 13, 136), (1, 40, 4, 4, 8), (1, 8, 3, 3, 8)]
+    lists = [[0, 69, -1, 34, 35, 12, -1, 40], [*range(150), *[-1] * 90], [], [8]]
+    rows = [torch.tensor(each, dtype=torch.int32) for each in lists]
+    xs = [last(n, c, h, w, dtype=dtype, seed=i) for i, (n, c, h, w, _) in enumerate(shapes)]
+    weights = [weight(out, c, 3, dtype, seed=i) for i, (_, c, _, _, out) in enumerate(shapes)]
+    biases = [tensor(shape[-1], dtype=dtype, seed=3) for shape in shapes]
+    before = [last(n, out, h, w, dtype=dtype, seed=9) for n, _, h, w, out in shapes]
+    together = [y.clone() for y in before]
+    with poisoned_memory(), torch.no_grad():
+        passes.conv_rows_group_(together, xs, weights, biases, rows)
+        for y, *layer in zip(before, xs, weights, biases, rows, strict=True):
+            passes.conv_rows_(y, *layer)
+    for actual, expected in zip(together, before, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=RTOL[dtype], atol=RTOL[dtype])
+
+
+def test_conv_rows_group_without_layers() -> None:
+    passes.conv_rows_group_([], [], [], [], [])
+
+
+@pytest.mark.parametrize("implementation", TILES)
+@pytest.mark.parametrize("size", [1, 3])
+def test_conv_act_of_split_sums(size: int, implementation: str) -> None:
+    """Few pixels and many channels: the sum is shared out to several blocks, and joined in a fixed order."""
+    x, w = last(2, 640, 4, 6, dtype=torch.float16), weight(72, 640, size, torch.float16)
+    skip, bias = last(2, 72, 2, 3, dtype=torch.float16, seed=5), tensor(72, dtype=torch.float16, seed=2)
+    options: dict[str, Any] = {"skip": skip, "next_norm": "LayerNorm", "implementation": implementation}
+    check(passes.conv_act, x, w, bias, **options)
+    first, second = (passes.conv_act(x, w, bias, **options) for _ in range(2))
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("implementation", TILES)
+def test_transposed_conv_of_split_sums(implementation: str) -> None:
+    x, w = last(1, 640, 4, 5, dtype=torch.float16), weight(24, 640, 3, torch.float16)
+    check(passes.transposed_conv, x, w, implementation=implementation)
+
+
+@pytest.mark.parametrize("implementation", TILES)
+@pytest.mark.parametrize("normalize", reference.NORMALIZE_MODES)
+def test_modulate_conv_of_split_sums(normalize: str, implementation: str) -> None:
+    dtype = torch.float16
+    x, style = last(2, 72, 4, 6, dtype=dtype, scale=2.0) + 1, last(2, 640, 4, 6, dtype=dtype, seed=1)
+    mean, var = ops.moments(x, normalize)
+    maps = [weight(72, 640, 3, dtype, 2), tensor(72, dtype=dtype, seed=3), weight(72, 640, 3, dtype, 4)]
+    operands = (x, style, *maps, tensor(72, dtype=dtype, seed=5), mean, torch.rsqrt(var + 1e-5))
+    check(passes.modulate_conv, *operands, normalize=normalize, implementation=implementation)
+
+
+@pytest.mark.parametrize("implementation", TILES)
+def test_operands_at_odd_offsets(implementation: str) -> None:
+    """Views that begin at any element: biases are read one by one, what is read in packs is copied."""
+    dtype = torch.float16
+
+    def odd(t: Tensor) -> Tensor:
+        memory = torch.empty(t.numel() + 1, dtype=t.dtype, device=t.device)
+        view = memory[1:].as_strided(t.shape, t.stride())
+        return view.copy_(t)
+
+    x, w, bias = last(1, 16, 6, 8, dtype=dtype), weight(24, 16, 3, dtype), tensor(24, dtype=dtype, seed=2)
+    skip = last(1, 24, 3, 4, dtype=dtype, seed=5)
+    operands = [odd(t) for t in (x, w, bias)]
+    assert all(t.data_ptr() % 4 for t in operands)
+    check(passes.conv_act, *operands, skip=odd(skip), implementation=implementation)
+    check(passes.transposed_conv, odd(x), odd(w), implementation=implementation)
+    maps = [weight(16, 16, 3, dtype, 2), tensor(16, dtype=dtype, seed=3), weight(16, 16, 3, dtype, 4)]
+    statistics = torch.zeros(1, 1), torch.ones(1, 1)
+    modulation = [odd(t) for t in (x, x, *maps, tensor(16, dtype=dtype, seed=5))]
+    check(passes.modulate_conv, *modulation, *statistics, implementation=implementation)
+    rows, expected = torch.tensor([3, 17], dtype=torch.int32), last(1, 24, 6, 8, dtype=dtype, seed=9)
+    actual = passes.conv_rows_(expected.clone(), *operands, rows)
+    assert torch.equal(actual, passes.conv_rows_(expected, x, w, bias, rows))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES], ids=str)

@@ -27,7 +27,7 @@ __global__ void reverse(const float* x, float* y, int mistake) {
   SM_SHARED(Row, row);
   const int i = threadIdx.x;
   if (mistake == kNoWait) {
-    stylemap::copy_async(row + i / 4 * 4, x + i / 4 * 4, true);
+    stylemap::copy_async(stylemap::shared_address(row + i / 4 * 4), x + i / 4 * 4, true);
     stylemap::commit_copies();
   } else if (mistake != kUninitialised || i > 0) {
     row[i] = x[i];
@@ -36,7 +36,7 @@ __global__ void reverse(const float* x, float* y, int mistake) {
   float value = row[kThreads - 1 - i];
   if (mistake == kEarlyCopy) {
     // Other threads may not have read yet: a barrier is missing before, though not after the wait.
-    if (i % 4 == 0) stylemap::copy_async(row + i, x + i, true);
+    if (i % 4 == 0) stylemap::copy_async(stylemap::shared_address(row + i), x + i, true);
     stylemap::commit_copies();
     __syncthreads();
     stylemap::wait_for_copies<0>();

@@ -13,6 +13,7 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 // Defined here, kernels' own definitions (plain __shared__) are left out.
 #define SM_SHARED(type, name) type& name = emulation::shared_variable<type>([] {})

@@ -32,14 +32,15 @@ __global__ void reverse(const float4* x, float4* y) {
   const float4* from = x + i;
   if (kMistake == kMisaligned)
     from = reinterpret_cast<const float4*>(reinterpret_cast<const char*>(x) + 4);
-  if (kMistake != kUninitialised || i > 0) stylemap::copy_async(row + i, from, true);
+  if (kMistake != kUninitialised || i > 0)
+    stylemap::copy_async(stylemap::shared_address(row + i), from, true);
   stylemap::commit_copies();
   if (kMistake != kNoWait) stylemap::wait_for_copies<0>();
   if (kMistake != kNoBarrier) __syncthreads();
   float4 value = row[kThreads - 1 - i + (kMistake == kSharedOutOfBounds)];
   if (kMistake == kLateBarrier) {
     // The copy begins while the other warp may still be reading.
-    stylemap::copy_async(row + i, x + i, true);
+    stylemap::copy_async(stylemap::shared_address(row + i), x + i, true);
     stylemap::commit_copies();
     stylemap::wait_for_copies<0>();
     __syncthreads();

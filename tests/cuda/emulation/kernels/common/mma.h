@@ -10,13 +10,19 @@
 
 namespace stylemap {
 
-inline void copy_async(void* shared, const void* from, bool valid) {
-  if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(valid ? from : nullptr)) %
-      16)
+using SharedAddress = uintptr_t;
+
+inline SharedAddress shared_address(const void* shared) {
+  return reinterpret_cast<SharedAddress>(shared);
+}
+
+inline void copy_async(SharedAddress to, const void* from, bool valid) {
+  if ((to | reinterpret_cast<uintptr_t>(valid ? from : nullptr)) % 16)
     emulation::fail("cp.async of 16 bytes from or to an unaligned address");
-  // Until it lands nothing may be read there; and whoever still reads is in a race from now on. (Not
-  // memset, which the compiler writes out after the thread sanitizer has looked.)
-  for (int i = 0; i < 4; ++i) static_cast<uint32_t*>(shared)[i] = 0xffffffffu;
+  auto* const shared = reinterpret_cast<uint32_t*>(to);
+  // Until it lands nothing may be read there; and whoever still reads is in a race from now on.
+  // (Not memset, which the compiler writes out after the thread sanitizer has looked.)
+  for (int i = 0; i < 4; ++i) shared[i] = 0xffffffffu;
   emulation::copy_later(shared, from, 16, valid ? 16 : 0);
 }
 
@@ -33,11 +39,10 @@ void wait_for_copies() {
   }
 }
 
-inline void load_matrices(uint32_t (&to)[4], const void* shared) {
-  if (reinterpret_cast<uintptr_t>(shared) % 16)
-    emulation::fail("ldmatrix from an unaligned address");
+inline void load_matrices(uint32_t (&to)[4], SharedAddress from) {
+  if (from % 16) emulation::fail("ldmatrix from an unaligned address");
   const unsigned lane = emulation::lane();
-  const unsigned char* addresses = emulation::exchange(&shared, sizeof(shared));
+  const unsigned char* addresses = emulation::exchange(&from, sizeof(from));
   for (unsigned matrix = 0; matrix < 4; ++matrix) {
     const unsigned char* row;
     std::memcpy(&row, addresses + (8 * matrix + lane / 4) * emulation::kExchangeBytes, sizeof(row));
