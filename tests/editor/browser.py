@@ -42,7 +42,7 @@ class EditorPage:
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda line: line.type == "error" and self.errors.append(line.text))
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(60_000)
         self.page.goto(f"http://{address}/")
         self.page.wait_for_selector("body[data-ready]")
         self.settle()

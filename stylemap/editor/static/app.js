@@ -2,17 +2,20 @@
 
 import * as api from "./api.js";
 import { $, placeIcons, save, toast } from "./dom.js";
-import { Editor } from "./editor.js";
-import { Gallery } from "./gallery.js";
-import { bindKeys } from "./keys.js";
-import { Layers } from "./layers.js";
-import { Link } from "./link.js";
-import { Mixer, Sliders } from "./adjust.js";
+import { Editor } from "./state.js";
+import { Gallery } from "./photos.js";
+import { bindKeys } from "./shortcuts.js";
+import { Layers } from "./references.js";
+import { Link } from "./connection.js";
+import { Mixing } from "./mixing.js";
+import { Sliders } from "./sliders.js";
 import { openProject, saveProject } from "./project.js";
-import { Stage } from "./stage.js";
+import { Stage } from "./canvas.js";
 import { bindTheme } from "./theme.js";
-import { Timeline } from "./timeline.js";
-import { bindStatus, bindTabs, bindTools } from "./tools.js";
+import { Timeline } from "./frames.js";
+import { bindStatus } from "./status.js";
+import { bindTabs } from "./tabs.js";
+import { bindTools } from "./toolbar.js";
 
 placeIcons();
 bindTheme();
@@ -32,9 +35,9 @@ async function start({ model }) {
   const timeline = new Timeline(editor, stage);
   new Layers(editor, gallery);
   new Sliders(editor);
-  new Mixer(editor, gallery);
+  new Mixing(editor, gallery);
   bindTools(editor);
-  bindKeys(editor, { gallery, timeline });
+  bindKeys(editor, { gallery, stage, timeline });
   bindFiles(editor, gallery, timeline);
   addEventListener("tab", () => {
     timeline.refresh();

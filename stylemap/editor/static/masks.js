@@ -8,6 +8,7 @@ export class Masks {
     this.arrays = new Map();
     this.outlines = new WeakMap();
     this.tints = new WeakMap();
+    this.pooled = new WeakMap();
     this.empty = new Uint8Array(size * size);
   }
 
@@ -36,6 +37,22 @@ export class Masks {
     paint(pixels, this.size, points, brush);
     this.outlines.delete(pixels);
     this.tints.delete(pixels);
+    this.pooled.delete(pixels);
+  }
+
+  /** What a slider makes of a mask: side×side values, each the largest of the pixels in its cell. */
+  cells(number, side) {
+    const pixels = this.get(number);
+    let cells = this.pooled.get(pixels);
+    if (cells) return cells;
+    cells = new Uint8Array(side * side);
+    const step = this.size / side;
+    pixels.forEach((value, i) => {
+      const at = Math.floor(Math.floor(i / this.size) / step) * side + Math.floor((i % this.size) / step);
+      cells[at] = Math.max(cells[at], value);
+    });
+    this.pooled.set(pixels, cells);
+    return cells;
   }
 
   /** The border of a mask as a Path2D in its pixels, found by marching squares. */

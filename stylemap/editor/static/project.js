@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { decodeRuns, encodeRuns } from "./protocol.js";
-import { emptyScene } from "./editor.js";
+import { emptyScene } from "./state.js";
 
 const FORMAT = "stylemap-project";
 const MAX_BYTES = 200 << 20;

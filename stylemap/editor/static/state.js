@@ -5,6 +5,7 @@ import { Masks } from "./masks.js";
 export const COLOURS = ["#4f7df3", "#e8743b", "#2fa58a", "#b45fd6", "#d9a514", "#e0527a", "#3aa6d0", "#7a9a3a"];
 const LOCAL = 100; // sliders' masks are numbered from here, references' from 1
 const REMEMBERED = 80;
+const PRESSURES = 16;
 const PIECE = 100; // coordinates of a stroke that are sent together
 
 export const emptyScene = () => ({ original: null, references: [], weight: 1, sliders: {}, mix: null });
@@ -23,6 +24,9 @@ export class Editor extends EventTarget {
     this.brush = { radius: model.size / 10, hardness: 0.9 };
     this.compare = false;
     this.showMasks = true;
+    this.peek = false; // while a key is held: the original
+    this.pen = "size"; // what a pen's pressure changes: "size" or "hardness"
+    this.lastEnd = null; // of the last stroke
     this.past = [];
     this.future = [];
     this.before = null;
@@ -56,6 +60,7 @@ export class Editor extends EventTarget {
   update(patch, final = true) {
     this.begin();
     this.scene = { ...this.scene, ...patch };
+    this.#keepActive();
     this.link.sendScene(this.scene, final);
     if (final) this.commit();
     this.#emit("change");
@@ -66,7 +71,7 @@ export class Editor extends EventTarget {
     this.begin();
     this.scene = scene;
     this.masks.restore(masks);
-    if (!this.maskNumbers().includes(this.active)) this.active = scene.references[0]?.mask ?? null;
+    this.#keepActive();
     this.sendAll();
     if (forget) [this.past, this.future, this.before] = [[], [], null];
     this.commit();
@@ -85,8 +90,13 @@ export class Editor extends EventTarget {
     return this.scene.references.find((one) => one.mask === mask) ?? null;
   }
 
+  /** Whether a mask is a slider's, which acts on whole cells of the stylemap. */
+  isLocal(mask) {
+    return mask >= LOCAL;
+  }
+
   colour(mask) {
-    return mask >= LOCAL ? "#ffffff" : COLOURS[(mask - 1) % COLOURS.length];
+    return this.isLocal(mask) ? "#ffffff" : COLOURS[(mask - 1) % COLOURS.length];
   }
 
   addReference(image) {
@@ -108,9 +118,7 @@ export class Editor extends EventTarget {
   }
 
   removeReference(mask) {
-    const references = this.scene.references.filter((one) => one.mask !== mask);
-    if (this.active === mask) this.active = references.at(-1)?.mask ?? null;
-    this.update({ references });
+    this.update({ references: this.scene.references.filter((one) => one.mask !== mask) });
   }
 
   moveReference(mask, step) {
@@ -138,7 +146,6 @@ export class Editor extends EventTarget {
   /** A slider acts everywhere, or where it is painted. */
   setLocal(name, local) {
     const mask = this.localMask(name);
-    if (!local && this.active === mask) this.active = this.scene.references[0]?.mask ?? null;
     if (local) this.active = mask;
     this.changeSlider(name, { mask: local ? mask : null });
     if (local) this.link.sendMask(mask, this.masks.get(mask));
@@ -161,21 +168,33 @@ export class Editor extends EventTarget {
     this.#emit("change");
   }
 
-  beginStroke() {
+  resizeBrush(radius) {
+    this.setBrush({ radius: Math.min(this.size / 2, Math.max(1, radius)) });
+  }
+
+  /** Whether painting takes away: with the eraser, or with Alt, which turns the tool about. */
+  erases(alt) {
+    return (this.tool === "eraser") !== alt;
+  }
+
+  /** straight: a line from where the last stroke of this mask ended. */
+  beginStroke({ erase = this.erases(false), straight = false } = {}) {
     this.begin();
     this.masks.detach(this.active);
     const { radius, hardness } = this.brush;
     // As the server will read them, so that both paint the same bits.
-    this.stroke = { radius: Math.fround(radius), hardness: Math.fround(hardness), erase: this.tool === "eraser" };
-    this.lastPoint = null;
+    this.stroke = { radius: Math.fround(radius), hardness: Math.fround(hardness), erase };
+    this.lastPoint = straight && this.lastEnd?.mask === this.active ? this.lastEnd.point : null;
   }
 
-  /** Points x, y, x, y, … in pixels of the mask, following those before; time: of the pointer's event. */
-  extendStroke(points, time) {
+  /** Points x, y, x, y, … in pixels of the mask, following those before; time: of the pointer's event;
+   *  pressure: of a pen, 0 to 1, or null. */
+  extendStroke(points, time, pressure = null) {
     const rounded = points.map(Math.fround);
     const joined = this.lastPoint ? [...this.lastPoint, ...rounded] : rounded;
     if (!joined.length) return;
     this.lastPoint = joined.slice(-2);
+    if (pressure !== null) this.stroke = this.#pressed(pressure);
     this.masks.paint(this.active, joined, this.stroke);
     for (let start = 0; start < Math.max(1, joined.length - 2); start += PIECE - 2) {
       this.link.sendStroke(this.active, joined.slice(start, start + PIECE), this.stroke, false, time);
@@ -183,10 +202,30 @@ export class Editor extends EventTarget {
     this.#emit("mask");
   }
 
+  /** The brush under a pen; in steps, because points of one brush travel together. */
+  #pressed(pressure) {
+    const share = Math.max(1, Math.round(pressure * PRESSURES)) / PRESSURES;
+    const { radius, hardness } = this.brush;
+    const now =
+      this.pen === "size"
+        ? { radius: Math.fround(Math.max(0.5, radius * share)), hardness: Math.fround(hardness) }
+        : { radius: Math.fround(radius), hardness: Math.fround(hardness * share) };
+    const same = now.radius === this.stroke.radius && now.hardness === this.stroke.hardness;
+    return same ? this.stroke : { ...now, erase: this.stroke.erase };
+  }
+
   endStroke() {
     this.link.sendStroke(this.active, this.lastPoint, this.stroke, true);
+    this.lastEnd = { mask: this.active, point: this.lastPoint };
     this.stroke = null;
     this.commit();
+  }
+
+  /** Take a gesture back that is not at its end, as if it had not begun. */
+  cancel() {
+    const before = this.before;
+    this.stroke = this.before = null;
+    if (before) this.#show(before);
   }
 
   clearMask(mask = this.active) {
@@ -203,6 +242,12 @@ export class Editor extends EventTarget {
     return [...this.scene.references.map((one) => one.mask), ...local.filter((mask) => mask !== null)];
   }
 
+  /** A mask that left the scene takes no strokes: another one does, or none. */
+  #keepActive() {
+    if (this.active === null || this.maskNumbers().includes(this.active)) return;
+    this.active = this.scene.references.at(-1)?.mask ?? null;
+  }
+
   #snapshot() {
     return { scene: this.scene, masks: this.masks.snapshot(), active: this.active };
   }
@@ -211,10 +256,15 @@ export class Editor extends EventTarget {
     const target = from.pop();
     if (!target) return;
     to.push(this.#snapshot());
+    this.#show(target);
+  }
+
+  /** Go to a snapshot; the server gets the masks that differ. */
+  #show({ scene, masks, active }) {
     const shown = new Map(this.maskNumbers().map((number) => [number, this.masks.get(number)]));
-    this.scene = target.scene;
-    this.active = target.active;
-    this.masks.restore(target.masks);
+    this.scene = scene;
+    this.active = active;
+    this.masks.restore(masks);
     this.link.sendScene(this.scene, true);
     for (const number of this.maskNumbers()) {
       const pixels = this.masks.get(number);

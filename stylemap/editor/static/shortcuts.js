@@ -2,11 +2,8 @@
 
 import { $, h } from "./dom.js";
 
-export function bindKeys(editor, { gallery, timeline }) {
-  const resize = (factor) => {
-    const radius = Math.min(editor.size / 2, Math.max(1, editor.brush.radius * factor));
-    editor.setBrush({ radius });
-  };
+export function bindKeys(editor, { gallery, stage, timeline }) {
+  const resize = (factor) => editor.resizeBrush(editor.brush.radius * factor);
   const nudge = (dx, dy) => {
     const reference = editor.reference();
     if (!reference) return false;
@@ -25,9 +22,17 @@ export function bindKeys(editor, { gallery, timeline }) {
     ["Delete", "Clear the mask", () => editor.clearMask()],
     ["M", "Show or hide masks", () => editor.set({ showMasks: !editor.showMasks })],
     ["C", "Compare with the original", () => editor.set({ compare: !editor.compare })],
+    ["O", "See the original, while it is held", () => editor.set({ peek: true })],
+    ["Alt", "Erase with the brush, while it is held", null],
+    ["Shift Click", "A straight line from the last stroke", null],
+    ["Right Drag", "Size of the brush", null],
+    ["Wheel", "Zoom", null],
+    ["Space Drag", "Move the picture", null],
+    ["0", "The whole picture", () => stage.view.fit()],
+    ["9", "One pixel for each of the picture", () => stage.view.actual(editor.size, stage.result.canvas.width)],
     ["1 – 8", "Choose a reference", null],
     ["R", "Random face", () => gallery.random()],
-    ["Space", "Play the frames", () => timeline.toggle()],
+    ["Space", "Play the frames", () => (stage.hand ??= "ready")],
     ["?", "This help", () => $("#help").showModal()],
   ];
   const actions = new Map(table.filter(([, , action]) => action).map(([keys, , action]) => [keys.toLowerCase(), action]));
@@ -35,6 +40,22 @@ export function bindKeys(editor, { gallery, timeline }) {
     ...table.map(([keys, what]) => h("div", {}, h("dt", {}, ...keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, what))),
   );
 
+  addEventListener("click", (event) => {
+    // By pointer, not by Enter or Space; dialogs keep the focus among their own.
+    if (event.detail > 0 && !event.target.closest("dialog")) event.target.closest("button")?.blur();
+  });
+  addEventListener("keyup", (event) => {
+    if (event.key === " " && stage.hand) {
+      if (stage.hand === "ready") timeline.toggle();
+      stage.hand = null;
+    }
+    if (event.key.toLowerCase() === "o" && editor.peek) editor.set({ peek: false });
+  });
+  addEventListener("blur", () => {
+    stage.hand = null;
+    editor.set({ peek: false });
+  });
+  addEventListener("change", (event) => event.target.matches("select") && event.target.blur());
   addEventListener("keydown", (event) => {
     const target = event.target;
     if (event.defaultPrevented || event.altKey || target.closest("dialog") || target.matches("select, input:not([type=range])")) return;
@@ -51,6 +72,7 @@ export function bindKeys(editor, { gallery, timeline }) {
     } else if (key === "y" && control) {
       editor.redo();
     } else {
+      // Who walks the page by keyboard presses the button that has the focus; a pointer leaves none there.
       if (key === "space" && target.matches("button, summary")) return;
       const name = (control ? "ctrl " : "") + (control && event.shiftKey ? "shift " : "") + (key === "backspace" ? "delete" : key);
       const action = actions.get(name);

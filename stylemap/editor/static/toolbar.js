@@ -1,4 +1,4 @@
-// The toolbar, and what the header says about the connection.
+// The toolbar under the picture.
 
 import { imageUrl } from "./api.js";
 import { $, $$, bindRange } from "./dom.js";
@@ -39,32 +39,4 @@ export function bindTools(editor) {
   editor.addEventListener("change", update);
   editor.addEventListener("mask", () => ($("#clear").disabled = editor.masks.isEmpty(editor.active)));
   update();
-}
-
-export function bindStatus(link) {
-  const words = { live: "Live", waiting: "Reconnecting…", ended: "Open in another window" };
-  const state = (name) => {
-    $("#status").dataset.state = name;
-    $("#status-text").textContent = words[name];
-  };
-  link.addEventListener("state", (event) => state(event.detail));
-  state("waiting");
-  setInterval(() => {
-    const latency = link.latency;
-    $("#latency").textContent = latency === null ? "–" : `${Math.round(latency)} ms`;
-    const rate = link.frameRate;
-    $("#rate").textContent = rate ? `${rate} fps` : "idle";
-    $("#render").textContent = link.renderMs ? `${link.renderMs.toFixed(0)} ms` : "–";
-  }, 500);
-}
-
-/** On narrow screens one panel is shown at a time. */
-export function bindTabs() {
-  for (const tab of $$("#tabs button")) {
-    tab.addEventListener("click", () => {
-      document.body.dataset.tab = tab.value;
-      for (const other of $$("#tabs button")) other.setAttribute("aria-pressed", String(other === tab));
-      dispatchEvent(new CustomEvent("tab"));
-    });
-  }
 }

@@ -1,6 +1,5 @@
-// Semantic sliders and style mixing.
+// Attributes: a slider for each direction, which acts everywhere or where it is painted.
 
-import * as api from "./api.js";
 import { $, bindRange, h, iconButton } from "./dom.js";
 
 export class Sliders {
@@ -45,51 +44,6 @@ export class Sliders {
       local.setAttribute("aria-pressed", String(slider.mask !== null));
       row.classList.toggle("is-active", slider.mask !== null && slider.mask === this.editor.active);
     }
-  }
-}
-
-export class Mixer {
-  constructor(editor, gallery) {
-    this.editor = editor;
-    this.gallery = gallery;
-    const { codes } = editor.model;
-    const all = codes.map((_, i) => i);
-    const presets = { Coarse: all.slice(0, 2), Fine: all.slice(2), All: all };
-    this.presets = Object.entries(presets).map(([name, chosen]) =>
-      h("button", { type: "button", class: "chip", onclick: () => this.#set(chosen) }, name),
-    );
-    this.chips = all.map((index) =>
-      h(
-        "button",
-        { type: "button", class: "chip", onclick: () => this.#toggle(index), "aria-label": `Stylecode ${index + 1}, ${codes[index]}×${codes[index]}` },
-        `${codes[index]}${index % 2 ? "b" : "a"}`,
-      ),
-    );
-    $("#mix-presets").replaceChildren(...this.presets);
-    $("#mix-codes").replaceChildren(...this.chips);
-    $("#mix-off").addEventListener("click", () => editor.update({ mix: null }));
-    editor.addEventListener("change", () => this.#update());
-  }
-
-  #set(codes) {
-    if (this.editor.scene.mix) this.editor.update({ mix: { ...this.editor.scene.mix, codes } });
-  }
-
-  #toggle(index) {
-    const chosen = new Set(this.editor.scene.mix?.codes ?? []);
-    if (!chosen.delete(index)) chosen.add(index);
-    this.#set([...chosen].sort((a, b) => a - b));
-  }
-
-  #update() {
-    const { mix } = this.editor.scene;
-    $("#mix-on").hidden = !mix;
-    $("#mix-hint").hidden = Boolean(mix);
-    if (!mix) return;
-    const name = this.gallery.photo(mix.image)?.name ?? "Image";
-    const picture = h("img", { src: api.imageUrl(mix.image, true), alt: "", width: 40, height: 40 });
-    $("#mix-image").replaceChildren(picture, h("span", {}, name));
-    this.chips.forEach((chip, index) => chip.setAttribute("aria-pressed", String(mix.codes.includes(index))));
   }
 }
 

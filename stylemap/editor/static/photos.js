@@ -40,7 +40,8 @@ export class Gallery {
     this.images.set(id, await createImageBitmap(await api.imageBlob(id)));
   }
 
-  /** What a click does: "original", "reference" or "mix". */
+  /** What a click does: "original", "reference" or "mix". Mixing is asked for each time: it cannot be seen
+   *  from afar that the next photo would replace the one that is mixed in. */
   async choose(id, use = this.use) {
     try {
       await this.ensure(id);
@@ -55,6 +56,7 @@ export class Gallery {
     } else if (use === "mix") {
       const codes = editor.scene.mix?.codes ?? editor.model.codes.map((_, i) => i).slice(2);
       editor.update({ mix: { image: id, codes } });
+      this.#setUse("reference");
     } else if (editor.addReference(id) === null) {
       toast(`At most ${editor.model.limits.references} references: remove one first.`, "error");
     }

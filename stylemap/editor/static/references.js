@@ -37,7 +37,7 @@ export class Layers {
       { class: "layer", draggable: true, colour: editor.colour(mask), dataset: { mask } },
       h(
         "button",
-        { type: "button", class: "layer-main", onclick: () => editor.activate(mask), "aria-label": `Paint reference ${index + 1}, ${name}` },
+        { type: "button", class: "layer-main", onclick: () => editor.activate(mask), title: `Paint reference ${index + 1}` },
         h("img", { src: api.imageUrl(image, true), alt: "", width: 40, height: 40, draggable: false }),
         h("span", { class: "layer-text" }, h("span", { class: "layer-name" }, name), h("span", { class: "layer-shift" })),
       ),

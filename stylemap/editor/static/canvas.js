@@ -1,0 +1,120 @@
+// The pictures: what is drawn in the two panes, and the handle that compares.
+
+import { $ } from "./dom.js";
+import { Pane } from "./pane.js";
+import { View } from "./view.js";
+
+const FILL = 0.22;
+
+export class Stage {
+  /** result: the pane that shows frames; reference: the pane with the active reference. */
+  constructor(editor, images) {
+    this.editor = editor;
+    this.images = images;
+    this.bitmap = null;
+    this.due = {};
+    this.playing = null; // a frame of the animation shown instead
+    this.split = 0.5;
+    this.view = new View(() => this.draw());
+    this.hand = null; // while Space is held: "ready", and "used" once it moved the picture
+    this.result = new Pane($("#result"), this, () => this.#shift());
+    this.reference = new Pane($("#reference"), this, () => [0, 0]);
+    this.#compareHandle();
+    for (const name of ["change", "mask"]) editor.addEventListener(name, () => this.draw());
+    new ResizeObserver(() => this.draw()).observe($("#result"));
+    new ResizeObserver(() => this.draw()).observe($("#reference"));
+  }
+
+  show(bitmap) {
+    this.bitmap?.close();
+    this.bitmap = bitmap;
+    this.draw({ reference: false });
+    $("#empty").hidden = true;
+  }
+
+  /** Once, when the next display frame is made. */
+  draw({ result = true, reference = true } = {}) {
+    this.due.result ||= result;
+    this.due.reference ||= reference;
+    this.scheduled ??= requestAnimationFrame(() => {
+      const due = this.due;
+      this.due = {};
+      this.scheduled = null;
+      if (due.result) this.#drawResult();
+      if (due.reference) this.#drawReference();
+    });
+  }
+
+  #shift() {
+    return this.editor.reference()?.shift ?? [0, 0];
+  }
+
+  #drawResult() {
+    const { editor, result } = this;
+    const context = result.begin();
+    const original = this.images.get(editor.scene.original);
+    const shown = this.playing ?? (editor.peek && original ? original : (this.bitmap ?? original));
+    if (shown) result.picture(shown, this.playing?.rect);
+    if (editor.compare && original) {
+      context.save();
+      context.beginPath();
+      context.rect(0, 0, result.fromPane(this.split), editor.size);
+      context.clip();
+      result.picture(original);
+      context.restore();
+    }
+    if (editor.showMasks && !this.playing && !editor.peek) {
+      for (const one of editor.scene.references) {
+        if (one.on && one.mask !== editor.active) result.outline(one.mask, one.shift, 0.45);
+      }
+      if (editor.active !== null) this.#active(result, this.#shift());
+    }
+    result.cursor();
+  }
+
+  #drawReference() {
+    const { editor, reference } = this;
+    const active = editor.reference();
+    const image = active ? this.images.get(active.image) : this.images.get(editor.scene.original);
+    reference.begin();
+    if (image) reference.picture(image);
+    if (editor.active !== null && editor.showMasks) this.#active(reference, [0, 0], FILL);
+    reference.cursor();
+  }
+
+  /** The mask that is painted: a slider's as the cells of the stylemap that it moves. */
+  #active(pane, shift, fill = 0) {
+    const { active } = this.editor;
+    if (this.editor.isLocal(active)) pane.cells(active);
+    pane.outline(active, shift, this.editor.isLocal(active) ? 0.45 : 1, fill);
+  }
+
+  #compareHandle() {
+    const handle = $("#split");
+    const set = (value) => {
+      this.split = Math.min(1, Math.max(0, value));
+      handle.style.setProperty("--split", `${100 * this.split}%`);
+      handle.setAttribute("aria-valuenow", Math.round(100 * this.split));
+      this.draw({ reference: false });
+    };
+    handle.addEventListener("pointerdown", (event) => {
+      handle.setPointerCapture(event.pointerId);
+      event.preventDefault();
+      handle.focus();
+    });
+    handle.addEventListener("pointermove", (event) => {
+      if (!handle.hasPointerCapture(event.pointerId)) return;
+      const box = $("#result").getBoundingClientRect();
+      set((event.clientX - box.left) / box.width);
+    });
+    handle.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
+      if (step === undefined) return;
+      set(this.split + step);
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    this.editor.addEventListener("change", () => (handle.hidden = !this.editor.compare));
+    set(0.5);
+  }
+}
