@@ -43,7 +43,7 @@ class EditorPage:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda line: line.type == "error" and self.errors.append(line.text))
         self.page.set_default_timeout(60_000)
-        self.page.goto(f"http://{address}/")
+        self.page.goto(f"http://{address}/", wait_until="domcontentloaded")
         self.page.wait_for_selector("body[data-ready]")
         self.settle()
 

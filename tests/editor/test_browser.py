@@ -184,8 +184,7 @@ def test_upload_download_and_open_again(page: EditorPage, tmp_path: Path) -> Non
 
     file = tmp_path / "project.stylemap"
     file.write_bytes(project)
-    page.page.reload()
-    page.page.wait_for_selector("body[data-ready]")
+    page.page.click("#new")
     page.settle()
     assert (page.image() != shown).any()
     page.page.set_input_files("#open", file)

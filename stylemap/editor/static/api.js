@@ -1,7 +1,19 @@
 // The HTTP interface, as far as the page uses it.
 
+/** The server cannot be reached; what it refuses is a plain Error with its reason. */
+export class Offline extends Error {
+  constructor() {
+    super("There is no connection to the server.");
+  }
+}
+
 async function ask(path, options) {
-  const answer = await fetch(path, options);
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Offline();
+  }
   if (answer.ok) return answer;
   let reason = `the server answered ${answer.status}`;
   try {

@@ -2,8 +2,10 @@
 
 import * as api from "./api.js";
 import { $, placeIcons, save, toast } from "./dom.js";
-import { Editor } from "./state.js";
+import { Editor, emptyScene } from "./state.js";
 import { Gallery } from "./photos.js";
+import { bindHistory } from "./history.js";
+import { bindMaskMenu } from "./maskmenu.js";
 import { bindKeys } from "./shortcuts.js";
 import { Layers } from "./references.js";
 import { Link } from "./connection.js";
@@ -11,6 +13,7 @@ import { Mixing } from "./mixing.js";
 import { Sliders } from "./sliders.js";
 import { openProject, saveProject } from "./project.js";
 import { Stage } from "./canvas.js";
+import { Storage } from "./storage.js";
 import { bindTheme } from "./theme.js";
 import { Timeline } from "./frames.js";
 import { bindStatus } from "./status.js";
@@ -33,12 +36,15 @@ async function start({ model }) {
   const stage = new Stage(editor, images);
   const gallery = new Gallery(editor, images);
   const timeline = new Timeline(editor, stage);
+  const storage = new Storage(editor, gallery);
   new Layers(editor, gallery);
   new Sliders(editor);
   new Mixing(editor, gallery);
   bindTools(editor);
+  bindMaskMenu(editor);
+  bindHistory(editor);
   bindKeys(editor, { gallery, stage, timeline });
-  bindFiles(editor, gallery, timeline);
+  bindFiles(editor, gallery, stage, timeline);
   addEventListener("tab", () => {
     timeline.refresh();
     stage.draw();
@@ -48,44 +54,74 @@ async function start({ model }) {
     stage.show(event.detail.bitmap);
     editor.exact = event.detail.exact;
   });
-  link.addEventListener("hello", (event) => again(event.detail, editor, gallery));
-  await gallery.load();
-  await begin(editor, gallery);
+  // One after the other: the connection may break again while a session gets what it needs.
+  let ready = welcome(storage, editor, gallery);
+  link.addEventListener("hello", ({ detail }) => {
+    ready = ready.then(() => again(detail, editor, gallery)).catch(tellUnlessOffline);
+  });
+  await ready.catch(tellUnlessOffline);
+  storage.start();
+  addEventListener("beforeunload", (event) => editor.unsaved && event.preventDefault());
   // For whoever measures or scripts the page.
-  window.stylemap = { editor, link, gallery, stage, timeline };
+  window.stylemap = { editor, link, gallery, stage, storage, timeline };
   document.body.dataset.ready = "true";
 }
 
+// Without a connection the next greeting begins anew.
+const tellUnlessOffline = (error) => error instanceof api.Offline || toast(error.message, "error");
+
+async function welcome(storage, editor, gallery) {
+  await gallery.load();
+  if (!(await restore(await storage.load(), editor, gallery))) await begin(editor, gallery, { forget: true });
+  editor.link.release();
+}
+
 /** Something to paint on from the first moment. */
-async function begin(editor, gallery) {
-  const [first, second] = gallery.photos;
+async function begin(editor, gallery, options) {
+  const [first, second] = gallery.photos.filter((photo) => !photo.kind);
   if (!first) return;
-  await gallery.choose(first.id, "original");
-  if (second) await gallery.choose(second.id, "reference");
-  editor.load(editor.scene, editor.masks.snapshot(), { forget: true });
+  for (const photo of [first, second]) await gallery.ensure(photo?.id);
+  const references = second ? [{ mask: 1, image: second.id, shift: [0, 0], on: true }] : [];
+  gallery.setUse("reference");
+  editor.load({ ...emptyScene(), original: first.id, references }, new Map(), options);
 }
 
-/** After the connection broke: the session goes on, or a new one gets what can be had again. */
-async function again({ resumed }, editor, gallery) {
-  if (!resumed) {
-    const lost = gallery.photos.filter((photo) => photo.kind).map((photo) => photo.id);
-    gallery.photos = gallery.photos.filter((photo) => !photo.kind);
-    await gallery.load();
-    const { scene } = editor;
-    const here = (id) => id && !lost.includes(id);
-    if (lost.length) toast("The server forgot uploaded photos: add them again.", "error");
-    editor.scene = {
-      ...scene,
-      original: here(scene.original) ? scene.original : (gallery.photos[0]?.id ?? null),
-      references: scene.references.filter((one) => here(one.image)),
-      mix: here(scene.mix?.image) ? scene.mix : null,
-    };
-    await gallery.ensure(editor.scene.original);
+/** The work of an earlier visit; false where there is none. */
+async function restore(kept, editor, gallery) {
+  if (!kept?.scene?.original) return false;
+  editor.scene = kept.scene;
+  editor.active = kept.active;
+  await show(editor, gallery, await gallery.sendAgain(kept.photos));
+  editor.load(editor.scene, kept.masks, { forget: true });
+  return true;
+}
+
+/** After the connection broke: the session goes on, or a new one gets everything again. */
+async function again({ resumed, model }, editor, gallery) {
+  if (model.size !== editor.size || model.name !== editor.model.name) {
+    location.reload(); // another model is served here now
+    return;
   }
+  if (!resumed) await show(editor, gallery, await gallery.sendAgain());
   editor.load(editor.scene, editor.masks.snapshot());
+  editor.link.release();
 }
 
-function bindFiles(editor, gallery, timeline) {
+/** The photos of a scene, without those that are lost. */
+async function show(editor, gallery, lost) {
+  await gallery.load();
+  const { scene } = editor;
+  const here = (id) => id && !lost.includes(id) && gallery.photo(id);
+  const references = scene.references.filter((one) => here(one.image));
+  const mix = here(scene.mix?.image) ? scene.mix : null;
+  const original = here(scene.original) ? scene.original : (gallery.photos[0]?.id ?? null);
+  if (original !== scene.original || mix !== scene.mix || references.length < scene.references.length)
+    toast("Some photos of this edit are gone from the server.", "error");
+  editor.scene = { ...scene, original, references, mix };
+  for (const id of [original, mix?.image, ...references.map((one) => one.image)]) await gallery.ensure(id);
+}
+
+function bindFiles(editor, gallery, stage, timeline) {
   const tell = (work) => async () => {
     $("#download-menu").hidePopover?.();
     try {
@@ -94,14 +130,32 @@ function bindFiles(editor, gallery, timeline) {
       toast(error.message, "error");
     }
   };
+  const saved = (blob, name) => {
+    save(blob, name);
+    editor.markSaved();
+  };
+  // Without the server: what is on the screen, if that is the edit as it stands.
+  const picture = () => {
+    if (link.live) return api.result(link.session);
+    if (!stage.bitmap || !editor.exact || link.behind) throw new api.Offline();
+    return stage.file();
+  };
   const open = (file) => tell(() => openProject(file, editor, gallery))();
-  $("#save-png").addEventListener("click", tell(async () => save(await api.result(link.session), "stylemap.png")));
-  $("#save-gif").addEventListener("click", tell(async () => save(await api.frames(link.session, Math.max(12, timeline.count), "gif", 70), "stylemap.gif")));
-  $("#save-project").addEventListener("click", tell(async () => save(await saveProject(editor, gallery), "project.stylemap")));
+  $("#save-png").addEventListener("click", tell(async () => saved(await picture(), "stylemap.png")));
+  $("#save-gif").addEventListener("click", tell(async () => saved(await api.frames(link.session, Math.max(12, timeline.count), "gif", 70), "stylemap.gif")));
+  $("#save-project").addEventListener("click", tell(async () => saved(await saveProject(editor, gallery), "project.stylemap")));
+  $("#new").addEventListener("click", tell(() => begin(editor, gallery)));
   $("#open-button").addEventListener("click", () => $("#open").click());
   $("#open").addEventListener("change", (event) => {
     if (event.target.files[0]) open(event.target.files[0]);
     event.target.value = "";
+  });
+  addEventListener("copy", (event) => {
+    if (String(getSelection()) || event.target.matches("input, textarea")) return;
+    event.preventDefault();
+    // The promise, not the picture: some browsers forget the key press while it is awaited.
+    const item = new ClipboardItem({ "image/png": Promise.resolve(picture()) });
+    tell(() => navigator.clipboard.write([item]).then(() => toast("The picture is on the clipboard.")))();
   });
   editor.addEventListener("project", (event) => open(event.detail));
   $("#help-button").addEventListener("click", () => $("#help").showModal());

@@ -32,6 +32,13 @@ export class Stage {
     $("#empty").hidden = true;
   }
 
+  /** The picture that is shown, as a PNG of its own size. */
+  file() {
+    const canvas = new OffscreenCanvas(this.editor.size, this.editor.size);
+    canvas.getContext("2d").drawImage(this.bitmap, 0, 0);
+    return canvas.convertToBlob({ type: "image/png" });
+  }
+
   /** Once, when the next display frame is made. */
   draw({ result = true, reference = true } = {}) {
     this.due.result ||= result;

@@ -23,6 +23,8 @@ export class Link extends EventTarget {
     this.outgoing = [];
     this.scene = null;
     this.scheduled = false;
+    this.behind = false; // changes were made that no server has: whoever hears "hello" sends all again
+    this.held = true; // until the page has told a new session what it needs
   }
 
   connect() {
@@ -40,6 +42,7 @@ export class Link extends EventTarget {
 
   /** The scene as it is now; only the newest is sent. */
   sendScene(scene, final) {
+    if (this.#away()) return;
     this.scene = { scene, final, time: this.scene?.time ?? performance.now() };
     this.#schedule();
   }
@@ -47,6 +50,7 @@ export class Link extends EventTarget {
   /** Points begin with the last one sent of the same gesture. Pieces within one display frame become one.
    *  time: when the pointer moved, on the clock of performance.now(). */
   sendStroke(mask, points, brush, final, time = performance.now()) {
+    if (this.#away()) return;
     const last = this.outgoing.at(-1);
     if (last?.stroke && last.mask === mask && last.brush === brush && last.points.length + points.length <= 200) {
       last.points.push(...points.slice(2));
@@ -59,7 +63,19 @@ export class Link extends EventTarget {
 
   /** The mask as a whole, as it is when it is sent. */
   sendMask(mask, pixels, final = true) {
+    if (this.#away()) return;
     this.outgoing.push({ mask, pixels, final, time: performance.now() });
+    this.#schedule();
+  }
+
+  #away() {
+    this.behind ||= !this.live;
+    return !this.live;
+  }
+
+  /** Send what waits, and what comes, from now on. */
+  release() {
+    this.held = false;
     this.#schedule();
   }
 
@@ -89,7 +105,7 @@ export class Link extends EventTarget {
 
   #flush() {
     this.scheduled = false;
-    if (!this.live) return;
+    if (!this.live || this.held) return;
     // The scene first: it names the masks that are painted.
     if (this.scene) {
       const { scene, final, time } = this.scene;
@@ -118,6 +134,9 @@ export class Link extends EventTarget {
       this.tries = this.newest = 0;
       this.pending.clear();
       this.outgoing = [];
+      this.scene = null;
+      this.held = true;
+      this.behind = false;
       this.dispatchEvent(new CustomEvent("state", { detail: "live" }));
       this.dispatchEvent(new CustomEvent("hello", { detail: message }));
     } else if (message.type === "notice") {
@@ -157,7 +176,10 @@ export class Link extends EventTarget {
   }
 
   #closed(code, reason) {
+    this.behind ||= this.backlog > 0 || this.scene !== null;
     this.pending.clear();
+    this.outgoing = [];
+    this.scene = null;
     const ended = code === 1008 || code === 4000;
     if (ended && reason) this.dispatchEvent(new CustomEvent("notice", { detail: reason }));
     if (code === 4000 && /another window/.test(reason)) {

@@ -1,6 +1,9 @@
 // Line icons on a grid of 24; paths are joined by |.
 
 export const ICONS = {
+  lasso: "M12 4c5 0 8 2.500 8 5.500S17 15 12 15 4 12.500 4 9.500 7 4 12 4z|M8 14.500c-2 1-1 3 0.500 3.500S9 21 7 21",
+  rectangle: "M4 6h3|M10 6h4|M17 6h3v3|M20 12v3|M20 18h-3|M14 18h-4|M7 18H4v-3|M4 12V9",
+  more: "M6 12h0.01|M12 12h0.01|M18 12h0.01",
   logo: "M4 5h16v14H4z|M12 5v14|M4 12h16|M8 8.5h0.01|M16 15.5h0.01",
   upload: "M12 16V4|M7 9l5-5 5 5|M4 16v3a1 1 0 0 0 1 1h14a1 1 0 0 0 1-1v-3",
   download: "M12 4v12|M7 11l5 5 5-5|M4 20h16",

@@ -87,8 +87,10 @@ export class Pane {
 
   cursor() {
     const { editor, context, pointer } = this;
-    if (!pointer || pointer.touch || editor.tool === "move" || editor.active === null) return;
     const line = devicePixelRatio / this.scale;
+    if (this.gesture?.kind === "shape") this.#shape(line);
+    if (!pointer || pointer.touch || editor.active === null) return;
+    if (editor.tool !== "brush" && editor.tool !== "eraser") return;
     for (const [width, colour] of [[2.6, "rgb(0 0 0 / 45%)"], [1.2, "#fff"]]) {
       context.beginPath();
       context.arc(pointer.x, pointer.y, editor.brush.radius, 0, 2 * Math.PI);
@@ -97,6 +99,19 @@ export class Pane {
       context.setLineDash(editor.erases(pointer.alt) ? [4 * line, 3 * line] : []);
       context.stroke();
     }
+    context.setLineDash([]);
+  }
+
+  /** The outline that is drawn. */
+  #shape(line) {
+    const { context } = this, { points } = this.gesture, [dx, dy] = this.offset();
+    context.beginPath();
+    for (let i = 0; i < points.length; i += 2) context.lineTo(points[i] + dx, points[i + 1] + dy);
+    context.closePath();
+    context.lineWidth = 1.5 * line;
+    context.strokeStyle = "#fff";
+    context.setLineDash([5 * line, 4 * line]);
+    context.stroke();
     context.setLineDash([]);
   }
 
@@ -157,12 +172,20 @@ export class Pane {
       editor.dispatchEvent(new CustomEvent("hint"));
       return;
     }
+    const [x, y] = this.#at(event);
     if (editor.tool === "move") {
+      // The part under the pointer; beside all of them the one that is chosen.
+      const under = this === this.stage.result ? editor.referenceAt(x, y) : null;
+      if (under) editor.activate(under.mask);
       const reference = editor.reference();
       if (!reference) return;
-      const [x, y] = this.#at(event);
       this.gesture = { kind: "move", x, y, shift: reference.shift };
       editor.begin();
+      return;
+    }
+    if (editor.tool === "lasso" || editor.tool === "rectangle") {
+      const [dx, dy] = this.offset();
+      this.gesture = { kind: "shape", erase: event.altKey, start: [x - dx, y - dy], points: [x - dx, y - dy] };
       return;
     }
     this.gesture = { kind: "paint" };
@@ -202,6 +225,7 @@ export class Pane {
     if (gesture.kind === "paint") this.#paint(event);
     else if (gesture.kind === "move") this.#shift(event, false);
     else if (gesture.kind === "pan") this.#drag(gesture, event);
+    else if (gesture.kind === "shape") this.#trace(gesture, event);
     else this.editor.resizeBrush(gesture.radius * Math.exp((event.clientX - gesture.x) / RESIZE_PX));
   }
 
@@ -231,7 +255,34 @@ export class Pane {
     this.gesture = null;
     if (gesture.kind === "paint") this.editor.endStroke();
     else if (gesture.kind === "move") this.#shift(event, true, gesture);
+    else if (gesture.kind === "shape") this.editor.fillShape(gesture.points, gesture.erase);
     if (event.pointerType !== "mouse") this.#hover(null);
+  }
+
+  /** The outline so far: as the pointer went, or the corners of a rectangle. */
+  #trace(gesture, event) {
+    const points = this.#points(event);
+    if (this.editor.tool === "lasso") {
+      gesture.points.push(...points);
+      return;
+    }
+    const [ax, ay] = gesture.start, [bx, by] = points.slice(-2);
+    gesture.points = [ax, ay, bx, ay, bx, by, ax, by];
+  }
+
+  /** Move the place where keys paint, and paint there. */
+  step(dx, dy, { paint = false } = {}) {
+    const { editor } = this, step = Math.max(1, editor.brush.radius / 2);
+    const before = this.pointer ?? { x: editor.size / 2, y: editor.size / 2 };
+    const within = (value) => Math.max(0, Math.min(editor.size, value));
+    this.pointer = { x: within(before.x + dx * step), y: within(before.y + dy * step), touch: false, alt: false };
+    if (paint && editor.active !== null) {
+      const [sx, sy] = this.offset();
+      editor.beginStroke();
+      editor.extendStroke([before.x - sx, before.y - sy, this.pointer.x - sx, this.pointer.y - sy], performance.now());
+      editor.endStroke();
+    }
+    this.stage.draw();
   }
 
   /** On the reference the mask follows the pointer against the picture: it shows where the part comes from. */

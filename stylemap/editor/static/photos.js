@@ -6,14 +6,17 @@ import { $, $$, h, icon, toast } from "./dom.js";
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
 
-export class Gallery {
+/** Events: "photos" after own photos came or went. */
+export class Gallery extends EventTarget {
   /** images: id → ImageBitmap of what is in use. */
   constructor(editor, images) {
+    super();
     this.editor = editor;
     this.images = images;
+    this.blobs = new Map(); // id → the same as a file, to send and to save again
     this.photos = [];
     this.use = "original";
-    for (const button of $$("#use button")) button.addEventListener("click", () => this.#setUse(button.value));
+    for (const button of $$("#use button")) button.addEventListener("click", () => this.setUse(button.value));
     $("#upload").addEventListener("change", (event) => {
       this.upload([...event.target.files]);
       event.target.value = "";
@@ -21,13 +24,50 @@ export class Gallery {
     $("#upload-button").addEventListener("click", () => $("#upload").click());
     $("#random").addEventListener("click", () => this.random());
     this.#dropTarget();
+    this.#clipboard();
     editor.addEventListener("change", () => this.#mark());
   }
 
   async load() {
-    const own = this.photos.filter((photo) => photo.kind);
-    this.photos = [...own, ...(await api.gallery())];
+    this.photos = [...this.own, ...(await api.gallery())];
     this.#render();
+  }
+
+  /** Uploads and random faces. */
+  get own() {
+    return this.photos.filter((photo) => photo.kind);
+  }
+
+  /** Give a server that does not know them the own photos again; returns the ids of those it refuses.
+   *  photos: of an earlier visit, with their files. */
+  async sendAgain(photos = this.own) {
+    const lost = [];
+    for (const photo of photos) {
+      if (photo.blob) this.blobs.set(photo.id, photo.blob);
+      try {
+        await this.#rename(photo, await this.#send(photo));
+      } catch (error) {
+        if (error instanceof api.Offline) throw error; // all over again when it is back
+        lost.push(photo.id);
+      }
+    }
+    this.photos = this.photos.filter((photo) => !lost.includes(photo.id));
+    return lost;
+  }
+
+  #send({ id, kind, name, seed, truncation }) {
+    const { session } = this.editor.link;
+    return kind === "random" ? api.random(session, seed, truncation) : api.upload(session, this.blobs.get(id), name);
+  }
+
+  async #rename(photo, { id }) {
+    for (const map of [this.images, this.blobs]) {
+      if (map.has(photo.id)) map.set(id, map.get(photo.id));
+      map.delete(photo.id);
+    }
+    this.editor.renameImage(photo.id, id);
+    const { blob, ...facts } = photo;
+    this.photos = [...this.photos.filter((one) => one.id !== photo.id), { ...facts, id }];
   }
 
   photo(id) {
@@ -37,7 +77,8 @@ export class Gallery {
   /** Its pixels, for the stage; they are there when the promise is done. */
   async ensure(id) {
     if (!id || this.images.has(id)) return;
-    this.images.set(id, await createImageBitmap(await api.imageBlob(id)));
+    if (!this.blobs.has(id)) this.blobs.set(id, await api.imageBlob(id));
+    this.images.set(id, await createImageBitmap(this.blobs.get(id)));
   }
 
   /** What a click does: "original", "reference" or "mix". Mixing is asked for each time: it cannot be seen
@@ -52,26 +93,29 @@ export class Gallery {
     const { editor } = this;
     if (use === "original") {
       editor.update({ original: id });
-      if (!editor.scene.references.length) this.#setUse("reference");
+      if (!editor.scene.references.length) this.setUse("reference");
     } else if (use === "mix") {
       const codes = editor.scene.mix?.codes ?? editor.model.codes.map((_, i) => i).slice(2);
       editor.update({ mix: { image: id, codes } });
-      this.#setUse("reference");
+      this.setUse("reference");
     } else if (editor.addReference(id) === null) {
       toast(`At most ${editor.model.limits.references} references: remove one first.`, "error");
     }
   }
 
-  add(photo) {
+  /** An own photo, which the server has. */
+  async add(photo) {
     this.photos = [photo, ...this.photos.filter((one) => one.id !== photo.id)];
     this.#render();
+    await this.ensure(photo.id);
+    this.dispatchEvent(new CustomEvent("photos"));
   }
 
   async random() {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] % 100_000;
     try {
       const photo = await api.random(this.editor.link.session, seed);
-      this.add(photo);
+      await this.add(photo);
       await this.choose(photo.id);
     } catch (error) {
       toast(error.message, "error");
@@ -93,7 +137,7 @@ export class Gallery {
         const crop = await cropDialog(file);
         if (!crop) continue;
         const photo = await api.upload(this.editor.link.session, file, file.name.slice(0, 80), crop);
-        this.add(photo);
+        await this.add(photo);
         await this.choose(photo.id);
       } catch (error) {
         toast(`${file.name}: ${error.message}`, "error");
@@ -106,13 +150,15 @@ export class Gallery {
       await api.removeImage(this.editor.link.session, photo.id);
       this.photos = this.photos.filter((one) => one !== photo);
       this.images.delete(photo.id);
+      this.blobs.delete(photo.id);
       this.#render();
+      this.dispatchEvent(new CustomEvent("photos"));
     } catch (error) {
       toast(error.message, "error");
     }
   }
 
-  #setUse(use) {
+  setUse(use) {
     this.use = use;
     for (const button of $$("#use button")) button.setAttribute("aria-pressed", String(button.value === use));
     this.#mark();
@@ -151,6 +197,16 @@ export class Gallery {
       const state = id === scene.original ? ", the original" : used.length ? ", a reference" : "";
       $("button", tile).setAttribute("aria-label", `${words[this.use]} ${this.photo(id)?.name ?? "photo"}${state}`);
     }
+  }
+
+  /** Images from the clipboard, as if they were dropped. */
+  #clipboard() {
+    addEventListener("paste", (event) => {
+      const files = [...event.clipboardData.files];
+      if (!files.length) return;
+      event.preventDefault();
+      this.upload(files);
+    });
   }
 
   #dropTarget() {

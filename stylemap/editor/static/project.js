@@ -15,7 +15,7 @@ export async function saveProject(editor, gallery) {
     images[id] =
       photo?.kind === "random"
         ? { kind: "random", name: photo.name, seed: photo.seed, truncation: photo.truncation }
-        : { kind: "photo", name: photo?.name ?? "Photo", png: await base64(await api.imageBlob(id)) };
+        : { kind: "photo", name: photo?.name ?? "Photo", png: await base64(gallery.blobs.get(id) ?? (await api.imageBlob(id))) };
   }
   const masks = {};
   for (const number of editor.maskNumbers()) masks[number] = await base64(new Blob([encodeRuns(editor.masks.get(number))]));
@@ -41,8 +41,7 @@ export async function openProject(file, editor, gallery) {
       image.kind === "random"
         ? await api.random(session, image.seed, image.truncation)
         : await api.upload(session, await blob(image.png), String(image.name).slice(0, 80));
-    gallery.add(photo);
-    await gallery.ensure(photo.id);
+    await gallery.add(photo);
     ids.set(id, photo.id);
   }
   const masks = new Map();
@@ -64,7 +63,7 @@ function renamed(scene, ids, directions) {
   return {
     ...emptyScene(),
     original: ids.get(scene.original) ?? null,
-    references: (scene.references ?? []).map(({ mask, image, shift, on }) => ({ mask, image: ids.get(image), shift, on })),
+    references: (scene.references ?? []).map(({ image, ...one }) => ({ ...one, image: ids.get(image) })),
     weight: Number(scene.weight ?? 1),
     sliders: Object.fromEntries(sliders),
     mix: scene.mix ? { image: ids.get(scene.mix.image), codes: scene.mix.codes } : null,

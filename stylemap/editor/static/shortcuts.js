@@ -1,6 +1,7 @@
 // Keyboard shortcuts; the help dialog lists them from the same table.
 
 import { $, h } from "./dom.js";
+import { invert } from "./shapes.js";
 
 export function bindKeys(editor, { gallery, stage, timeline }) {
   const resize = (factor) => editor.resizeBrush(editor.brush.radius * factor);
@@ -10,15 +11,23 @@ export function bindKeys(editor, { gallery, stage, timeline }) {
     const shift = [reference.shift[0] + dx, reference.shift[1] + dy];
     editor.changeReference(reference.mask, { shift });
   };
+  const pane = (target) => [stage.result, stage.reference].find((one) => one.canvas === target);
   const table = [
     ["B", "Brush", () => editor.set({ tool: "brush" })],
     ["E", "Eraser", () => editor.set({ tool: "eraser" })],
+    ["L", "Lasso", () => editor.set({ tool: "lasso" })],
+    ["T", "Rectangle", () => editor.set({ tool: "rectangle" })],
+    ["I", "Invert the mask", () => editor.active !== null && editor.setMask(invert(editor.masks.get(editor.active)))],
     ["V", "Move the part", () => editor.set({ tool: "move" })],
     ["[", "Smaller brush", () => resize(1 / 1.15)],
     ["]", "Larger brush", () => resize(1.15)],
-    ["Arrows", "Nudge the part (with Shift by 8 px)", null],
+    ["Arrows", "With the move tool: nudge the part (with Shift by 8 px)", null],
+    ["Arrows", "With a brush, on the picture: move it (with Shift it paints)", null],
+    ["Enter", "On the picture: paint where the brush is", null],
     ["Ctrl Z", "Undo", () => editor.undo()],
     ["Ctrl Shift Z", "Redo", () => editor.redo()],
+    ["Ctrl C", "Copy the picture", null],
+    ["Ctrl V", "Add a photo from the clipboard", null],
     ["Delete", "Clear the mask", () => editor.clearMask()],
     ["M", "Show or hide masks", () => editor.set({ showMasks: !editor.showMasks })],
     ["C", "Compare with the original", () => editor.set({ compare: !editor.compare })],
@@ -65,7 +74,11 @@ export function bindKeys(editor, { gallery, stage, timeline }) {
     let done;
     if (arrow && !control && !target.matches("input, [role=slider]")) {
       const step = event.shiftKey ? 8 : 1;
-      done = nudge(arrow[0] * step, arrow[1] * step);
+      if (editor.tool === "move") done = nudge(arrow[0] * step, arrow[1] * step);
+      else if (pane(target)) pane(target).step(...arrow, { paint: event.shiftKey });
+      else done = false;
+    } else if (key === "enter" && pane(target)) {
+      pane(target).step(0, 0, { paint: true });
     } else if (/^[1-8]$/.test(key) && !control) {
       const reference = editor.scene.references[Number(key) - 1];
       if (reference) editor.activate(reference.mask);

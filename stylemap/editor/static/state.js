@@ -1,6 +1,7 @@
 // The state of the page: a scene, its masks, the tools; every change goes through here and to the server.
 
 import { Masks } from "./masks.js";
+import { fill, join } from "./shapes.js";
 
 export const COLOURS = ["#4f7df3", "#e8743b", "#2fa58a", "#b45fd6", "#d9a514", "#e0527a", "#3aa6d0", "#7a9a3a"];
 const LOCAL = 100; // sliders' masks are numbered from here, references' from 1
@@ -30,6 +31,7 @@ export class Editor extends EventTarget {
     this.past = [];
     this.future = [];
     this.before = null;
+    this.saved = null; // the last gesture that is in a file
   }
 
   // Gestures: what happens between begin() and commit() is undone together.
@@ -56,6 +58,16 @@ export class Editor extends EventTarget {
     this.#travel(this.future, this.past);
   }
 
+  /** Every state of the history, the first to the last; the present one is number past.length. */
+  get states() {
+    return [...this.past, this.#snapshot(), ...this.future.toReversed()];
+  }
+
+  goTo(index) {
+    while (this.past.length > index && this.past.length) this.undo();
+    while (this.past.length < index && this.future.length) this.redo();
+  }
+
   /** Change the scene; with final, as a gesture of its own or the end of one. */
   update(patch, final = true) {
     this.begin();
@@ -71,11 +83,34 @@ export class Editor extends EventTarget {
     this.begin();
     this.scene = scene;
     this.masks.restore(masks);
-    this.#keepActive();
+    if (!this.maskNumbers().includes(this.active)) this.active = scene.references.at(-1)?.mask ?? null;
     this.sendAll();
     if (forget) [this.past, this.future, this.before] = [[], [], null];
     this.commit();
     this.#emit("change");
+    this.#emit("mask");
+  }
+
+  /** The server calls an image otherwise now, in the history too. */
+  renameImage(from, to) {
+    const name = (id) => (id === from ? to : id);
+    const renamed = (scene) => ({
+      ...scene,
+      original: name(scene.original),
+      references: scene.references.map((one) => ({ ...one, image: name(one.image) })),
+      mix: scene.mix && { ...scene.mix, image: name(scene.mix.image) },
+    });
+    this.scene = renamed(this.scene);
+    for (const one of [...this.past, ...this.future, this.before]) if (one) one.scene = renamed(one.scene);
+  }
+
+  /** Whether something was done since it was last saved to a file. */
+  get unsaved() {
+    return this.past.length > 0 && this.past.at(-1) !== this.saved;
+  }
+
+  markSaved() {
+    this.saved = this.past.at(-1);
   }
 
   /** To a server that knows nothing: after a reconnection, or another scene. */
@@ -107,9 +142,18 @@ export class Editor extends EventTarget {
     this.begin();
     this.masks.arrays.delete(mask);
     this.active = mask;
-    this.update({ references: [...references, { mask, image, shift: [0, 0], on: true }] });
+    this.update({ references: [...references, { mask, image, shift: [0, 0], on: true, opacity: 1 }] });
     this.link.sendMask(mask, this.masks.get(mask));
     return mask;
+  }
+
+  /** The reference that lies on top at a place, in pixels of the picture. */
+  referenceAt(x, y) {
+    return this.scene.references.findLast(({ mask, shift, on }) => {
+      const column = Math.floor(x - shift[0]), row = Math.floor(y - shift[1]);
+      const inside = column >= 0 && row >= 0 && column < this.size && row < this.size;
+      return on && inside && this.masks.get(mask)[row * this.size + column] > 127;
+    });
   }
 
   changeReference(mask, patch, final = true) {
@@ -230,11 +274,21 @@ export class Editor extends EventTarget {
 
   clearMask(mask = this.active) {
     if (mask === null || this.masks.isEmpty(mask)) return;
+    this.setMask(new Uint8Array(this.size * this.size), mask);
+  }
+
+  /** Another mask, as a gesture of its own. */
+  setMask(pixels, mask = this.active) {
     this.begin();
-    this.masks.set(mask, new Uint8Array(this.size * this.size));
-    this.link.sendMask(mask, this.masks.get(mask));
+    this.masks.set(mask, pixels);
+    this.link.sendMask(mask, pixels);
     this.commit();
     this.#emit("mask");
+  }
+
+  /** Fill a closed outline, x, y, x, y, … in pixels of the mask. */
+  fillShape(points, erase) {
+    this.setMask(join(this.masks.get(this.active), fill(this.size, points), erase));
   }
 
   maskNumbers() {

@@ -2,13 +2,31 @@
 
 import { $ } from "./dom.js";
 
+const PATIENCE_MS = 1000;
+const BANNERS = {
+  waiting: "No connection to the server. Go on painting: everything is kept, and applied when it is back.",
+  ended: "This edit was opened in another window. Reload to go on here.",
+};
+
 export function bindStatus(link) {
+  let timer;
   const words = { live: "Live", waiting: "Reconnecting…", ended: "Open in another window" };
   const state = (name) => {
     $("#status").dataset.state = name;
     $("#status-text").textContent = words[name];
   };
-  link.addEventListener("state", (event) => state(event.detail));
+  const banner = $("#banner");
+  link.addEventListener("state", ({ detail }) => {
+    state(detail);
+    clearTimeout(timer);
+    if (detail === "live") banner.hidden = true;
+    // A session that goes on at once is no news.
+    else if (banner.hidden) timer = setTimeout(() => tell(detail), PATIENCE_MS);
+  });
+  const tell = (name) => {
+    banner.textContent = BANNERS[name];
+    banner.hidden = false;
+  };
   state("waiting");
   setInterval(() => {
     const latency = link.latency;

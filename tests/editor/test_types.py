@@ -1,0 +1,22 @@
+"""The page's modules and their JSDoc types, checked by TypeScript's compiler; nothing is built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+LOCAL = HERE.parent.parent / "node_modules/.bin/tsc"
+
+
+def test_the_page_has_no_type_errors() -> None:
+    compiler = str(LOCAL) if LOCAL.exists() else shutil.which("tsc")
+    if compiler is None:
+        why = "TypeScript is not installed: npm install --no-save typescript@5"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    done = subprocess.run([compiler, "-p", HERE / "tsconfig.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
