@@ -184,7 +184,7 @@ class Studio:
         for reference in scene.references:
             mask = snapshot.masks.get(reference.mask)
             if reference.on and mask is not None and mask.any():
-                pixels = torch.from_numpy(mask).float() / 255 * reference.opacity
+                pixels = torch.from_numpy(mask).float() / 255
                 parts.append(Part(self._handle(client, reference.image), pixels, reference.shift))
         mix = scene.mix and (self._handle(client, scene.mix.image), scene.mix.codes)
         weight = scene.weight if weight is None else weight

@@ -169,18 +169,6 @@ def test_the_history_is_a_list(page: EditorPage) -> None:
     assert page.page.locator("#history [aria-current]").inner_text() == "Mask"
 
 
-def test_a_reference_is_as_opaque_as_its_slider_says(page: EditorPage) -> None:
-    before = page.image()
-    page.stroke(*CHEEKS)
-    full = page.image()
-    page.slide(".layer-opacity", 50)
-    half = page.image()
-    strengths = [float(abs(image - before).mean()) for image in (half, full)]
-    assert 0 < strengths[0] < strengths[1], strengths
-    page.slide(".layer-opacity", 0)
-    assert (page.image() == before).all()
-
-
 def test_the_move_tool_takes_the_part_under_it(page: EditorPage) -> None:
     _hard(page, 4)
     page.stroke((0.25, 0.25), (0.25, 0.25))

@@ -1,14 +1,13 @@
 // The references, as a list that is reordered, switched and removed; the last lies on top.
 
 import * as api from "./api.js";
-import { $, $$, bindRange, h, iconButton } from "./dom.js";
+import { $, $$, h, iconButton } from "./dom.js";
 
 export class Layers {
   constructor(editor, gallery) {
     this.editor = editor;
     this.gallery = gallery;
     this.shape = null;
-    this.opacities = new Map(); // mask → what sets its slider
     editor.addEventListener("change", () => this.#update());
   }
 
@@ -46,24 +45,12 @@ export class Layers {
       iconButton("down", `Move ${name} above`, () => editor.moveReference(mask, 1), { disabled: index === count - 1 }),
       iconButton("eye", `Show ${name}`, () => editor.changeReference(mask, { on: !editor.reference(mask).on }), { class: "icon-button layer-eye" }),
       iconButton("trash", `Remove ${name}`, () => editor.removeReference(mask)),
-      this.#opacity(mask, name),
     );
     this.#dragging(row, mask);
     return row;
   }
 
-  #opacity(mask, name) {
-    const range = h("input", { type: "range", min: 0, max: 100, value: 100, class: "layer-opacity", "aria-label": `Opacity of ${name}` });
-    const set = (final) => (value) => this.editor.changeReference(mask, { opacity: value / 100 }, final);
-    this.opacities.set(mask, bindRange(range, set(false), set(true)));
-    // The row is draggable; its slider is not the row.
-    range.addEventListener("pointerdown", () => (range.closest(".layer").draggable = false));
-    range.addEventListener("pointerup", () => (range.closest(".layer").draggable = true));
-    return range;
-  }
-
   #state(one) {
-    this.opacities.get(one.mask)(Math.round(100 * (one.opacity ?? 1)));
     const row = $(`.layer[data-mask="${one.mask}"]`);
     const active = one.mask === this.editor.active;
     row.classList.toggle("is-active", active);

@@ -142,7 +142,7 @@ export class Editor extends EventTarget {
     this.begin();
     this.masks.arrays.delete(mask);
     this.active = mask;
-    this.update({ references: [...references, { mask, image, shift: [0, 0], on: true, opacity: 1 }] });
+    this.update({ references: [...references, { mask, image, shift: [0, 0], on: true }] });
     this.link.sendMask(mask, this.masks.get(mask));
     return mask;
   }
