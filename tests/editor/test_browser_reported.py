@@ -91,8 +91,9 @@ def test_a_mask_that_left_the_scene_takes_no_strokes(page: EditorPage) -> None:
     # Of a reference too, and by any way out: here the scene is replaced.
     page.do("stylemap.editor.update({ references: [] })")
     assert page.do("stylemap.editor.active") is None
+    page.do("stylemap.editor.addEventListener('hint', () => (window.hinted = true))")
     page.stroke(*CHEEKS)
-    page.page.wait_for_selector("#toasts :text('Add a reference first')")
+    assert page.do("window.hinted")
 
 
 def _touch(page: EditorPage, kind: str, *points: tuple[float, float]) -> None:
