@@ -60,6 +60,8 @@ export class Timeline {
     const { editor } = this;
     try {
       const strip = await createImageBitmap(await api.frames(editor.link.session, this.count, "strip"));
+      // The picture that plays may still be drawn once: not from a strip that is closed.
+      if (this.stage.playing) this.stage.playing = null;
       this.strip?.close();
       this.strip = strip;
       this.key = key;
