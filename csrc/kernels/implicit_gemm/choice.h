@@ -61,6 +61,7 @@ constexpr int64_t kEnoughTiles = 16;
 constexpr int kLeastDepth = 9 * 32;
 // Joining more parts takes longer than summing them saves.
 constexpr int kMostParts = 8;
+constexpr int kMostPartsTransposed = 2;  // four times the pixels to join
 
 inline const TileShape& choose_tile(const ImplicitGemm& g, int columns, bool any_width) {
   if (g.tile == 64) return kShape64;
@@ -73,10 +74,13 @@ inline const TileShape& choose_tile(const ImplicitGemm& g, int columns, bool any
 inline int choose_parts(const ImplicitGemm& g, int columns, const TileShape& shape) {
   if (!g.sums) return 1;
   const int steps = step_count(g, shape.depth);
-  const int64_t tiles = tile_count(g, columns, shape);
+  // Of a transposed convolution, whose phases have 4, 2, 2 and 1 taps, as if all had the most.
+  const int64_t tiles = tile_count(g, columns, shape) * (g.transposed ? 9 : 16) / 16;
   const int64_t blocks = shape.rows == Tile64::kRows ? kBlocks64 : kBlocks128;
   int64_t parts = g.parts ? g.parts : blocks / (tiles > 0 ? tiles : 1);
-  const int most = g.parts ? steps : std::min(kMostParts, steps * shape.depth / kLeastDepth);
+  const int most = g.parts ? steps
+                           : std::min(g.transposed ? kMostPartsTransposed : kMostParts,
+                                      steps * shape.depth / kLeastDepth);
   parts = std::min<int64_t>(parts, most);
   return parts > 1 ? static_cast<int>(parts) : 1;
 }
