@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stylemap import edit, images
 from stylemap.cli import common, results
-from stylemap.data.faces import FacesDataset
 from stylemap.metrics.directions import ATTRIBUTES, fit_directions
-
-_BATCH = 16
 
 _YES = {"1", "1.0", "true", "yes"}
 _NO = {"0", "0.0", "-1", "-1.0", "false", "no"}
@@ -44,7 +42,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         metavar="NAMES",
         help=f"'all', or some of: {', '.join(ATTRIBUTES)}; all go into one .safetensors",
     )
-    faces.add_argument("--count", type=int, default=4000, help="faces to fit on (default: 4000)")
+    faces.add_argument(
+        "--count", type=int, default=500, help="pairs of faces for each attribute (default: 500)"
+    )
     parser.add_argument(
         "--held-out", type=float, default=0.2, help="share kept for the accuracy (default: 0.2)"
     )
@@ -88,21 +88,17 @@ def run(args: argparse.Namespace) -> None:
 def _from_faces(args: argparse.Namespace) -> None:
     if args.positive or args.negative or args.labels:
         raise ValueError("--faces draws its own examples: leave out --positive, --negative and --labels")
-    edit.direction.require_svm()
     names = tuple(ATTRIBUTES) if args.faces == "all" else tuple(n.strip() for n in args.faces.split(","))
     model = common.load_for_edits(args)
-    faces = FacesDataset(model.config.size, args.count)
-    starts = range(0, args.count, _BATCH)
-    parts = (range(start, min(start + _BATCH, args.count)) for start in starts)
-    with torch.no_grad():
-        encoded = [
-            model.encode(common.to_model(model, faces.batch(list(part)))).float().cpu()
-            for part in common.progress(parts, "encode", len(starts))
-        ]
-    found = fit_directions(torch.cat(encoded), faces.labels(range(args.count)), names, args.cost)
+
+    @torch.no_grad()
+    def encode(faces: Tensor) -> Tensor:
+        return model.encode(common.to_model(model, faces.float() / 127.5 - 1))
+
+    found = fit_directions(encode, model.config.size, args.count, names, progress=common.progress)
     edit.save_directions(found, args.output)
     for name, one in found.items():
-        print(f"{name}: accuracy {one.accuracy:.1%} on held-out faces, one step is {one.step:.3g}")
+        print(f"{name}: {one.accuracy:.1%} of the held-out pairs told apart, one step is {one.step:.3g}")
     print(f"wrote {args.output}")
 
 

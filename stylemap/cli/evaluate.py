@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stylemap import edit
 from stylemap.cli import common
 
 
@@ -15,8 +16,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "evaluate",
         help="measure a model",
-        description="Measure reconstruction, FID, local editing and attribute directions. A metric whose"
-        " weights are not given is skipped; the report names the reason.",
+        description="Measure reconstruction, realism, FID, local editing and attribute directions."
+        " Metrics whose weights are not given are skipped, and say so.",
     )
     parser.add_argument(
         "--data",
@@ -35,6 +36,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--lpips", metavar="FILE", default="", help="VGG-16 weights, torchvision's .pth")
     parser.add_argument("--lpips-heads", metavar="FILE", default="", help="linear weights of LPIPS, vgg.pth")
     parser.add_argument("--inception", metavar="FILE", default="", help="FID's Inception weights")
+    parser.add_argument(
+        "--directions", metavar="FILE", help="measure moves along these directions (default: fitted anew)"
+    )
     parser.add_argument("--output", metavar="FILE", help="also write the results there, as JSON")
     common.add_model_arguments(parser)
     return parser
@@ -65,7 +69,12 @@ def run(args: argparse.Namespace) -> None:
     if is_drawn(args.data):
         train = open_dataset(DRAWN, model.config.size, count=args.fit)
     masks = _masks(args, dataset, min(args.count, len(dataset))) if args.masks else None
-    evaluation = Evaluation(model, dataset, options, train=train, masks=masks, progress=common.progress)
+    directions = None
+    if args.directions:
+        directions = edit.load_directions(args.directions, model.config.stylemap_shape)
+    evaluation = Evaluation(
+        model, dataset, options, train=train, masks=masks, directions=directions, progress=common.progress
+    )
     report = evaluation.run()
     print(report.table())
     if args.output:

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylemap.edit.direction import Direction
 from stylemap.edit.manipulate import unit
 from stylemap.files import write_whole
 
@@ -21,34 +20,15 @@ class NamedDirection:
     """A direction and its scale.
 
     vector: K x L x L float32 of length 1, towards the attribute.
-    step: the strength (see `stylemap.edit.manipulate`) that makes up the difference between the mean scores
-        of examples with and without the attribute.
-    accuracy: share of held-out examples on the right side, in [0, 1]; NaN where nothing was held out.
+    step: the strength (see `stylemap.edit.manipulate`) that makes up the mean difference between examples
+        with and without the attribute.
+    accuracy: share of held-out examples on the right side, or of held-out pairs in the right order, in
+        [0, 1]; NaN where nothing was held out.
     """
 
     vector: Tensor
     step: float
     accuracy: float = float("nan")
-
-
-def along_data(direction: Direction, positive: Tensor, negative: Tensor) -> NamedDirection:
-    """The mean change of the stylemaps per change of a fitted direction's score, and its step.
-
-    The normal of the SVM separates the classes, but it also cancels the noise that the stylemaps share, so
-    that a step along it leads away from the data. The covariance of the stylemaps times the normal does not
-    (Haufe et al. 2014, "On the interpretation of weight vectors of linear models in multivariate
-    neuroimaging").
-
-    positive, negative: the stylemaps N x K x L x L and M x K x L x L it was fitted on.
-    """
-    normal = direction.vector.flatten().double()
-    examples = torch.cat([positive, negative]).flatten(1).double()
-    scores = examples @ normal
-    gap = scores[: len(positive)].mean() - scores[len(positive) :].mean()
-    spread = scores - scores.mean()
-    change = (examples - examples.mean(0)).T @ spread / spread.square().sum() * gap
-    vector = unit(change).float().reshape(direction.vector.shape)
-    return NamedDirection(vector, float(torch.linalg.vector_norm(change)), direction.accuracy)
 
 
 def save_directions(directions: Mapping[str, NamedDirection], path: str | os.PathLike[str]) -> None:

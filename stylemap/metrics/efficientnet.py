@@ -198,12 +198,22 @@ class EfficientNetDistance(nn.Module):
             gain.copy_(1 / maps.float().std((0, 2, 3), keepdim=True).clamp(min=1e-3))
         return self
 
-    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
-        """N distances of images from targets, both N×3×H×W in [-1, 1]."""
+    def forward(self, images: Tensor, targets: Tensor, where: Tensor | None = None) -> Tensor:
+        """N distances; with ``where``, bool N x 1 x H x W, of those places alone.
+
+        Cells of a map count by the share of their pixels that is on.
+        """
         with torch.set_grad_enabled(torch.is_grad_enabled() and targets.requires_grad):
             wanted = self.network(targets)
         found = zip(self.network(images), wanted, self._gains(), strict=True)
-        distances = [((a.float() - b.float()).abs() * gain).mean((1, 2, 3)) for a, b, gain in found]
+        differences = [((a.float() - b.float()).abs() * gain).mean(1) for a, b, gain in found]
+        if where is None:
+            return torch.stack([one.mean((1, 2)) for one in differences]).mean(0)
+        shares = [F.adaptive_avg_pool2d(where.float(), one.shape[1:])[:, 0] for one in differences]
+        distances = [
+            (one * share).sum((1, 2)) / share.sum((1, 2)).clamp(min=1e-6)
+            for one, share in zip(differences, shares, strict=True)
+        ]
         return torch.stack(distances).mean(0)
 
     def _gains(self) -> list[Tensor]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ _IRIS_WEIGHTS = np.array([[20.0, 14, 20, 34, 12], [80.0, 12, 4, 2, 2]])
 _HAIR_COLOURS = np.array([[12.0, 29, 31, 14, 8, 6], [52.0, 22, 7, 3, 9, 7]])
 EARS_HIDDEN = ("fringe_bob", "side_bob", "long", "wavy")
 # Hats go over hair that stays below them.
-_UNDER_HAT = np.array([1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1], bool)
+UNDER_HAT = np.array([1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1], bool)
 
 
 @dataclass
@@ -111,6 +112,10 @@ class Attributes:
     def take(self, chosen: np.ndarray) -> Attributes:
         """Some of the faces: indices or a boolean mask."""
         return Attributes(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
+    def replace(self, **changes: Any) -> Attributes:
+        """The same faces with some fields exchanged."""
+        return replace(self, **changes)
 
 
 def sample_attributes(seed: int, indices: np.ndarray | list[int] | range) -> Attributes:
@@ -221,7 +226,7 @@ def _hair(draw: Streams, presentation: np.ndarray, tone: np.ndarray) -> dict[str
 
 def _worn(draw: Streams, hair_style: np.ndarray) -> dict[str, np.ndarray]:
     glasses = draw.choice("glasses_style", np.array([70.0, 12, 12, 6]))
-    hat = np.where(_UNDER_HAT[hair_style], draw.choice("hat_style", np.array([80.0, 8, 7, 5])), 0)
+    hat = np.where(UNDER_HAT[hair_style], draw.choice("hat_style", np.array([80.0, 8, 7, 5])), 0)
     cloth = palettes.CLOTHES
     backdrops = np.stack(palettes.BACKDROPS)[draw.choice("backdrop", np.ones(len(palettes.BACKDROPS)))]
     return {
