@@ -27,8 +27,8 @@ class LocalEditing(NamedTuple):
 
     mse_src: float
     mse_ref: float
-    seam: float
     pairs: int
+    seam: float = math.nan
 
 
 @torch.no_grad()
@@ -65,7 +65,7 @@ def local_editing(
         if watch is not None:
             watch(edited)
     along = seams / len(pairs) if seam is not None else math.nan
-    return LocalEditing(outside / len(pairs), inside / len(pairs), along, len(pairs))
+    return LocalEditing(outside / len(pairs), inside / len(pairs), len(pairs), along)
 
 
 def masked_error(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:

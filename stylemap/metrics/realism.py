@@ -51,10 +51,12 @@ class Looks:
 
     @property
     def gaussian(self) -> Gaussian:
+        """Of all features."""
         return gaussian(self.features)
 
     @property
     def energy(self) -> float:
+        """Mean over all images."""
         return float(torch.cat(self.energies).double().mean())
 
 

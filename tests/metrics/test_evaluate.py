@@ -80,7 +80,7 @@ def test_a_perfect_edit_costs_nothing() -> None:
     x, masks = photos(18), torch.rand(18, 16, 16) > 0.7
     perfect: Any = Perfect()
     found = local_editing(perfect, lambda i: x[i], masks)
-    assert found == (0, 0, 9)
+    assert found[:3] == (0, 0, 9)
 
 
 def test_an_edit_that_changes_nothing_costs_inside_alone() -> None:
@@ -92,7 +92,7 @@ def test_an_edit_that_changes_nothing_costs_inside_alone() -> None:
     masks = torch.zeros(2, 16, 16, dtype=torch.bool)
     masks[0, :8], masks[1, 4:12] = True, True
     deaf: Any = Deaf()
-    assert local_editing(deaf, lambda i: x[i], masks) == (0, 1, 1)
+    assert local_editing(deaf, lambda i: x[i], masks)[:3] == (0, 1, 1)
 
 
 def test_separation_of_what_is_separable() -> None:
