@@ -1,4 +1,4 @@
-"""Draws README's pictures of the bundled model again: python docs/pictures.py [FOLDER]"""
+"""Draws README's pictures of the bundled model again: python docs/pictures.py [FOLDER [OLDER_MODEL]]"""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ PAIRS = {"mouth": (20, 22), "eyes": (20, 23), "hair": (20, 23)}
 
 
 def training(path: Path) -> None:
-    """Losses over all iterations of the four stages."""
-    entries = [json.loads(line) for line in (assets.FOLDER / "demo_log.jsonl").read_text().splitlines()]
+    """Losses over all iterations of the stages that train encoder and decoder."""
+    text = (assets.FOLDER / "demo_log.jsonl").read_text()
+    entries = [entry for entry in map(json.loads, text.splitlines()) if "x_rec" in entry]
     starts, total, last = [0], 0, 0
     for entry in entries:
         if entry["iteration"] <= last:
@@ -35,7 +36,7 @@ def training(path: Path) -> None:
         entry["in all"] = total + last
     titles = {
         "x_rec": "squared error",
-        "perceptual": "features",
+        "efficientnet": "EfficientNet features",
         "local_src": "local edits, outside",
         "local_ref": "local edits, inside",
     }
@@ -75,12 +76,38 @@ def edits(model: StyleMapGAN, path: Path) -> None:
     save(list(torch.stack(columns, 1)), ["original", "part of", "edited"], path)
 
 
+def before_and_after(old: StyleMapGAN, new: StyleMapGAN, path: Path) -> None:
+    """Reconstructions, edits with the next face's hair, midpoints with it, and samples, of two models."""
+    faces = FacesDataset(128, COLUMNS, held_out=True)
+    photos, parts = faces.batch(range(COLUMNS)), faces.parts(range(COLUMNS))
+    hair = torch.isin(parts, torch.tensor([int(value) for value in PARTS["hair"]], dtype=parts.dtype))
+    masks = hair | hair.roll(-1, 0)
+    z = torch.randn(COLUMNS, new.config.latent_channel_size, generator=torch.Generator().manual_seed(1))
+    rows, labels = [photos], ["faces"]
+    for what in ("decoded", "edited", "midpoints", "samples"):
+        for model, when in ((old, "before"), (new, "after")):
+            w = model.encode(photos)
+            if what == "decoded":
+                made = model.decode(w)
+            elif what == "edited":
+                made = edit.local(model, w, w.roll(-1, 0), masks[:, None])
+            elif what == "midpoints":
+                made = model.decode((w + w.roll(-1, 0)) / 2)
+            else:
+                made = model.sample(z, truncation=0.7, mean_stylemap=model.mean_stylemap(samples=2048))
+            rows.append(made)
+            labels.append(f"{what}, {when}")
+    save(rows, labels, path)
+
+
 def save(rows: list[Tensor], labels: list[str], path: Path) -> None:
+    """Writes a contact sheet."""
     tiles: list[Row] = [[Tile(image) for image in row] for row in rows]
     images.save(contact_sheet(tiles, labels=labels), path)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, before: str = "") -> None:
+    """Draws all; before and after only where an older model's file is named."""
     found = assets.demo_model()
     assert found is not None
     model = stylemap.load(found, dtype=torch.float32)
@@ -88,7 +115,9 @@ def main(folder: Path) -> None:
         training(folder / "training.png")
         samples(model, folder / "samples.png")
         edits(model, folder / "edits.png")
+        if before:
+            before_and_after(stylemap.load(before), model, folder / "before_after.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent), *sys.argv[2:3])

@@ -1,0 +1,30 @@
+"""The script that trains the demo model runs from the first stage to the last."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stylemap
+from stylemap import assets, edit
+from stylemap.metrics.directions import ATTRIBUTES
+
+
+@pytest.mark.slow
+def test_every_stage_runs(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = ["sh", str(assets.FOLDER / "train_demo.sh"), str(tmp_path), "short"]
+    done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    stages = {"32", "64", "128", "edits", "features", "mapping", "gan", "mapping2"}
+    assert {entry.name for entry in tmp_path.iterdir() if entry.is_dir()} == stages
+    model = stylemap.load(tmp_path / "demo.safetensors")
+    directions = edit.load_directions(tmp_path / "demo_directions.safetensors", model.config.stylemap_shape)
+    assert set(directions) == set(ATTRIBUTES)
+    values = json.loads((tmp_path / "demo_metrics.json").read_text())["values"]
+    assert {"reconstruction mse", "Fréchet distance (EfficientNet-Lite0) edits"} <= set(values)
