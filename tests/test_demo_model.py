@@ -73,9 +73,40 @@ def test_half_precision_shows_nobody_a_difference(model: StyleMapGAN) -> None:
     assert float(10 * torch.log10(4 / error).min()) >= 40
 
 
-def test_readme_says_what_was_measured() -> None:
-    readme, values = (ROOT / "README.md").read_text(), _metrics()
-    assert f"| {values['reconstruction mse']:.4f} |" in readme
-    for part in ("mouth", "eyes", "hair"):
-        outside, inside = (values[f"local editing {part} mse_{side}"] for side in ("src", "ref"))
-        assert f"| {outside:.3f}, {inside:.3f} |" in readme, part
+REALISM, SHARPNESS = "Fréchet distance (EfficientNet-Lite0) ", "Laplacian energy over the images' "
+# Rows of the tables in README and in docs/training.md: what their label begins with, the metric, its format.
+IN_README = (
+    ("Fréchet distance of samples", REALISM + "samples", ".0f"),
+    ("of local edits", REALISM + "edits", ".0f"),
+    ("of midpoints", REALISM + "midpoints", ".0f"),
+    ("sharpness of samples", SHARPNESS + "samples", ".2f"),
+    ("reconstruction, mean squared error", "reconstruction mse", ".4f"),
+    ("edit of the mouth, error outside", "local editing mouth mse_src", ".4f"),
+    ("error inside", "local editing mouth mse_ref", ".4f"),
+    ("faces that smile", "direction smile success", ".3f"),
+    ("other attributes kept", "direction smile others kept", ".3f"),
+)
+IN_DOCS = (
+    ("Fréchet distance, samples, truncation 0.7 ", REALISM + "samples, truncation 0.7", ".0f"),
+    ("Fréchet distance, edits", REALISM + "edits", ".0f"),
+    ("reconstruction, EfficientNet", "reconstruction efficientnet", ".4f"),
+    ("edit of the hair: error inside", "local editing hair mse_ref", ".4f"),
+    ("edit of the eyes: seam", "local editing eyes seam efficientnet", ".3f"),
+    ("blond hair: others kept", "direction blond hair others kept", ".3f"),
+)
+
+
+@pytest.mark.parametrize(("document", "rows"), [("README.md", IN_README), ("docs/training.md", IN_DOCS)])
+def test_tables_say_what_was_measured(document: str, rows: tuple[tuple[str, str, str], ...]) -> None:
+    text = (ROOT / document).read_text()
+    before = json.loads((ROOT / "benchmarks/results/demo_before.json").read_text())["values"]
+    for label, metric, form in rows:
+        (line,) = (line for line in text.splitlines() if line.startswith(f"| {label}"))
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[1:3] == [format(values[metric], form) for values in (before, _metrics())], label
+
+
+def test_the_model_looks_more_real_than_the_autoencoder_it_started_from() -> None:
+    before = json.loads((ROOT / "benchmarks/results/demo_before.json").read_text())["values"]
+    for kind in ("samples", "samples, truncation 0.7", "midpoints", "edits"):
+        assert _metrics()[REALISM + kind] < 0.5 * before[REALISM + kind], kind

@@ -47,6 +47,6 @@ mapping --start-from "$out/gan" --mapping-images 9500 --iterations "$(its 12000)
 stylemap convert "$(newest "$out/mapping2")" "$out/demo.safetensors" --precision fp16
 stylemap direction --faces all --count "$(if [ "$short" ]; then echo 5; else echo 500; fi)" \
          --model "$out/demo.safetensors" --output "$out/demo_directions.safetensors"
-stylemap evaluate --data faces --fit "$(if [ "$short" ]; then echo 40; else echo 4000; fi)" $few \
+stylemap evaluate --data builtin:faces --fit "$(if [ "$short" ]; then echo 40; else echo 4000; fi)" $few \
          --directions "$out/demo_directions.safetensors" --model "$out/demo.safetensors" \
          --output "$out/demo_metrics.json"
