@@ -10,19 +10,23 @@ from torch import Tensor
 
 from stylemap import edit
 from stylemap.editor.composer import Composer, ExportedComposer, Part, Recipe, SessionComposer
+from stylemap.model.protocol import Blending, Sampling
 from tests.helpers import tiny
 
 
-class Exported:
+class Exported(Sampling):
     """A model with the methods of an exported one, and none that only checkpoints have."""
 
     def __init__(self) -> None:
         model = tiny.model()
-        self.config = model.config
+        self.config, self.like = model.config, model.like
         self.parameters, self.encode, self.decode = model.parameters, model.encode, model.decode
         self.stylecodes, self.synthesize, self.map = model.stylecodes, model.synthesize, model.map
         self._model = model
         self.edits = 0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.decode(self.encode(images))
 
     def edit(self, *arguments: Any) -> Tensor:
         self.edits += 1
@@ -95,6 +99,7 @@ def test_random_images(name: str) -> None:
 
 def test_an_exported_model_edits_in_its_own_graph() -> None:
     model = Exported()
+    assert isinstance(model, Blending)
     composer = ExportedComposer(model)
     a, b = (composer.add(photo) for photo in tiny.photos(2))
     composer.render(Recipe(a, [Part(b, edit.masks.box(tiny.SIZE, 0, 0, 1, 1), (0, 0))]))
