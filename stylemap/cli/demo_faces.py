@@ -27,10 +27,10 @@ _MARGIN = 3 / 128  # around a part, of the side: its border belongs to it
 _SMALLEST_TILE = 256
 # Attribute, steps along its direction, caption.
 MOVES = (
-    ("smile", -1.5, "frown"),
-    ("glasses", 1.8, "glasses"),
-    ("blond hair", 1.2, "blond hair"),
-    ("beard", 1.8, "beard"),
+    ("smile", -1.8, "frown"),
+    ("glasses", 1.6, "glasses"),
+    ("blond hair", 1.1, "blond hair"),
+    ("long hair", -1.4, "short hair"),
 )
 
 
