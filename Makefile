@@ -21,6 +21,7 @@ editor: native
 
 test: native
 	tests/install_chromium.sh
+	tests/install_typescript.sh
 	$(BIN)/python -m pytest
 
 bench: native

@@ -25,8 +25,8 @@ bindTheme();
 bindTabs();
 const link = new Link();
 bindStatus(link);
-link.addEventListener("notice", (event) => toast(event.detail, "error"));
-link.addEventListener("hello", (event) => start(event.detail).catch((error) => toast(error.message, "error")), { once: true });
+link.addEventListener("notice", (/** @type {CustomEvent} */ event) => toast(event.detail, "error"));
+link.addEventListener("hello", (/** @type {CustomEvent} */ event) => start(event.detail).catch((error) => toast(error.message, "error")), { once: true });
 link.connect();
 
 async function start({ model }) {
@@ -50,25 +50,27 @@ async function start({ model }) {
     stage.draw();
   });
   editor.addEventListener("hint", () => toast("Add a reference first: choose “Reference” and a photo."));
-  link.addEventListener("frame", (event) => {
+  link.addEventListener("frame", (/** @type {CustomEvent} */ event) => {
     stage.show(event.detail.bitmap);
     editor.exact = event.detail.exact;
   });
   // One after the other: the connection may break again while a session gets what it needs.
   let ready = welcome(storage, editor, gallery);
-  link.addEventListener("hello", ({ detail }) => {
+  link.addEventListener("hello", (/** @type {CustomEvent} */ { detail }) => {
     ready = ready.then(() => again(detail, editor, gallery)).catch(tellUnlessOffline);
   });
   await ready.catch(tellUnlessOffline);
   storage.start();
   addEventListener("beforeunload", (event) => editor.unsaved && event.preventDefault());
   // For whoever measures or scripts the page.
-  window.stylemap = { editor, link, gallery, stage, storage, timeline };
+  Object.assign(window, { stylemap: { editor, link, gallery, stage, storage, timeline } });
   document.body.dataset.ready = "true";
 }
 
 // Without a connection the next greeting begins anew.
-const tellUnlessOffline = (error) => error instanceof api.Offline || toast(error.message, "error");
+const tellUnlessOffline = (error) => {
+  if (!(error instanceof api.Offline)) toast(error.message, "error");
+};
 
 async function welcome(storage, editor, gallery) {
   await gallery.load();
@@ -151,7 +153,8 @@ function bindFiles(editor, gallery, stage, timeline) {
     event.target.value = "";
   });
   addEventListener("copy", (event) => {
-    if (String(getSelection()) || event.target.matches("input, textarea")) return;
+    const target = /** @type {Element} */ (event.target);
+    if (String(getSelection()) || target.matches("input, textarea")) return;
     event.preventDefault();
     // The promise, not the picture: some browsers forget the key press while it is awaited.
     const item = new ClipboardItem({ "image/png": Promise.resolve(picture()) });

@@ -43,11 +43,16 @@ export function iconButton(name, label, onclick, properties = {}) {
   return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...properties }, icon(name));
 }
 
-/** A range input: moving() while it is dragged, done() when it is let go; the track is filled to the thumb. */
+/**
+ * A range input: moving() while it is dragged, done() when it is let go; the track is filled to the thumb.
+ * @param {HTMLInputElement} input
+ * @param {(value: number) => void} moving
+ * @param {(value: number) => void} [done]
+ */
 export function bindRange(input, moving, done = () => {}) {
   const fill = () => {
     const low = Number(input.min), high = Number(input.max);
-    input.style.setProperty("--fill", `${(100 * (input.value - low)) / (high - low)}%`);
+    input.style.setProperty("--fill", `${(100 * (Number(input.value) - low)) / (high - low)}%`);
   };
   input.addEventListener("input", () => {
     fill();

@@ -102,9 +102,10 @@ function trace(pixels, size) {
   for (let y = -1; y < size; y++) {
     for (let x = -1; x < size; x++) {
       const a = at(x, y), b = at(x + 1, y), c = at(x + 1, y + 1), d = at(x, y + 1);
-      const kind = (a > LEVEL) | ((b > LEVEL) << 1) | ((c > LEVEL) << 2) | ((d > LEVEL) << 3);
+      const kind = (a > LEVEL ? 1 : 0) | (b > LEVEL ? 2 : 0) | (c > LEVEL ? 4 : 0) | (d > LEVEL ? 8 : 0);
       if (kind === 0 || kind === 15) continue;
       const ox = x + 0.5, oy = y + 0.5;
+      /** @type {(() => [number, number])[]} */
       const edges = [
         () => [ox + cut(a, b), oy],
         () => [ox + 1, oy + cut(b, c)],

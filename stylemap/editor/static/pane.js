@@ -12,7 +12,8 @@ export class Pane {
     this.editor = stage.editor;
     this.offset = offset;
     this.pointer = null; // where the brush hovers, in pixels of the picture
-    this.gesture = null; // what the pointer that is down does: { kind, id, … }
+    /** @type {{ kind: string, id?: number, [more: string]: any } | null} */
+    this.gesture = null; // what the pointer that is down does
     this.fingers = new Map(); // places of the touches that are down
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
@@ -91,7 +92,9 @@ export class Pane {
     if (this.gesture?.kind === "shape") this.#shape(line);
     if (!pointer || pointer.touch || editor.active === null) return;
     if (editor.tool !== "brush" && editor.tool !== "eraser") return;
-    for (const [width, colour] of [[2.6, "rgb(0 0 0 / 45%)"], [1.2, "#fff"]]) {
+    /** @type {[number, string][]} */
+    const rings = [[2.6, "rgb(0 0 0 / 45%)"], [1.2, "#fff"]];
+    for (const [width, colour] of rings) {
       context.beginPath();
       context.arc(pointer.x, pointer.y, editor.brush.radius, 0, 2 * Math.PI);
       context.lineWidth = width * line;

@@ -24,7 +24,8 @@ export class Layers {
   }
 
   #render(references) {
-    const focused = document.activeElement?.closest?.(".layer")?.dataset.mask;
+    const row = /** @type {HTMLElement | null} */ (document.activeElement?.closest(".layer"));
+    const focused = row?.dataset.mask;
     $("#layers").replaceChildren(...references.map((one, index) => this.#row(one, index, references.length)));
     if (focused) $(`.layer[data-mask="${focused}"] .layer-main`)?.focus();
   }

@@ -12,6 +12,7 @@ export function bindKeys(editor, { gallery, stage, timeline }) {
     editor.changeReference(reference.mask, { shift });
   };
   const pane = (target) => [stage.result, stage.reference].find((one) => one.canvas === target);
+  /** @type {[string, string, (() => any) | null][]} */
   const table = [
     ["B", "Brush", () => editor.set({ tool: "brush" })],
     ["E", "Eraser", () => editor.set({ tool: "eraser" })],
@@ -51,7 +52,8 @@ export function bindKeys(editor, { gallery, stage, timeline }) {
 
   addEventListener("click", (event) => {
     // By pointer, not by Enter or Space; dialogs keep the focus among their own.
-    if (event.detail > 0 && !event.target.closest("dialog")) event.target.closest("button")?.blur();
+    const target = /** @type {Element} */ (event.target);
+    if (event.detail > 0 && !target.closest("dialog")) target.closest("button")?.blur();
   });
   addEventListener("keyup", (event) => {
     if (event.key === " " && stage.hand) {
@@ -64,9 +66,11 @@ export function bindKeys(editor, { gallery, stage, timeline }) {
     stage.hand = null;
     editor.set({ peek: false });
   });
-  addEventListener("change", (event) => event.target.matches("select") && event.target.blur());
+  addEventListener("change", (event) => {
+    if (event.target instanceof HTMLSelectElement) event.target.blur();
+  });
   addEventListener("keydown", (event) => {
-    const target = event.target;
+    const target = /** @type {Element} */ (event.target);
     if (event.defaultPrevented || event.altKey || target.closest("dialog") || target.matches("select, input:not([type=range])")) return;
     const control = event.ctrlKey || event.metaKey;
     const key = event.key === " " ? "space" : event.key.toLowerCase();

@@ -25,6 +25,7 @@ export class Editor extends EventTarget {
     this.brush = { radius: model.size / 10, hardness: 0.9 };
     this.compare = false;
     this.showMasks = true;
+    this.exact = false; // whether the frame that is shown is the scene as it stands, at full quality
     this.peek = false; // while a key is held: the original
     this.pen = "size"; // what a pen's pressure changes: "size" or "hardness"
     this.lastEnd = null; // of the last stroke
