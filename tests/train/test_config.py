@@ -163,7 +163,7 @@ def test_what_the_recipes_say() -> None:
 def test_the_bundled_configuration_is_valid() -> None:
     needs.package("yaml")
     config = TrainConfig.load(assets.recipe("demo"))
-    assert config.data == "faces"
+    assert config.data == "builtin:faces"
     assert config.model.size == 128
 
 
