@@ -33,18 +33,15 @@ class Job:
     arguments: tuple[str, ...]
     order: int = 0
     passing: int = 1  # tests at least
-    launching: bool = True
 
 
 def jobs() -> list[Job]:
-    every = [
-        Job(f"order {order}", (*map(str, FILES), "-k", EVERY_KERNEL), order, passing=150) for order in (1, 2)
-    ]
-    for file in FILES:
+    # One order besides the plain one: test_sass_engine.py shows that races are found in any.
+    files = [file for file in FILES if file.stem != "test_triton"]  # Triton interprets its kernels itself
+    every = [Job("shuffled", (*map(str, files), "-k", EVERY_KERNEL), order=1, passing=150)]
+    for file in files:
         selection = ("-k", KERNELS_ALONE) if file.parent.name == "ops" else ()
-        # Triton's kernels are interpreted by Triton.
-        launching = file.stem != "test_triton"
-        every.append(Job(f"{file.parent.name}-{file.stem}", (str(file), *selection), launching=launching))
+        every.append(Job(f"{file.parent.name}-{file.stem}", (str(file), *selection)))
     return every
 
 
@@ -94,4 +91,4 @@ def test_machine_code(running: dict[Job, Future[subprocess.CompletedProcess[str]
         for what in ("passed", "launches")
     }
     assert told["passed"] >= job.passing, "the selection misses its tests"
-    assert told["launches"] > 0 or not job.launching
+    assert told["launches"] > 0

@@ -22,24 +22,36 @@ __device__ __forceinline__ int member_of(const int (&first)[kMostGrouped], int c
   return member;
 }
 
+// Whether any thread of the block says so. Every warp writes its own word: one word for all would
+// be a race, though all write the same.
+__device__ __forceinline__ bool any_thread(bool said) {
+  constexpr int kWarps = GroupTile::kThreads / kWarpSize;
+  using Words = int[kWarps];
+  SM_SHARED(Words, of_warp);
+  int any = said ? 1 : 0;
+  for (int distance = kWarpSize / 2; distance > 0; distance /= 2)
+    any |= __shfl_xor_sync(0xffffffffu, any, distance);
+  if (threadIdx.x % kWarpSize == 0) of_warp[threadIdx.x / kWarpSize] = any;
+  __syncthreads();
+  for (int warp = 0; warp < kWarps; ++warp) any |= of_warp[warp];
+  return any != 0;
+}
+
 template <class T>
 __global__ void __launch_bounds__(GroupTile::kThreads, 2)
     conv_rows_group(const __grid_constant__ Group group) {
   using Shared = TileShared<T, GroupTile, GroupTile::kColumns>;
   SM_DYNAMIC_SHARED(memory);
-  SM_SHARED(int, listed);
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   const int member = member_of(group.first_block, group.count, static_cast<int>(blockIdx.x));
   const ImplicitGemm& g = group.params[member].gemm;
   const GemmPlan& plan = group.plan[member];
   const BlockTile tile = block_tile<GroupTile>(g, plan, blockIdx.x - group.first_block[member]);
   // Lists have room for more rows than there are: a tile without any costs nothing.
-  if (threadIdx.x == 0) listed = 0;
-  __syncthreads();
+  bool listed = false;
   for (int row = threadIdx.x; row < GroupTile::kRows; row += GroupTile::kThreads)
-    if (tile_row(g, plan, tile, row) >= 0) listed = 1;
-  __syncthreads();
-  if (listed == 0) return;
+    listed = listed || tile_row(g, plan, tile, row) >= 0;
+  if (!any_thread(listed)) return;
   shared.find_rows(g, plan, tile);
   float sum[GroupTile::kM][GroupTile::kN][4] = {};
   multiply_tile<T, GroupTile>(g, plan, tile, shared.input, PlainWeights<T>{g}, shared.stages, sum);

@@ -19,6 +19,9 @@ TILES = ["tensor_cores_64", "tensor_cores_128"]
 #: Of the same sums in another order.
 RTOL = {torch.float16: 2e-3, torch.bfloat16: 2e-2}
 NORMS = [None, *reference.NORMALIZE_MODES]
+#: Input channels of a sum in 7 or 8 parts over 3 x 3 taps, the last step of a tap in either tile not a whole
+#: one; and of a sum in 2 parts over one tap.
+SPLIT, SPLIT_OF_ONE_TAP = 200, 640
 FILTER = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0])] * 2) / 16
 
 
@@ -227,7 +230,8 @@ def test_conv_rows_group_without_layers() -> None:
 @pytest.mark.parametrize("size", [1, 3])
 def test_conv_act_of_split_sums(size: int, implementation: str) -> None:
     """Few pixels and many channels: the sum is shared out to several blocks, and joined in a fixed order."""
-    x, w = last(2, 640, 4, 6, dtype=torch.float16), weight(72, 640, size, torch.float16)
+    channels = SPLIT_OF_ONE_TAP if size == 1 else SPLIT
+    x, w = last(2, channels, 4, 6, dtype=torch.float16), weight(72, channels, size, torch.float16)
     skip, bias = last(2, 72, 2, 3, dtype=torch.float16, seed=5), tensor(72, dtype=torch.float16, seed=2)
     options: dict[str, Any] = {"skip": skip, "next_norm": "LayerNorm", "implementation": implementation}
     check(passes.conv_act, x, w, bias, **options)
@@ -237,7 +241,7 @@ def test_conv_act_of_split_sums(size: int, implementation: str) -> None:
 
 @pytest.mark.parametrize("implementation", TILES)
 def test_transposed_conv_of_split_sums(implementation: str) -> None:
-    x, w = last(1, 640, 4, 5, dtype=torch.float16), weight(24, 640, 3, torch.float16)
+    x, w = last(1, SPLIT, 4, 5, dtype=torch.float16), weight(24, SPLIT, 3, torch.float16)
     check(passes.transposed_conv, x, w, implementation=implementation)
 
 
@@ -245,9 +249,9 @@ def test_transposed_conv_of_split_sums(implementation: str) -> None:
 @pytest.mark.parametrize("normalize", reference.NORMALIZE_MODES)
 def test_modulate_conv_of_split_sums(normalize: str, implementation: str) -> None:
     dtype = torch.float16
-    x, style = last(2, 72, 4, 6, dtype=dtype, scale=2.0) + 1, last(2, 640, 4, 6, dtype=dtype, seed=1)
+    x, style = last(2, 72, 4, 6, dtype=dtype, scale=2.0) + 1, last(2, SPLIT, 4, 6, dtype=dtype, seed=1)
     mean, var = ops.moments(x, normalize)
-    maps = [weight(72, 640, 3, dtype, 2), tensor(72, dtype=dtype, seed=3), weight(72, 640, 3, dtype, 4)]
+    maps = [weight(72, SPLIT, 3, dtype, 2), tensor(72, dtype=dtype, seed=3), weight(72, SPLIT, 3, dtype, 4)]
     operands = (x, style, *maps, tensor(72, dtype=dtype, seed=5), mean, torch.rsqrt(var + 1e-5))
     check(passes.modulate_conv, *operands, normalize=normalize, implementation=implementation)
 

@@ -12,6 +12,7 @@ from elftools.elf.elffile import ELFFile
 # Attributes of .nv.info: an attribute of format SIZED carries its length, the others two bytes.
 _SIZED = 0x04
 _PARAMETER, _PARAMETER_BANK, _REGISTERS = 0x17, 0x0A, 0x2F
+_LARGE_PARAMETER = 0x45  # in place of _PARAMETER where a kernel has more than 4 KiB of them
 _BANKS = range(1, 6)
 
 
@@ -59,9 +60,15 @@ class Cubin:
             if attribute == _PARAMETER:
                 _, ordinal, offset, flags = struct.unpack_from("<IHHI", body)
                 order.append((ordinal, offset, flags >> 18 & 0x3FFF))
+            elif attribute == _LARGE_PARAMETER:
+                _, ordinal, offset, size = struct.unpack_from("<IHHI", body)
+                order.append((ordinal, offset, size))
             elif attribute == _PARAMETER_BANK:
                 _, info.base, info.bytes = struct.unpack_from("<IHH", body)
         info.parameters = [(offset, size) for _, offset, size in sorted(order)]
+        end = max((offset + size for offset, size in info.parameters), default=0)
+        if end != info.bytes:  # the kernel would run on parameters of zeros
+            raise ValueError(f"{kernel}: described parameters end at byte {end}, all at {info.bytes}")
         return info
 
 

@@ -178,6 +178,7 @@ const Opcodes& move_opcodes() {
                                   {"P2R", {p2r}},
                                   {"R2P", {r2p}},
                                   {"VOTE", {vote}},
+                                  {"VOTEU", {vote}},
                                   {"SHFL", {shfl, Pipe::kMemory, 1}}};
   return opcodes;
 }
