@@ -91,7 +91,7 @@ def convolution_cases(make: Maker, n: int, c: int, size: int) -> Iterator[Case]:
     x, style = make(n, c, size, size), make(n, c, size, size)
     weights = [t for _ in "gb" for t in (make(c, c, 3, 3, scale=(c * 9) ** -0.5), make(c))]
     flops = 2 * n * size * size * c * c * 9
-    names = ("tensor_cores_128", "tensor_cores_64", "triton", "cudnn")
+    names: tuple[str, ...] = ("tensor_cores_128", "tensor_cores_64", "triton", "cudnn")
     if make.device.type != "cuda":  # a rehearsal: no other implementation runs there
         names = ("auto",)
 
