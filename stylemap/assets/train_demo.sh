@@ -1,5 +1,6 @@
 #!/bin/sh
-# Trains the demo model again: sh train_demo.sh FOLDER. On one core of a current server CPU it takes three hours.
+# Trains the demo model again: sh train_demo.sh FOLDER. On one core of a current server CPU it takes about three hours
+# (predicted, from the stages as they were run).
 #
 #   32, 64, 128   the autoencoder at three sizes, each starting from the last: most is learned at the small ones
 #   edits         losses of local edits
