@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stylemap.config import Config
 from stylemap.files import write_whole
@@ -96,19 +97,35 @@ def load(path: Path, networks: Networks, config: TrainConfig) -> dict[str, Any]:
 
     Raises DamagedError for a damaged file, CheckpointError for one of another network.
     """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        saved = state["train_config"]
-        state["iteration"] = int(state["iteration"])
-    except Exception as error:  # whatever a damaged zip or pickle raises
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise DamagedError(f"{path} is damaged ({reason})") from error
-    _check_model(path, saved, config)
+    state = _read(path)
+    _check_model(path, state["train_config"], config)
     try:
         networks.load_state_dict(state)
     except Exception as error:  # whatever a wrong state dict raises
         raise CheckpointError(f"cannot continue from {path}: {error}") from error
+    return state
+
+
+def projected_discriminator(path: Path) -> dict[str, Tensor] | None:
+    """The state of the projected discriminator in a run's checkpoint; None where the run had another one, or
+    where the file is not of a run of ours (a published one)."""
+    try:
+        state: dict[str, Tensor] | None = _read(path).get("projected_discriminator")
+    except DamagedError:
+        return None
+    return state
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The contents of a run's checkpoint. Raises DamagedError where it cannot be read."""
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state["train_config"]
+        state["iteration"] = int(state["iteration"])
+    except Exception as error:  # whatever a damaged zip or pickle raises
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise DamagedError(f"{path} is damaged ({reason})") from error
     return state
 
 

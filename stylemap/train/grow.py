@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from stylemap.checkpoint import Checkpoint, load_state
+from stylemap.train.checkpoints import projected_discriminator
 from stylemap.train.networks import Critic, Networks
+from stylemap.train.projected import ProjectedCritic
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,9 +45,20 @@ def start_from(path: Path, networks: Networks, size: int) -> None:
     for module, state, first_block in parts:
         if state is not None:
             _copy(path, module, _moved(state, shift, first_block, module is networks.generator))
+    if isinstance(networks.critic, ProjectedCritic):
+        _heads(path, networks.critic)
     _classes(path, checkpoint, networks)
     networks.g_ema.load_state_dict(networks.generator.state_dict())
     networks.e_ema.load_state_dict(networks.encoder.state_dict())
+
+
+def _heads(path: Path, critic: ProjectedCritic) -> None:
+    """The heads of a projected discriminator, which see features and so fit images of every size; where the
+    file is of a run that had one."""
+    state = None if path.suffix == ".safetensors" else projected_discriminator(path)
+    if state is not None:
+        heads = {key.removeprefix("heads."): value for key, value in state.items() if key.startswith("heads.")}
+        critic.heads.load_state_dict(heads)
 
 
 def _classes(path: Path, checkpoint: Checkpoint, networks: Networks) -> None:

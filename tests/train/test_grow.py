@@ -12,6 +12,7 @@ from stylemap.config import Config
 from stylemap.train import checkpoints, train
 from stylemap.train.grow import start_from
 from stylemap.train.networks import Networks
+from stylemap.train.projected import ProjectedCritic
 from tests.train import tiny_run
 
 
@@ -83,3 +84,21 @@ def test_what_does_not_fit_is_named(small: Path, tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("nothing")
     with pytest.raises(CheckpointError, match=r"text\.pt"):
         start_from(tmp_path / "text.pt", Networks(tiny_run.config(), tiny_run.CPU), 16)
+
+
+def test_a_projected_discriminator_keeps_its_heads(tmp_path: Path) -> None:
+    config = tiny_run.config(iterations=1, discriminator="projected", adversarial_loss="hinge")
+    train(config, tmp_path / "run")
+    (file,) = checkpoints.found(tmp_path / "run/checkpoints")
+    new = Networks(tiny_run.config(seed=3, discriminator="projected", adversarial_loss="hinge"), tiny_run.CPU)
+    start_from(file, new, 16)
+    saved = checkpoints.projected_discriminator(file)
+    assert saved is not None and isinstance(new.critic, ProjectedCritic)
+    for key, value in new.critic.heads.state_dict().items():
+        assert torch.equal(value, saved[f"heads.{key}"]), key
+
+
+def test_a_run_with_another_discriminator_starts_the_heads_afresh(small: Path) -> None:
+    (file,) = checkpoints.found(small / "checkpoints")
+    assert checkpoints.projected_discriminator(file) is None
+    start_from(file, Networks(tiny_run.config(discriminator="projected"), tiny_run.CPU), 16)
