@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stylemap import edit
-from stylemap.cli import common
+from stylemap.cli import common, results
+
+if TYPE_CHECKING:
+    from stylemap.metrics import Options, Report
+
+_OPTIONS = (
+    *("count", "samples", "fit", "truncation", "space", "batch"),
+    *("lpips", "lpips_heads", "inception", "seed"),
+)
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -39,48 +48,125 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--directions", metavar="FILE", help="measure moves along these directions (default: fitted anew)"
     )
+    parser.add_argument(
+        "--run",
+        dest="trained",
+        metavar="DIR",
+        help="measure every checkpoint of a training run, name the best, and plot the metrics",
+    )
     parser.add_argument("--output", metavar="FILE", help="also write the results there, as JSON")
+    results.add_overwrite(parser)
     common.add_model_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure the model, print the table and write the JSON where --output asks for it."""
-    from stylemap.data.open import DRAWN, is_drawn, open_dataset
-    from stylemap.files import write_whole
-    from stylemap.metrics import Evaluation, Options
+    """Measure the model, or every checkpoint of a run; print the table and write the JSON where --output asks
+    for it."""
+    if args.output and not args.overwrite:
+        files = (args.model, args.directions, args.lpips, args.lpips_heads, args.inception)
+        results.refuse_inputs([Path(args.output)], [Path(file) for file in files if file])
+    if args.trained:
+        _run_of_training(args)
+        return
+    report = _measure(args)
+    print(report.table())
+    if args.output:
+        _write(Path(args.output), _about(args, args.model or "bundled") | report.to_dict())
 
-    names = (
-        "count",
-        "samples",
-        "fit",
-        "truncation",
-        "space",
-        "batch",
-        "lpips",
-        "lpips_heads",
-        "inception",
-        "seed",
-    )
-    options = Options(**{name: getattr(args, name) for name in names})
+
+def _measure(args: argparse.Namespace) -> Report:
+    """All metrics of the model that the arguments name."""
+    from stylemap.data.classes import class_folders, classes_of
+    from stylemap.data.open import DRAWN, is_drawn, open_dataset
+    from stylemap.metrics import Classes, Evaluation
+
+    options = _options(args)
     model = common.load_for_edits(args)
-    dataset = open_dataset(args.data, model.config.size, count=args.count, held_out=True)
-    train: Any = None
-    if is_drawn(args.data):
-        train = open_dataset(DRAWN, model.config.size, count=args.fit)
-    masks = _masks(args, dataset, min(args.count, len(dataset))) if args.masks else None
+    names = tuple(getattr(model, "class_names", ()))  # an exported model has none
+    drawn = is_drawn(args.data)
+    dataset = open_dataset(
+        args.data,
+        model.config.size,
+        count=args.count,
+        held_out=True,
+        recursive=not drawn and class_folders(args.data, names),
+    )
+    count = min(args.count, len(dataset))
+    numbers = classes_of(dataset, names, count) if len(names) > 1 else None
     directions = None
     if args.directions:
         directions = edit.load_directions(args.directions, model.config.stylemap_shape)
-    evaluation = Evaluation(
-        model, dataset, options, train=train, masks=masks, directions=directions, progress=common.progress
-    )
-    report = evaluation.run()
-    print(report.table())
-    if args.output:
-        about = {"model": args.model or "bundled", "data": args.data, "options": vars(options)}
-        with write_whole(args.output) as file:
-            file.write((json.dumps(about | report.to_dict(), indent=2) + "\n").encode())
+    return Evaluation(
+        model,
+        dataset,
+        options,
+        train=open_dataset(DRAWN, model.config.size, count=args.fit) if drawn else None,  # type: ignore[arg-type]
+        masks=_masks(args, dataset, count) if args.masks else None,
+        directions=directions,
+        classes=None if numbers is None else Classes(numbers, names),
+        progress=common.progress,
+    ).run()
+
+
+def _run_of_training(args: argparse.Namespace) -> None:
+    """Measure the checkpoints of a run that were not measured with these options before; name the best."""
+    from stylemap.metrics import history
+
+    folder = Path(args.trained)
+    if args.model:
+        raise ValueError("--run measures the run's own checkpoints: leave --model away")
+    files = sorted((folder / "checkpoints").glob("*.pt"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no checkpoints/*.pt: it is no run of stylemap train")
+    output = Path(args.output) if args.output else folder / "evaluation.json"
+    about = _about(args, str(folder))
+    reports = _measured(output, about, args.overwrite)
+    for file in files:
+        if file.name not in reports:
+            print(f"{file}:", file=sys.stderr)
+            args.model = str(file)
+            reports[file.name] = _measure(args).to_dict()
+            _write(output, about | {"checkpoints": dict(sorted(reports.items()))})
+    found = {name: report["values"] for name, report in sorted(reports.items())}
+    print(history.table(found))
+    print(f"best: {history.best(found)} (lowest mean rank over the metrics)")
+    print(f"wrote {output}")
+    picture = output.with_suffix(".png")
+    if history.plot(found, picture):
+        print(f"wrote {picture}")
+
+
+def _measured(path: Path, about: dict[str, Any], overwrite: bool) -> dict[str, Any]:
+    """The reports of an earlier call with the same options; none where there was no such call."""
+    if overwrite or not path.exists():
+        return {}
+    advice = "name another file with --output, or say --overwrite"
+    try:
+        old = json.loads(path.read_text())
+        reports = dict(old["checkpoints"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is not of stylemap evaluate --run: {advice}") from error
+    if any(old.get(key) != value for key, value in about.items()):
+        raise ValueError(f"{path} was measured with other options: {advice}")
+    return reports
+
+
+def _options(args: argparse.Namespace) -> Options:
+    from stylemap.metrics import Options
+
+    return Options(**{name: getattr(args, name) for name in _OPTIONS})
+
+
+def _about(args: argparse.Namespace, model: str) -> dict[str, Any]:
+    return {"model": model, "data": args.data, "options": vars(_options(args))}
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    from stylemap.files import write_whole
+
+    with write_whole(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def _masks(args: argparse.Namespace, dataset: Any, count: int) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class FolderDataset(ImageDataset):
     ) -> None:
         super().__init__(size, flip=flip, seed=seed)
         self.fit = fit
+        self.folder = Path(folder)
         self.paths = find(folder, recursive=recursive)
         self.skipped: list[tuple[Path, str]] = []
         if skip_corrupt:

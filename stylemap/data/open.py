@@ -27,10 +27,12 @@ def open_dataset(
     held_out: bool = False,
     flip: bool = False,
     skip_corrupt: bool = False,
+    recursive: bool = False,
 ) -> ImageDataset:
     """The dataset that ``name`` stands for: a folder, an LMDB, or the drawn faces (see `is_drawn`).
 
-    ``count`` and ``held_out`` (faces that no training uses) apply to drawn faces only.
+    ``count`` and ``held_out`` (faces that no training uses) apply to drawn faces only,
+    ``recursive`` (images of sub-folders as well) to folders.
 
     Raises:
         FileNotFoundError: neither a folder or LMDB that exists nor the name of the drawn faces. Otherwise
@@ -41,5 +43,5 @@ def open_dataset(
     if is_store(name):
         return LmdbDataset(name, size, skip_corrupt=skip_corrupt, flip=flip, seed=seed)
     if Path(name).is_dir():
-        return FolderDataset(name, size, skip_corrupt=skip_corrupt, flip=flip, seed=seed)
+        return FolderDataset(name, size, recursive=recursive, skip_corrupt=skip_corrupt, flip=flip, seed=seed)
     raise FileNotFoundError(f"no data {name!r}: name a folder of images, an LMDB, or {DRAWN}")

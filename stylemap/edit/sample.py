@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stylemap.edit.checks import in_chunks
+from stylemap.model.classes import own_classes
 
 if TYPE_CHECKING:
     from stylemap.model import Model
@@ -29,6 +30,18 @@ def latents(model: Model, count: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     rows = [torch.randn(model.config.latent_channel_size, generator=generator) for _ in range(count)]
     return torch.stack(rows).to(weight.device, weight.dtype)
+
+
+def latents_of_class(model: Model, number: int, total: int, count: int, seed: int = 0) -> Tensor:
+    """count x K values of z, drawn from N(0, 1), of those whose own class is ``number`` among ``total``
+    (see `stylemap.model.classes.own_classes`)."""
+    generator = torch.Generator().manual_seed(seed)
+    kept: list[Tensor] = []
+    while sum(map(len, kept)) < count:
+        z = torch.randn(64, model.config.latent_channel_size, generator=generator)
+        z = z.to(model.like)
+        kept.append(z[own_classes(z, total) == number])
+    return torch.cat(kept)[:count]
 
 
 def sample(

@@ -1,5 +1,5 @@
 """Metrics: reconstruction, Frechet distances, local editing, directions. No weights are ever downloaded."""
 
-from stylemap.metrics.evaluate import Evaluation, Options, Report
+from stylemap.metrics.evaluate import Classes, Evaluation, Options, Report
 
-__all__ = ["Evaluation", "Options", "Report"]
+__all__ = ["Classes", "Evaluation", "Options", "Report"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from stylemap.data.faces import FacesDataset, Part
 from stylemap.data.protocol import ImageDataset
 from stylemap.edit.direction_set import NamedDirection
 from stylemap.edit.manipulate import manipulate
-from stylemap.edit.sample import latents
+from stylemap.edit.sample import latents, latents_of_class
 from stylemap.metrics.directions import (
     ATTRIBUTES,
     Classifiers,
@@ -31,12 +31,13 @@ from stylemap.metrics.efficientnet import EfficientNetDistance
 from stylemap.metrics.fid import Extractor, frechet_distance, gaussian, load_inception
 from stylemap.metrics.local_editing import local_editing
 from stylemap.metrics.lpips import load_lpips
-from stylemap.metrics.realism import Statistics
+from stylemap.metrics.realism import Looks, Statistics
 from stylemap.metrics.reconstruction import reconstruction
 from stylemap.model import Model
 from stylemap.perceptual import FeatureDistance
 
 _CALIBRATION = 256
+_CLASS_IMAGES = 10  # fewer have no covariance worth comparing
 SCORED = ("smile", "glasses", "blond hair")
 PARTS = {"mouth": (Part.MOUTH,), "eyes": (Part.EYES, Part.BROWS), "hair": (Part.HAIR,)}
 
@@ -69,6 +70,13 @@ class Options:
             raise ValueError(f"batch must be at least 1, got {self.batch}")
 
 
+class Classes(NamedTuple):
+    """numbers: int64, the class of every test image. names: of the classes, in the model's order."""
+
+    numbers: Tensor
+    names: tuple[str, ...]
+
+
 @dataclass
 class Report:
     """values: metric to number. skipped: metric to reason. counts: numbers of images, samples and pairs."""
@@ -94,6 +102,7 @@ class Evaluation:
 
     dataset: test images. train: faces to fit directions on. masks: bool masks N x S x S per part for local
     editing; a `FacesDataset` has its own. directions: those that moves are measured along, else fitted ones.
+    classes: of the test images, for a class-conditional model.
     """
 
     def __init__(
@@ -105,12 +114,13 @@ class Evaluation:
         train: FacesDataset | None = None,
         masks: dict[str, Tensor] | None = None,
         directions: Mapping[str, NamedDirection] | None = None,
+        classes: Classes | None = None,
         progress: Progress = silent,
     ) -> None:
         self.model, self.dataset, self.options, self.train = model, dataset, options, train
         self.count = min(options.count, len(dataset))
         self.masks = masks if masks is not None else self._part_masks()
-        self.directions = directions
+        self.directions, self.classes = directions, classes
         self.progress = progress
         self.like = model.like
         self.report = Report(counts={"images": self.count})
@@ -182,6 +192,28 @@ class Evaluation:
             distance = frechet_distance(real.gaussian, looks.gaussian)
             self.report.values[f"Fréchet distance (EfficientNet-Lite0) {name}"] = distance
             self.report.values[f"Laplacian energy over the images' {name}"] = looks.energy / real.energy
+        if self.classes is not None:
+            self._per_class(look, real, self.classes)
+
+    def _per_class(self, look: Statistics, real: Looks, classes: Classes) -> None:
+        """Samples of every class against the images of that class, as many of both."""
+        features, total = torch.cat(real.features), len(classes.names)
+        for number, name in enumerate(classes.names):
+            label = f"Fréchet distance (EfficientNet-Lite0) samples, class {name}"
+            wanted = features[classes.numbers[: self.count] == number]
+            if len(wanted) < _CLASS_IMAGES:
+                self.report.skipped[label] = (
+                    f"{len(wanted)} test images are of it, {_CLASS_IMAGES} are needed"
+                )
+                continue
+            z = latents_of_class(self.model, number, total, len(wanted), self.options.seed)
+            parts = batches_of(len(z), self.options.batch)
+            made = (
+                self.model.sample(z[part.start : part.stop])
+                for part in self.progress(parts, f"samples: {name}", len(parts))
+            )
+            self.report.values[label] = frechet_distance(gaussian([wanted]), look(made).gaussian)
+            self.report.counts[f"class {name}"] = len(wanted)
 
     def _midpoints(self) -> Iterator[Tensor]:
         """Halfway between every image and the next."""
@@ -328,4 +360,4 @@ def masks_from_folder(folder: str | Path, names: Sequence[str], size: int) -> Te
     return torch.stack(found)
 
 
-__all__ = ["PARTS", "SCORED", "Evaluation", "Extractor", "Options", "Report", "masks_from_folder"]
+__all__ = ["PARTS", "SCORED", "Classes", "Evaluation", "Extractor", "Options", "Report", "masks_from_folder"]

@@ -57,7 +57,9 @@ def _heads(path: Path, critic: ProjectedCritic) -> None:
     file is of a run that had one."""
     state = None if path.suffix == ".safetensors" else projected_discriminator(path)
     if state is not None:
-        heads = {key.removeprefix("heads."): value for key, value in state.items() if key.startswith("heads.")}
+        heads = {
+            key.removeprefix("heads."): value for key, value in state.items() if key.startswith("heads.")
+        }
         critic.heads.load_state_dict(heads)
 
 

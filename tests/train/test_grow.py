@@ -93,7 +93,8 @@ def test_a_projected_discriminator_keeps_its_heads(tmp_path: Path) -> None:
     new = Networks(tiny_run.config(seed=3, discriminator="projected", adversarial_loss="hinge"), tiny_run.CPU)
     start_from(file, new, 16)
     saved = checkpoints.projected_discriminator(file)
-    assert saved is not None and isinstance(new.critic, ProjectedCritic)
+    assert saved is not None
+    assert isinstance(new.critic, ProjectedCritic)
     for key, value in new.critic.heads.state_dict().items():
         assert torch.equal(value, saved[f"heads.{key}"]), key
 

@@ -2,7 +2,7 @@
 
 from stylemap.data.faces.attributes import Attributes, sample_attributes
 from stylemap.data.faces.dataset import FacesDataset
-from stylemap.data.faces.labels import BINARY, CATEGORICAL, CONTINUOUS, class_names, classes, labels
+from stylemap.data.faces.labels import BINARY, CATEGORICAL, CONTINUOUS, class_names, classes, label_of, labels
 from stylemap.data.faces.labels import NAMES as LABEL_NAMES
 from stylemap.data.faces.parts import Part
 from stylemap.data.faces.render import render
@@ -17,6 +17,7 @@ __all__ = [
     "Part",
     "class_names",
     "classes",
+    "label_of",
     "labels",
     "render",
     "sample_attributes",

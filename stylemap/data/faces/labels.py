@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -108,6 +108,17 @@ def class_names(label: str) -> tuple[str, ...]:
     for values in (_values(part) for part in label.split("+")):
         names = [f"{name}, {value}" if name else value for name in names for value in values]
     return tuple(names)
+
+
+def label_of(names: Sequence[str]) -> str | None:
+    """The label whose `class_names` these are; None where there is none."""
+    columns = list(zip(*(name.split(", ") for name in names)))
+    known = (*CATEGORICAL, *BINARY)
+    parts = [
+        next((part for part in known if _values(part) == tuple(dict.fromkeys(c))), None) for c in columns
+    ]
+    label = "+".join(part for part in parts if part is not None)
+    return label if label and None not in parts and class_names(label) == tuple(names) else None
 
 
 def classes(attributes: Attributes, label: str) -> np.ndarray:
