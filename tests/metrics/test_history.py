@@ -44,7 +44,7 @@ def test_metrics_that_a_checkpoint_lacks_do_not_count() -> None:
 
 
 def test_a_run_is_measured_plotted_and_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    needs("matplotlib")
+    needs.package("matplotlib")
     folder = tmp_path / "run"
     train(tiny_run.config(iterations=2, checkpoint_every=1), folder)
     arguments = ["evaluate", "--run", str(folder), "--count", "12", "--fit", "20", "--device", "cpu"]
