@@ -154,7 +154,7 @@ async def upload(
 @router.post(SESSION + "/random", status_code=201, summary="A random image")
 async def random(studio: AnyStudio, client: AnyClient, settings: RandomSettings) -> RandomPhoto:
     client.require_room()
-    steps = studio.add_random_steps(client, settings.seed, settings.truncation)
+    steps = studio.add_random_steps(client, settings.seed, settings.truncation, settings.class_name)
     id = await _job(studio, client, steps)
     return RandomPhoto(id=id, name=client.images[id].name, kind="random", **client.images[id].facts)
 

@@ -9,7 +9,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from stylemap import edit, ops
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
 from stylemap.engine.images import ImageHandle
 from stylemap.engine.session import EditSession
-from stylemap.model import Model, StyleMapGAN
+from stylemap.model import Conditional, Model, StyleMapGAN
 
 if TYPE_CHECKING:
     from stylemap.export.runtime import Runtime
@@ -63,7 +63,9 @@ class Composer:
         self._like = model.like
         self._stylemaps: dict[int, Tensor] = {}
         self._numbers = itertools.count()
-        self._mapped: tuple[Tensor, float] | None = None
+        self._mapped: dict[str | None, tuple[Tensor, float]] = {}
+        # An exported model has none.
+        self.class_names: tuple[str, ...] = tuple(getattr(model, "class_names", ()))
         self._codes: OrderedDict[int, list[Tensor]] = OrderedDict()
 
     def add(self, image: Tensor) -> ImageHandle:
@@ -88,14 +90,16 @@ class Composer:
         """Drop what was kept to render the same owner's next frame faster."""
 
     @torch.no_grad()
-    def random(self, seed: int, truncation: float) -> Tensor:
+    def random(self, seed: int, truncation: float, class_name: str | None = None) -> Tensor:
         """A stylemap 1×K×L×L of a random image: mean + truncation · (w − mean).
+
+        class_name: one of `class_names`, which has a mean of its own; None for the one that a seed has.
 
         Raises:
             FileNotFoundError: an exported model without its mapping network.
         """
-        mean = self._mapping()[0]
-        return mean + truncation * (self.model.map(edit.latents(self.model, 1, seed)) - mean)
+        z = edit.latents(self.model, 1, seed)
+        return self._mapping(class_name)[0].lerp(self._map(z, class_name), truncation)
 
     def usual_step(self) -> float:
         """A length that changes an image visibly, from how far this model's stylemaps lie apart."""
@@ -138,13 +142,19 @@ class Composer:
         return codes
 
     @torch.no_grad()
-    def _mapping(self) -> tuple[Tensor, float]:
-        """The mean stylemap, and the usual (root mean square) distance from it."""
-        if self._mapped is None:
-            w = self.model.map(edit.latents(self.model, _MAPPED, 0))
+    def _mapping(self, class_name: str | None = None) -> tuple[Tensor, float]:
+        """The mean stylemap of all classes or of one, and the usual (root mean square) distance from it."""
+        if class_name not in self._mapped:
+            w = self._map(edit.latents(self.model, _MAPPED, 0), class_name)
             mean = w.mean(0, keepdim=True)
-            self._mapped = mean, float((w - mean).flatten(1).square().sum(1).mean().sqrt())
-        return self._mapped
+            self._mapped[class_name] = mean, float((w - mean).flatten(1).square().sum(1).mean().sqrt())
+        return self._mapped[class_name]
+
+    def _map(self, z: Tensor, class_name: str | None) -> Tensor:
+        if class_name is None:
+            return self.model.map(z)
+        number = self.class_names.index(class_name)
+        return cast(Conditional, self.model).map(z, torch.full((len(z),), number))
 
 
 class SessionComposer(Composer):

@@ -39,6 +39,7 @@ class OwnPhoto(GalleryPhoto):
 class RandomPhoto(OwnPhoto):
     seed: int
     truncation: float
+    class_name: str | None
 
 
 class Opened(BaseModel):
@@ -53,6 +54,7 @@ class Upload(photos.Crop):
 class RandomSettings(BaseModel):
     seed: Seq = 0
     truncation: Annotated[Number, Field(ge=0, le=1)] = 0.7
+    class_name: Annotated[str | None, Field(description="of a class-conditional model")] = None
 
 
 class StrokeBody(Strict):
@@ -81,7 +83,8 @@ def describe_limits(document: dict[str, Any], studio: Studio) -> None:
     for axis in stroke["points"]["items"]["prefixItems"]:
         axis.update(minimum=-protocol.REACH * size, maximum=protocol.REACH * size)
     scene["references"]["maxItems"] = limits.references
-    scene["sliders"]["propertyNames"] = {"enum": list(studio.directions)}
+    scene["sliders"]["propertyNames"] = {"enum": studio.sliders}
+    schemas["RandomSettings"]["properties"]["class_name"]["enum"] = [None, *studio.classes]
     codes = schemas["Mix"]["properties"]["codes"]
     codes["maxItems"] = len(studio.config.stylecode_shapes)
     codes["items"]["maximum"] = len(studio.config.stylecode_shapes) - 1

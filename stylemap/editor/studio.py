@@ -18,6 +18,7 @@ from torch import Tensor
 from stylemap import images
 from stylemap.edit.blend import frame_weights
 from stylemap.edit.masks import pool_max
+from stylemap.edit.modulate_map import modulate_map
 from stylemap.editor import photos, protocol
 from stylemap.editor.clients import Client, Clients, OwnImage, Snapshot, Unavailable
 from stylemap.editor.composer import Composer, Part, Recipe
@@ -29,16 +30,20 @@ from stylemap.editor.scheduler import Scheduler
 from stylemap.engine.images import ImageHandle
 
 Steps = Generator[None, None, Any]
+AMPLIFY = "amplify"
+"""The slider that multiplies the stylemap by 1 + strength · mask: 1 doubles it, -1 silences it."""
 
 
 class About(BaseModel):
-    """A model and its limits, for clients. stylemap: K×L×L; codes: the sides of its stylecodes."""
+    """A model and its limits, for clients. stylemap: K×L×L; codes: the sides of its stylecodes; sliders: their
+    names; classes: those that random images can be of, none where there is no choice."""
 
     name: str
     size: int
     stylemap: list[int]
     codes: list[int]
-    directions: list[str]
+    sliders: list[str]
+    classes: list[str]
     limits: dict[str, int]
 
 
@@ -73,9 +78,21 @@ class Studio:
             size=self.config.size,
             stylemap=list(self.config.stylemap_shape),
             codes=[height for _, height, _ in self.config.stylecode_shapes],
-            directions=list(self.directions),
+            sliders=self.sliders,
+            classes=self.classes,
             limits={name: getattr(self.limits, name) for name in shown},
         )
+
+    @property
+    def sliders(self) -> list[str]:
+        """The names of all sliders: the directions, and `AMPLIFY`."""
+        return [*self.directions, AMPLIFY]
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, where there is more than one."""
+        names = self.composer.class_names
+        return list(names) if len(names) > 1 else []
 
     def open_client(self) -> Client:
         """A new session."""
@@ -93,7 +110,7 @@ class Studio:
         codes, most = len(self.config.stylecode_shapes), self.limits.references
         if len(scene.references) > most:
             raise ProtocolError(f"references: at most {most}")
-        if any(name not in self.directions for name in scene.sliders):
+        if any(name not in self.sliders for name in scene.sliders):
             raise ProtocolError("sliders: one has a name that is unknown here")
         if scene.mix and any(code >= codes for code in scene.mix.codes):
             raise ProtocolError(f"mix.codes: numbers from 0 to {codes - 1}")
@@ -119,15 +136,20 @@ class Studio:
         return self._keep(client, OwnImage(name, "upload", picture, handle, {}))
         yield
 
-    def add_random_steps(self, client: Client, seed: int, truncation: float) -> Steps:
-        """A random image; returns its id."""
+    def add_random_steps(
+        self, client: Client, seed: int, truncation: float, class_name: str | None = None
+    ) -> Steps:
+        """A random image, of a class where one is named; returns its id."""
+        if class_name is not None and class_name not in self.classes:
+            raise ProtocolError(f"class_name: one of {', '.join(self.classes) or 'none'}")
         try:
-            handle = self.composer.add_stylemap(self.composer.random(seed, truncation))
+            handle = self.composer.add_stylemap(self.composer.random(seed, truncation, class_name))
         except FileNotFoundError:
             raise Unavailable("this exported model has no mapping network to draw faces with") from None
         picture = images.to_image(self.composer.render(Recipe(handle)))
-        facts = {"seed": seed, "truncation": truncation}
-        return self._keep(client, OwnImage(f"Random {seed}", "random", picture, handle, facts))
+        facts = {"seed": seed, "truncation": truncation, "class_name": class_name}
+        name = f"Random {seed}" if class_name is None else f"{class_name.capitalize()} {seed}"
+        return self._keep(client, OwnImage(name, "random", picture, handle, facts))
         yield
 
     def remove_image_steps(self, client: Client, id: str) -> Steps:
@@ -188,22 +210,33 @@ class Studio:
                 parts.append(Part(self._handle(client, reference.image), pixels, reference.shift))
         mix = scene.mix and (self._handle(client, scene.mix.image), scene.mix.codes)
         weight = scene.weight if weight is None else weight
-        offset = self._offset(scene, snapshot.masks)
-        return Recipe(self._handle(client, scene.original), parts, weight, offset, mix or None)
+        original = self._handle(client, scene.original)
+        offset = self._offset(scene, snapshot.masks, original)
+        return Recipe(original, parts, weight, offset, mix or None)
 
-    def _offset(self, scene: Scene, masks: dict[int, NDArray[np.uint8]]) -> Tensor | None:
-        """What all sliders together add to a stylemap; None where nothing."""
+    def _offset(
+        self, scene: Scene, masks: dict[int, NDArray[np.uint8]], original: ImageHandle
+    ) -> Tensor | None:
+        """What all sliders together add to the original's stylemap; None where nothing."""
         total = torch.zeros(self.config.stylemap_shape)
         for name, slider in scene.sliders.items():
-            step = slider.strength * self.directions[name]
+            pixels = None
             if slider.mask is not None:
-                pixels = masks.get(slider.mask)
-                if pixels is None:
+                if slider.mask not in masks:
                     continue
-                cells = pool_max(torch.from_numpy(pixels)[None, None].float() / 255, total.shape[-1])
-                step = step * cells[0]
-            total += step
+                pixels = torch.from_numpy(masks[slider.mask])[None].float() / 255
+            if name in self.directions:
+                step = slider.strength * self.directions[name]
+                total += step if pixels is None else step * pool_max(pixels[None], total.shape[-1])[0]
+            elif slider.strength:
+                total += self._amplified(original, slider.strength, pixels)
         return total if bool(total.any()) else None
+
+    def _amplified(self, original: ImageHandle, strength: float, pixels: Tensor | None) -> Tensor:
+        """What multiplying the original's stylemap by a painted map adds to it. pixels: 1×S×S in [0, 1]."""
+        w = self.composer.stylemap(original).float().cpu()
+        painted = torch.ones(1, *w.shape[2:]) if pixels is None else pixels
+        return (modulate_map(w, 1 + painted, strength) - w)[0]
 
     def _handle(self, client: Client, id: str) -> ImageHandle:
         """An image's handle; the gallery's are encoded when they are first used."""

@@ -5,12 +5,13 @@ from stylemap.model.discriminator import Discriminator
 from stylemap.model.encoder import Encoder
 from stylemap.model.mapping import MappingNetwork
 from stylemap.model.modulation import ModulatedConv2d, StyledConv
-from stylemap.model.protocol import Blending, Model, Sampling
+from stylemap.model.protocol import Blending, Conditional, Model, Sampling
 from stylemap.model.stylecodes import Stylecodes
 from stylemap.model.stylemapgan import StyleMapGAN
 
 __all__ = [
     "Blending",
+    "Conditional",
     "Decoder",
     "Discriminator",
     "Encoder",

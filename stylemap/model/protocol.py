@@ -67,6 +67,15 @@ class Blending(Model, Protocol):
         """As `stylemap.edit.blend` with this model."""
 
 
+class Conditional(Model, Protocol):
+    """A class-conditional model."""
+
+    class_names: tuple[str, ...]
+
+    def map(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
+        """Stylemaps of z, whose classes (int64 N, places among ``class_names``) are their own by default."""
+
+
 class Sampling:
     """What follows from `Model.map` and `Model.decode`, whatever computes those."""
 

@@ -35,7 +35,7 @@ def take(browser: Any, address: str, path: Path) -> None:
             page.photo(photo, "reference")
             for stroke in _STROKES[part]:
                 page.stroke(*stroke)
-        if page.do("stylemap.editor.model.directions.length"):
+        if page.do("stylemap.editor.model.sliders.length"):
             page.slide("#slider-100", 0.6)
         page.page.mouse.move(2, 2)
         page.page.wait_for_function("() => document.querySelectorAll('#frames li').length > 1")

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
+from stylemap.model import StyleMapGAN
+from tests.editor import serving
 from tests.editor.browser import EditorPage
 from tests.editor.serving import photo_file
+from tests.helpers import tiny
 
 CHEEKS = (0.3, 0.6), (0.7, 0.6)
 
@@ -144,3 +148,24 @@ def test_closing_a_tab_with_unsaved_work_asks(page: EditorPage) -> None:
     assert not page.do(leave)
     page.stroke((0.5, 0.2), (0.5, 0.3))
     assert page.do(leave)
+
+
+def test_the_class_of_a_random_face_is_picked_and_kept(browser: Any) -> None:
+    torch.manual_seed(3)
+    model = StyleMapGAN(tiny.CONFIG, ("plain", "glasses")).eval().requires_grad_(False)
+    with serving.running(serving.studio(model=model)) as address, EditorPage(browser, address) as page:
+        assert page.page.locator("#class option").all_inner_texts() == ["any class", "plain", "glasses"]
+        page.page.select_option("#class", "glasses")
+        page.page.click("#random")
+        page.page.wait_for_selector("#photos-list button[title^='Glasses']")
+        page.settle()
+        shown = page.image()
+        photos = "stylemap.gallery.own.map((photo) => photo.class_name)"
+        assert page.do(photos) == ["glasses"]
+        _reload(page)
+        assert page.do(photos) == ["glasses"]
+        assert (page.image() == shown).all()
+
+
+def test_there_is_no_choice_of_one_class(page: EditorPage) -> None:
+    assert not page.page.locator("#class").is_visible()

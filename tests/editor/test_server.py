@@ -22,6 +22,7 @@ from stylemap import edit, images
 from stylemap.editor.limits import Limits
 from stylemap.editor.studio import Studio
 from stylemap.export.runtime import Runtime
+from stylemap.model import StyleMapGAN
 from tests.editor import serving
 from tests.editor.serving import Painter, photo_file, pixels
 from tests.helpers import needs, tiny
@@ -71,6 +72,56 @@ def test_an_edit_over_http(http: httpx.Client, studio: Studio) -> None:
     )
     assert http.delete(session).status_code == 204
     assert http.get(f"{session}/result").status_code == 404
+
+
+def test_amplify_multiplies_the_stylemap_by_a_painted_map(http: httpx.Client, studio: Studio) -> None:
+    session = _open(http)
+    picture = images.to_tensor(studio.gallery.image("g0"))[None]
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[:16], mask[16:20] = 255, 100
+    with torch.no_grad():
+        w = tiny.model().encode(picture)
+        painted = edit.modulate_map(w, 1 + torch.from_numpy(mask).float() / 255, 0.7)
+        expected = [tiny.model().decode(changed) for changed in (0.3 * w, painted)]
+    for slider, result in zip(({"strength": -0.7}, {"strength": 0.7, "mask": 5}), expected, strict=True):
+        scene = {"original": "g0", "sliders": {"amplify": slider}}
+        assert http.put(f"{session}/scene", json=scene).status_code == 204
+        file = io.BytesIO()
+        Image.fromarray(mask).save(file, "PNG")
+        if "mask" in slider:
+            assert http.put(f"{session}/masks/5", content=file.getvalue()).status_code == 204
+        shown = pixels(http.get(f"{session}/result").content).astype(int)
+        assert abs(shown - np.asarray(images.to_image(result)).astype(int)).max() <= 1
+
+
+def test_random_faces_of_a_class() -> None:
+    torch.manual_seed(3)
+    model = StyleMapGAN(tiny.CONFIG, ("plain", "glasses")).eval().requires_grad_(False)
+    with torch.no_grad():
+        model.class_vectors.weight.mul_(3)
+    studio = serving.studio(model=model)
+    with serving.running(studio) as address, httpx.Client(base_url=f"http://{address}", timeout=20) as http:
+        assert http.post("/api/sessions").json()["model"]["classes"] == ["plain", "glasses"]
+        session = _open(http)
+        found = {}
+        for name in ("plain", "glasses"):
+            answer = http.post(f"{session}/random", json={"seed": 5, "class_name": name, "truncation": 1})
+            assert answer.json()["class_name"] == name
+            shown = pixels(http.get(f"/api/images/{answer.json()['id']}").content).astype(int)
+            with torch.no_grad():
+                w = model.map(edit.latents(model, 1, 5), torch.tensor([model.class_names.index(name)]))
+                expected = np.asarray(images.to_image(model.decode(w))).astype(int)
+            assert abs(shown - expected).max() <= 1
+            found[name] = shown
+        assert abs(found["plain"] - found["glasses"]).max() > 1
+        refused = http.post(f"{session}/random", json={"seed": 5, "class_name": "hats"})
+        assert refused.status_code == 400
+        assert "plain, glasses" in refused.json()["error"]
+
+
+def test_a_model_of_one_class_offers_no_choice(http: httpx.Client) -> None:
+    assert http.post("/api/sessions").json()["model"]["classes"] == []
+    assert http.post(f"{_open(http)}/random", json={"class_name": "plain"}).status_code == 400
 
 
 def test_uploads_and_random_faces(http: httpx.Client) -> None:

@@ -42,8 +42,9 @@ export async function upload(session, file, name, crop = null) {
   return (await ask(`/api/sessions/${session}/images?${query}`, { method: "POST", body: file })).json();
 }
 
-export const random = async (session, seed, truncation = 0.7) =>
-  (await ask(`/api/sessions/${session}/random`, json("POST", { seed, truncation }))).json();
+/** class_name: of a class-conditional model; null for any. */
+export const random = async (session, { seed, truncation = 0.7, class_name = null }) =>
+  (await ask(`/api/sessions/${session}/random`, json("POST", { seed, truncation, class_name }))).json();
 
 export const removeImage = (session, id) =>
   ask(`/api/sessions/${session}/images/${encodeURIComponent(id)}`, { method: "DELETE" });

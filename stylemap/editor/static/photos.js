@@ -23,6 +23,9 @@ export class Gallery extends EventTarget {
     });
     $("#upload-button").addEventListener("click", () => $("#upload").click());
     $("#random").addEventListener("click", () => this.random());
+    const { classes } = editor.model;
+    $("#class").hidden = classes.length === 0;
+    $("#class").append(...classes.map((name) => h("option", { value: name }, name)));
     this.#dropTarget();
     this.#clipboard();
     editor.addEventListener("change", () => this.#mark());
@@ -55,9 +58,9 @@ export class Gallery extends EventTarget {
     return lost;
   }
 
-  #send({ id, kind, name, seed, truncation }) {
+  #send(photo) {
     const { session } = this.editor.link;
-    return kind === "random" ? api.random(session, seed, truncation) : api.upload(session, this.blobs.get(id), name);
+    return photo.kind === "random" ? api.random(session, photo) : api.upload(session, this.blobs.get(photo.id), photo.name);
   }
 
   async #rename(photo, { id }) {
@@ -111,10 +114,15 @@ export class Gallery extends EventTarget {
     this.dispatchEvent(new CustomEvent("photos"));
   }
 
+  /** The class that random faces are of; null for any. */
+  get #class() {
+    return $("#class").value || null;
+  }
+
   async random() {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] % 100_000;
     try {
-      const photo = await api.random(this.editor.link.session, seed);
+      const photo = await api.random(this.editor.link.session, { seed, class_name: this.#class });
       await this.add(photo);
       await this.choose(photo.id);
     } catch (error) {

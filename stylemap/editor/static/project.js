@@ -14,7 +14,7 @@ export async function saveProject(editor, gallery) {
     const photo = gallery.photo(id);
     images[id] =
       photo?.kind === "random"
-        ? { kind: "random", name: photo.name, seed: photo.seed, truncation: photo.truncation }
+        ? { kind: "random", name: photo.name, seed: photo.seed, truncation: photo.truncation, class_name: photo.class_name }
         : { kind: "photo", name: photo?.name ?? "Photo", png: await base64(gallery.blobs.get(id) ?? (await api.imageBlob(id))) };
   }
   const masks = {};
@@ -39,7 +39,7 @@ export async function openProject(file, editor, gallery) {
     const { session } = editor.link;
     const photo =
       image.kind === "random"
-        ? await api.random(session, image.seed, image.truncation)
+        ? await api.random(session, image)
         : await api.upload(session, await blob(image.png), String(image.name).slice(0, 80));
     await gallery.add(photo);
     ids.set(id, photo.id);
@@ -49,7 +49,7 @@ export async function openProject(file, editor, gallery) {
     const bytes = new Uint8Array(await (await blob(runs)).arrayBuffer());
     masks.set(Number(number), decodeRuns(bytes, editor.size ** 2));
   }
-  editor.load(renamed(project.scene ?? {}, ids, editor.model.directions), masks);
+  editor.load(renamed(project.scene ?? {}, ids, editor.model.sliders), masks);
 }
 
 function imageIds(scene) {

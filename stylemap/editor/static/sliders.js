@@ -6,10 +6,9 @@ export class Sliders {
   constructor(editor) {
     this.editor = editor;
     this.rows = new Map();
-    const { directions } = editor.model;
-    $("#sliders").replaceChildren(...directions.map((name) => this.#row(name)));
-    $("#no-directions").hidden = directions.length > 0;
-    $("#sliders-reset").hidden = directions.length === 0;
+    const { sliders } = editor.model;
+    $("#sliders").replaceChildren(...sliders.map((name) => this.#row(name)));
+    $("#no-directions").hidden = sliders.length > 1;
     $("#sliders-reset").addEventListener("click", () => editor.update({ sliders: {} }));
     editor.addEventListener("change", () => this.#update());
   }
@@ -31,7 +30,7 @@ export class Sliders {
       (strength) => editor.changeSlider(name, { strength }, true),
     );
     range.addEventListener("dblclick", () => editor.changeSlider(name, { strength: 0 }));
-    const row = h("div", { class: "slider-row" }, h("label", { htmlFor: id }, label), value, range, local);
+    const row = h("div", { class: "slider-row", title: name === "amplify" ? "Multiplies what the picture already has: −1 silences it, 1 doubles it. Paint a map of where." : "" }, h("label", { htmlFor: id }, label), value, range, local);
     this.rows.set(name, { row, set, value, local });
     return row;
   }

@@ -178,7 +178,7 @@ export class Editor extends EventTarget {
   // Sliders
 
   localMask(name) {
-    return LOCAL + this.model.directions.indexOf(name);
+    return LOCAL + this.model.sliders.indexOf(name);
   }
 
   changeSlider(name, patch, final = true) {
