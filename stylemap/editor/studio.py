@@ -35,8 +35,11 @@ AMPLIFY = "amplify"
 
 
 class About(BaseModel):
-    """A model and its limits, for clients. stylemap: K×L×L; codes: the sides of its stylecodes; sliders: their
-    names; classes: those that random images can be of, none where there is no choice."""
+    """A model and its limits, for clients.
+
+    stylemap: K×L×L. codes: the sides of its stylecodes. sliders: their names. classes: those that random
+    images can be of, none where there is no choice.
+    """
 
     name: str
     size: int
