@@ -12,27 +12,24 @@ exact for α = 0 and α = 1 and defined for weights above 1.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from onnx import TensorProto
 
-from stylemap.export.network import Layers
-
-if TYPE_CHECKING:
-    from stylemap.export.graph import GraphBuilder
-    from stylemap.export.nodes import Value
+from stylemap.export.nodes import Nodes, Value
+from stylemap.program import Overlay
 
 
 class Blend:
     """What the codes of one side r share: where each of the r² cells comes from, and the weights."""
 
-    def __init__(self, graph: GraphBuilder, layers: Layers[Value], side: int) -> None:
+    def __init__(self, graph: Nodes, overlay: Overlay[Value], side: int) -> None:
         self.graph = graph
         self.side = side
         self.name = f"blend/{side}"
-        source, inside = self._source(layers)
-        self.amount = self._amount(layers, source, inside)
+        source, inside = self._source(overlay)
+        self.amount = self._amount(overlay, source, inside)
         self._moved_from = source
 
     @cached_property
@@ -80,14 +77,14 @@ class Blend:
         self.name = shared
         return code._replace(name=self.graph.node("Add", [original, references], name))
 
-    def _source(self, layers: Layers[Value]) -> tuple[str, str]:
+    def _source(self, overlay: Overlay[Value]) -> tuple[str, str]:
         """N×R×r²: the cell of the reference that comes to lie on each cell, and whether there is one.
 
         The shift is in pixels; in cells it is truncated toward zero.
         """
-        side, shifts = self.side, layers.shifts.name
+        side, shifts = self.side, overlay.shifts.name
         whole = self._node(
-            "Div", "whole", self._node("Abs", "distance", shifts), self._integers(layers.size // side)
+            "Div", "whole", self._node("Abs", "distance", shifts), self._integers(overlay.size // side)
         )
         cells = self._node("Mul", "cells", self._node("Sign", "direction", shifts), whole)
         columns, in_columns = self._along("x", cells, component=0, axis=2)
@@ -115,10 +112,10 @@ class Blend:
             self._node("Unsqueeze", f"{name}/insides", inside, where),
         )
 
-    def _amount(self, layers: Layers[Value], source: str, inside: str) -> str:
+    def _amount(self, overlay: Overlay[Value], source: str, inside: str) -> str:
         """a_k, N×R×r×r: the weight where the pooled and shifted mask is on, else 0."""
-        side, factor = self.side, layers.size // self.side
-        mask = layers.masks.name
+        side, factor = self.side, overlay.size // self.side
+        mask = overlay.masks.name
         if factor > 1:
             window = {"kernel_shape": [factor] * 2, "strides": [factor] * 2, "pads": [0] * 4}
             mask = self._node("AveragePool", "coverage", mask, **window)
@@ -126,7 +123,7 @@ class Blend:
         moved = self._node("GatherElements", "moved", flat, source, axis=2)
         on = self._node("Greater", "covered", moved, self._number(0.5))
         on = self._node("Cast", "on", self._node("And", "visible", on, inside), to=TensorProto.FLOAT)
-        weights = self._node("Reshape", "weights", layers.weights.name, self._integers([-1, 1, 1]))
+        weights = self._node("Reshape", "weights", overlay.weights.name, self._integers([-1, 1, 1]))
         amount = self._node("Mul", "amounts", on, weights)
         return self._node("Reshape", "amount", amount, self._integers([0, 0, side, side]))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stylemap.export.eager import Eager
-from stylemap.export.fold import Folded
+from stylemap.program import Folded, PlainLowering, Weights
 
 METHODS = ("minmax", "percentile", "entropy")
 BINS = 2048
@@ -72,27 +72,22 @@ class Histogram:
         return float((p[known] * np.log(p[known] / np.maximum(q[known], 1e-12))).sum())
 
 
-class Recorder(Eager):
+class Recorder(PlainLowering):
     """Runs a network in float32 and keeps what goes into and comes out of every convolution.
 
     The first pass finds the limits, the second the histograms between them. Names are those of the
     layers, with "/input" and "/output".
     """
 
-    def __init__(self) -> None:
-        super().__init__(torch.float32)
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
         self.limits: dict[str, tuple[float, float]] = {}
         self.histograms: dict[str, Histogram] = {}
         self.counting = False
 
-    def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, name: str) -> Tensor:
-        return self._keep(super().conv(self._keep(x, f"{name}/input"), weight, bias, name), f"{name}/output")
-
-    def transposed(self, x: Tensor, folded: Folded, name: str) -> Tensor:
-        return self._keep(super().transposed(self._keep(x, f"{name}/input"), folded, name), f"{name}/output")
-
-    def strided(self, x: Tensor, folded: Folded, name: str) -> Tensor:
-        return self._keep(super().strided(self._keep(x, f"{name}/input"), folded, name), f"{name}/output")
+    def convolution(self, x: Tensor, name: str, folded: Folded, **how: Any) -> Tensor:
+        made = super().convolution(self._keep(x, f"{name}/input"), name, folded, **how)
+        return self._keep(made, f"{name}/output")
 
     def _keep(self, x: Tensor, name: str) -> Tensor:
         if not self.counting:
@@ -106,9 +101,9 @@ class Recorder(Eager):
         return x
 
 
-def calibrate(runs: Sequence[Callable[[Recorder], object]]) -> dict[str, Histogram]:
+def calibrate(weights: Weights, runs: Sequence[Callable[[Recorder], object]]) -> dict[str, Histogram]:
     """Histograms of all activations; each run computes a network on a Recorder, and is made twice."""
-    recorder = Recorder()
+    recorder = Recorder(weights)
     with torch.no_grad():
         for counting in (False, True):
             recorder.counting = counting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,7 +94,7 @@ def _build_with_plugins(
     model: StyleMapGAN, source: Path, target: Path, checked: Plan, progress: Callable[[str], None]
 ) -> Sidecar:
     """An engine of the graph in ``source``, with plugins in place of some of its nodes."""
-    from stylemap.export.plugins.builder import PluginBuilder
+    from stylemap.export.plugins.lowering import PluginLowering
 
     plain, names = onnx.load(source), checked.options.plugins
     metadata = {item.key: item.value for item in plain.metadata_props}
@@ -104,7 +105,7 @@ def _build_with_plugins(
         description.graph,
         description.precision,
         opset,
-        lambda precision: PluginBuilder(precision, names),
+        functools.partial(PluginLowering, names=names),
     )
     set_metadata(proto, metadata)
     with TemporaryDirectory() as folder:

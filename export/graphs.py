@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping as Named
+from typing import Protocol
 
 import onnx
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from stylemap.export import network
-from stylemap.export.graph import GraphBuilder
-from stylemap.export.network import Layers, Operators, V
+from stylemap import program
+from stylemap.export.lowering import OnnxLowering
 from stylemap.export.ports import ALL, inputs, outputs
 from stylemap.model import StyleMapGAN
+from stylemap.program import Mapping, Overlay, Overlaying, Weights
+from stylemap.program.lowering import S, V
 
 # All operators are defined in these versions in the way they are used here.
 OPSETS = range(18, 24)
@@ -21,34 +24,40 @@ DEFAULT_OPSET = 20
 BF16_OPSET = 22
 
 
-def compute(op: Operators[V], model: StyleMapGAN, graph: str, values: Mapping[str, V]) -> list[V]:
-    """The outputs of one of `ports.ALL`, in the order of `outputs`, from its inputs by name."""
-    config, decoder = model.config, model.generator.decoder
-    count = len(config.stylecode_shapes)
-    if graph == "mapping":
-        return [network.mapping(op, model.generator.mapping_z, values["z"], class_vector(model))]
-    if graph == "encoder":
-        return [network.encoder(op, model.encoder, values["images"])]
+class Exporting(Overlaying[V, S], Mapping[V], Protocol[V, S]):
+    """What computes any graph."""
+
+
+def compute(op: Exporting[V, S], model: StyleMapGAN, graph: str, values: Named[str, V]) -> list[V]:
+    """The outputs of one of `ports.ALL`, in the order of `outputs`, from its inputs by name.
+
+    model: gives the configuration and the vector of the class; the weights are those of ``op``.
+    """
+    net = program.network(model.config)
 
     def all_of(stem: str) -> list[V]:
-        return [values[f"{stem}_{index}"] for index in range(count)]
+        return [values[f"{stem}_{index}"] for index in range(len(net.maps))]
 
-    if graph in ("editor", "cached_editor"):
-        codes, laid = all_of("codes"), all_of("reference_codes")
-        layers = Layers(values["masks"], values["shifts"], values["weights"], config.size)
-        if graph == "editor":
-            return [network.editor(op, decoder, config, codes, laid, layers)]
-        cached = (codes, all_of("maps")), (laid, all_of("reference_maps"))
-        return [network.cached_editor(op, decoder, config, *cached, layers)]
-    if graph == "maps":
-        return network.maps(op, decoder, all_of("codes"))
+    if graph == "mapping":
+        return [program.mapping(op, net, values["z"], class_vector(model))]
+    if graph in ("encoder", "reconstruct"):
+        w = program.encode(op, net, values["images"])
+        return [w if graph == "encoder" else program.decode(op, net, w)]
+    if graph == "stylecodes":
+        return list(program.stylecodes(op, net, values["w"]))
+    if graph == "decoder":
+        return [program.decode(op, net, values["w"])]
+    codes = all_of("codes")
     if graph == "synthesis":
-        codes = all_of("codes")
-    else:
-        encode = graph == "reconstruct"
-        w = network.encoder(op, model.encoder, values["images"]) if encode else values["w"]
-        codes = network.stylecodes(op, decoder.convs_latent, w)
-    return codes if graph == "stylecodes" else [network.synthesis(op, decoder, codes)]
+        return [program.synthesize(op, net, codes)]
+    if graph == "maps":
+        return list(program.maps(op, net, codes))
+    laid = all_of("reference_codes")
+    overlay = Overlay(values["masks"], values["shifts"], values["weights"], model.config.size)
+    if graph == "editor":
+        return [program.edit(op, net, codes, laid, overlay)]
+    cached = (codes, all_of("maps")), (laid, all_of("reference_maps"))
+    return [program.edit_cached(op, net, *cached, overlay)]
 
 
 def class_vector(model: StyleMapGAN) -> Tensor | None:
@@ -71,7 +80,7 @@ def build(
     graph: str,
     precision: str = "fp32",
     opset: int = DEFAULT_OPSET,
-    builder: Callable[[str], GraphBuilder] = GraphBuilder,
+    lowering: Callable[[Weights, str], OnnxLowering] = OnnxLowering,
 ) -> onnx.ModelProto:
     """One of `ports.ALL` as an ONNX model with the shapes of all its tensors, checked.
 
@@ -80,7 +89,7 @@ def build(
         onnx.checker.ValidationError: a fault of this module.
     """
     check_opset(opset, precision)
-    nodes = builder(precision)
+    nodes = lowering(Weights(model), precision)
     kinds = {"float": nodes.element_type, "mask": TensorProto.FLOAT, "integer": TensorProto.INT64}
     config = model.config
     values = {
@@ -99,7 +108,7 @@ def check_opset(opset: int, precision: str) -> None:
         raise ValueError(f"opset must be {first} to {OPSETS[-1]} for {precision}, got {opset}")
 
 
-def _model(nodes: GraphBuilder, graph: str, opset: int) -> onnx.ModelProto:
+def _model(nodes: OnnxLowering, graph: str, opset: int) -> onnx.ModelProto:
     weights = list(nodes.initializers.values())
     proto = helper.make_graph(nodes.nodes, graph, nodes.inputs, nodes.outputs, weights, ALL[graph])
     opsets = [helper.make_opsetid("", opset)]

@@ -81,6 +81,18 @@ class Nodes:
         self.nodes.append(helper.make_node(kind, list(inputs), made, name=name, **attributes))
         return made[0]
 
+    def to_float(self, x: str, name: str) -> str:
+        """An activation as float32."""
+        if self.element_type == TensorProto.FLOAT:
+            return x
+        return self.node("Cast", [x], f"{name}/float", to=TensorProto.FLOAT)
+
+    def from_float(self, x: str, name: str) -> str:
+        """A float32 value as an activation."""
+        if self.element_type == TensorProto.FLOAT:
+            return x
+        return self.node("Cast", [x], f"{name}/narrow", to=self.element_type)
+
     def _unique(self, name: str) -> str:
         count = self._names.get(name, 0)
         self._names[name] = count + 1

@@ -18,7 +18,7 @@ from stylemap.export.files import SharedWeights, all_or_nothing, save, set_metad
 from stylemap.export.nodes import FLOATS
 from stylemap.export.sessions import Session, open_session
 from stylemap.export.sessions.base import require
-from stylemap.export.sessions.eager import EagerSession
+from stylemap.export.sessions.plain import PlainSession
 from stylemap.export.verify import BATCHES, TOLERANCE, Samples, verify
 from stylemap.model import StyleMapGAN
 
@@ -117,7 +117,7 @@ def _verify(model: StyleMapGAN, path: Path, samples: Samples, precision: str) ->
     session: Session
     if precision == "bf16":
         description = describe(model, path.stem, precision, {})
-        session = EagerSession(model, description, torch.bfloat16)
+        session = PlainSession(model, description, torch.bfloat16)
     else:
         session = open_session(path, "onnxruntime")
     errors = verify(session, samples, TOLERANCE[precision])

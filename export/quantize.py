@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylemap.export.graph import GraphBuilder, window_of
+from stylemap.export.lowering import OnnxLowering, window_of
 from stylemap.export.nodes import Value
+from stylemap.program import Weights
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -38,15 +39,15 @@ KINDS = {
 }
 
 
-class QuantizedBuilder(GraphBuilder):
-    """Builds graphs with quantised convolutions.
+class QuantizedLowering(OnnxLowering):
+    """The network with quantised convolutions.
 
     ranges: of the inputs and outputs (NAME/input, NAME/output) of the layers to quantise; layers that
     are not in it keep the base precision.
     """
 
-    def __init__(self, kind: Kind, ranges: Ranges) -> None:
-        super().__init__(kind.base)
+    def __init__(self, weights: Weights, precision: str, kind: Kind, ranges: Ranges) -> None:
+        super().__init__(weights, precision)
         self.kind = kind
         self.ranges = ranges
         self._rounded: dict[str, tuple[str, float]] = {}

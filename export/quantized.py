@@ -18,10 +18,11 @@ from stylemap.export.calibrate import METHODS, Recorder, calibrate
 from stylemap.export.description import Description, describe
 from stylemap.export.files import all_or_nothing, save, set_metadata
 from stylemap.export.onnx import Progress, check, versions
-from stylemap.export.quantize import KINDS, QuantizedBuilder, Ranges
+from stylemap.export.quantize import KINDS, QuantizedLowering, Ranges
 from stylemap.export.sessions import Session, open_session
 from stylemap.export.verify import Samples
 from stylemap.model import StyleMapGAN
+from stylemap.program import Weights
 
 LEAST_PSNR = 35.0
 LEAST_PHOTOS = 4
@@ -121,7 +122,8 @@ def _ranges(model: StyleMapGAN, photos: Tensor, method: str) -> Ranges:
     def run(recorder: Recorder, graph: str, values: dict[str, Tensor]) -> None:
         graphs.compute(recorder, model, graph, values)
 
-    histograms = calibrate([functools.partial(run, graph=graph, values=values) for graph, values in inputs])
+    runs = [functools.partial(run, graph=graph, values=values) for graph, values in inputs]
+    histograms = calibrate(Weights(model), runs)
     return {name: histogram.range(method) for name, histogram in histograms.items()}
 
 
@@ -140,8 +142,8 @@ def _quantize(
     plain = describe(model, name, kind, versions())
     for layers, wanted in LAYERS.items():
         chosen = {key: limits for key, limits in ranges.items() if wanted(key)}
-        builder = functools.partial(_builder, kind=kind, ranges=chosen)
-        proto = graphs.build(model, name, KINDS[kind].base, opset or graphs.DEFAULT_OPSET, builder)
+        lowering = functools.partial(QuantizedLowering, kind=KINDS[kind], ranges=chosen)
+        proto = graphs.build(model, name, KINDS[kind].base, opset or graphs.DEFAULT_OPSET, lowering)
         if name != "mapping" and "QuantizeLinear" not in {node.op_type for node in proto.graph.node}:
             continue  # these layers are not in this graph
         set_metadata(proto, plain.to_metadata())
@@ -158,10 +160,6 @@ def _quantize(
         f"the {name} graph in {kind} differs too much from float32: {', '.join(reached)}; "
         f"at least {LEAST_PSNR:g} dB are needed"
     )
-
-
-def _builder(precision: str, kind: str, ranges: Ranges) -> QuantizedBuilder:
-    return QuantizedBuilder(KINDS[kind], ranges)
 
 
 def psnr(session: Session, samples: Samples) -> float:

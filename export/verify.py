@@ -9,11 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from stylemap.export import network
-from stylemap.export.eager import Eager
-from stylemap.export.network import Layers
+from stylemap import program
 from stylemap.export.sessions import Session
 from stylemap.model import StyleMapGAN
+from stylemap.program import Overlay, PlainLowering
 
 BATCHES = (1, 2, 5)
 # Largest relative L2 error of any sample of any output against the model in float32. fp16 and bf16
@@ -147,10 +146,14 @@ class Samples:
         return {"images": self.images}, {"reconstruction": expected}
 
     @cached_property
+    def _plain(self) -> PlainLowering:
+        return PlainLowering(program.Weights(self.model))
+
+    @cached_property
     def maps(self) -> list[Tensor]:
-        decoder, op = self.model.generator.decoder, Eager()
+        op = self._plain
         with torch.no_grad():
-            each = [network.maps(op, decoder, list(one)) for one in zip(*(c.split(1) for c in self.codes))]
+            each = [program.maps(op, op.network, one) for one in zip(*(c.split(1) for c in self.codes))]
         return [torch.cat(made) for made in zip(*each)]
 
     @cached_property
@@ -173,14 +176,14 @@ class Samples:
         others = self._others(rows)
         codes = [code[rows] for code in self.codes]
         laid = [code[others] for code in self.codes]
-        layers = self._layers(rows, others.shape[1])
-        blend = Eager().blend
-        mixed = [blend(code, over, layers, code.shape[-1], "") for code, over in zip(codes, laid)]
+        overlay = self._overlay(rows, others.shape[1])
+        blend = self._plain.blend
+        mixed = [blend(code, over, overlay, code.shape[-1], "") for code, over in zip(codes, laid)]
         inputs = {**self._named(codes), **self._named(laid, "reference_codes")}
-        inputs |= {"masks": layers.masks, "shifts": layers.shifts, "weights": layers.weights}
+        inputs |= {"masks": overlay.masks, "shifts": overlay.shifts, "weights": overlay.weights}
         return Case(name, inputs, {"images": self._synthesize(mixed)})
 
-    def _layers(self, rows: list[int], references: int) -> Layers[Tensor]:
+    def _overlay(self, rows: list[int], references: int) -> Overlay[Tensor]:
         """A rectangle each, moved by up to a third of the image, with weights from 1 downwards."""
         size = self.model.config.size
         generator = torch.Generator().manual_seed(1 + rows[0])
@@ -191,7 +194,7 @@ class Samples:
             plane[top : top + height, left : left + width] = 1
         third = size // 3
         shifts = torch.randint(-third, third + 1, (len(rows), references, 2), generator=generator)
-        return Layers(masks, shifts, torch.linspace(1, 0.4, len(rows)), size)
+        return Overlay(masks, shifts, torch.linspace(1, 0.4, len(rows)), size)
 
     def _synthesize(self, codes: Sequence[Tensor]) -> Tensor:
         # One sample at a time: at 1024 a batch of five would take gigabytes.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from torch import Tensor
+
 from stylemap.program.network import Conv, Linear, Styled, ToRgb
 
 V = TypeVar("V")  # stylemaps, stylecodes, maps, features, images, as the backend has them
@@ -131,6 +133,9 @@ class Overlaying(Lowering[V, S], Protocol[V, S]):
 
 class Mapping(Protocol[V]):
     """What runs the mapping network."""
+
+    def add_constant(self, x: V, value: Tensor, name: str) -> V:
+        """x + value, which is broadcast. name: of the value."""
 
     def pixel_norm(self, z: V) -> V:
         """z · rsqrt(mean(z², dim 1) + 1e-8)."""

@@ -110,6 +110,9 @@ class PlainLowering:
         pasted = self.blend(maps, laid, overlay, layer.side, layer.name)
         return torch.where(near.view(-1, 1, layer.side, layer.side), self.maps(code, layer), pasted)
 
+    def add_constant(self, x: Tensor, value: Tensor, name: str) -> Tensor:
+        return x + value.to(x.dtype)
+
     def pixel_norm(self, z: Tensor) -> Tensor:
         wide = z.to(torch.promote_types(z.dtype, torch.float32))
         return (wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-8)).to(z.dtype)

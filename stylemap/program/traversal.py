@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+from torch import Tensor
+
 from stylemap.program.lowering import Box, Features, Lowering, Mapping, Overlay, Overlaying, S, V
 from stylemap.program.network import Mode, Network, Styled
 
@@ -52,9 +54,9 @@ def encode(op: Lowering[V, S], net: Network, images: V) -> V:
     return w
 
 
-def mapping(op: Mapping[V], net: Network, z: V) -> V:
-    """z N×K → stylemap N×K×L×L."""
-    x = op.pixel_norm(z)
+def mapping(op: Mapping[V], net: Network, z: V, class_vector: Tensor | None = None) -> V:
+    """z N×K → stylemap N×K×L×L. class_vector: 1×K, of a class-conditional model, added to every z."""
+    x = op.pixel_norm(z if class_vector is None else op.add_constant(z, class_vector, "class_vector"))
     for layer in net.mapping:
         x = op.linear(x, layer)
     return op.reshape(x, net.config.stylemap_shape)

@@ -23,7 +23,7 @@ from stylemap.export import graphs, ports  # noqa: E402
 from stylemap.export.description import describe  # noqa: E402
 from stylemap.export.files import set_metadata  # noqa: E402
 from stylemap.export.sessions import Session, open_session  # noqa: E402
-from stylemap.export.sessions.eager import EagerSession  # noqa: E402
+from stylemap.export.sessions.plain import PlainSession  # noqa: E402
 from stylemap.export.verify import TOLERANCE, Samples, relative_error, verify  # noqa: E402
 from stylemap.model import StyleMapGAN  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
@@ -71,19 +71,19 @@ def test_bfloat16() -> None:
         proto = graphs.build(tiny.model(), graph, "bf16", graphs.BF16_OPSET)
         kinds = {node.op_type for node in proto.graph.node}
         assert "ConvTranspose" not in kinds
-        session = EagerSession(tiny.model(), describe(tiny.model(), graph, "bf16", {}), torch.bfloat16)
+        session = PlainSession(tiny.model(), describe(tiny.model(), graph, "bf16", {}), torch.bfloat16)
         verify(session, samples, TOLERANCE["bf16"])
 
 
 def test_phases_are_the_transposed_convolution(tmp_path: Path) -> None:
     """The form of bfloat16 graphs, tried in float32."""
-    from stylemap.export.graph import GraphBuilder
+    from stylemap.export.lowering import OnnxLowering
 
-    class Phases(GraphBuilder):
+    class Phases(OnnxLowering):
         def phased(self, name: str) -> bool:
             return True
 
-    proto = graphs.build(tiny.model(), "decoder", builder=Phases)
+    proto = graphs.build(tiny.model(), "decoder", lowering=Phases)
     assert "ConvTranspose" not in {node.op_type for node in proto.graph.node}
     session = ort.InferenceSession(proto.SerializeToString())
     w = tiny.stylemaps(2)

@@ -13,11 +13,12 @@ from tests.helpers import needs
 onnx = needs.package("onnx")
 needs.package("onnxruntime")
 
-from stylemap.export import export_onnx, fold, ports  # noqa: E402
+from stylemap.export import export_onnx, ports  # noqa: E402
 from stylemap.export.description import Description, fingerprint  # noqa: E402
 from stylemap.export.sessions import open_session  # noqa: E402
 from stylemap.export.verify import BATCHES, MismatchError, Samples, verify  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
+from stylemap.program import Conv, Folded, Part, Weights  # noqa: E402
 from tests.helpers import tiny  # noqa: E402
 
 
@@ -54,10 +55,13 @@ def test_result_lists_files_and_errors(tmp_path: Path) -> None:
 def test_a_wrong_graph_is_found_and_leaves_nothing(
     graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = fold.conv_layer
-    monkeypatch.setattr(fold, "conv_layer", lambda layer, gain=1.0: right(layer, gain * 1.001))
-    styled = fold.styled_conv
-    monkeypatch.setattr(fold, "styled_conv", lambda layer, gain=1.0: styled(layer, gain * 1.001))
+    right = Weights.conv
+
+    def wrong(weights: Weights, layer: Conv) -> Folded:
+        found = right(weights, layer)
+        return found if layer.part is Part.MAPS else found._replace(weight=1.001 * found.weight)
+
+    monkeypatch.setattr(Weights, "conv", wrong)
     (tmp_path / "decoder.onnx").write_text("an older file")
     with pytest.raises(MismatchError, match=rf"graph {graph} in onnxruntime differs from the model by 0\.00"):
         export_onnx(tiny.model(), tmp_path, [graph], batches=(1,))

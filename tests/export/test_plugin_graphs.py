@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from stylemap.export import engines, graphs, package, ports  # noqa: E402
 from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
 from stylemap.export.engines import describe_built, export_tensorrt  # noqa: E402
 from stylemap.export.plugins import NAMES, define  # noqa: E402
-from stylemap.export.plugins.builder import PluginBuilder  # noqa: E402
+from stylemap.export.plugins.lowering import PluginLowering  # noqa: E402
 from stylemap.export.sidecar import Sidecar, digest, read_sidecar  # noqa: E402
 from stylemap.export.verify import Samples, relative_error  # noqa: E402
 from stylemap.model.recipe import recipe_model  # noqa: E402
@@ -111,7 +112,7 @@ class ring(OpRun):
 def test_graphs_with_plugins_compute_the_same(mode: str, graph: str) -> None:
     model = recipe_model(dataclasses.replace(CONFIG, normalize_mode=mode))
     names = ("modulation", "blend", "ring")
-    proto = graphs.build(model, graph, "fp32", 20, lambda precision: PluginBuilder(precision, names))
+    proto = graphs.build(model, graph, "fp32", 20, functools.partial(PluginLowering, names=names))
     made = [node.op_type for node in proto.graph.node if node.domain == "stylemap"]
     codes = len(model.config.stylecode_shapes)
     # All but the finest (stylecodes of 8 channels) and, of modulation, the learned constant's.
@@ -135,7 +136,7 @@ def test_only_plugins_that_were_asked_for() -> None:
             "cached_editor" if "ring" in names else "editor",
             "fp16",
             20,
-            lambda precision, names=names: PluginBuilder(precision, names),
+            functools.partial(PluginLowering, names=names),
         )
         assert {node.op_type for node in proto.graph.node if node.domain} == set(names)
         assert {item.domain for item in proto.opset_import} == {"", *(["stylemap"] if names else [])}

@@ -13,7 +13,7 @@ from tests.helpers import needs
 onnx = needs.package("onnx")
 needs.package("onnxruntime")
 
-from stylemap import checkpoint, images  # noqa: E402
+from stylemap import checkpoint, images, program  # noqa: E402
 from stylemap.cli import main  # noqa: E402
 from stylemap.export import Runtime, quantized  # noqa: E402
 from stylemap.export.calibrate import BINS, METHODS, Histogram, Recorder, calibrate  # noqa: E402
@@ -61,15 +61,12 @@ def test_constant_activations() -> None:
 
 
 def test_calibration_sees_every_convolution() -> None:
-    from stylemap.export import network
-
-    decoder = tiny.model().generator.decoder
     w = tiny.stylemaps(2)
 
     def run(recorder: Recorder) -> None:
-        network.synthesis(recorder, decoder, network.stylecodes(recorder, decoder.convs_latent, w))
+        program.decode(recorder, recorder.network, w)
 
-    found = calibrate([run, run])
+    found = calibrate(program.Weights(tiny.model()), [run, run])
     assert {name.rpartition("/")[0] for name in found} >= {
         "decoder/conv1/modulation",
         "decoder/convs_latent.2",

@@ -38,6 +38,14 @@ def test_mapping(model: StyleMapGAN, op: PlainLowering) -> None:
     assert_same(program.mapping(op, op.network, z), model.map(z))
 
 
+def test_the_mapping_of_a_class() -> None:
+    model = StyleMapGAN(tiny.CONFIG, ("left", "right")).double().of_class("right").requires_grad_(False)
+    assert model.class_vectors is not None
+    op, z = PlainLowering(program.Weights(model), torch.float64), random(3, tiny.CONFIG.latent_channel_size)
+    found = program.mapping(op, op.network, z, model.class_vectors.weight)
+    assert_same(found, model.map(z))
+
+
 def test_decode(model: StyleMapGAN, op: PlainLowering) -> None:
     """From a stylemap, from codes and from maps."""
     w, net = random(2, *model.config.stylemap_shape), op.network
