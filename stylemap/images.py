@@ -84,7 +84,7 @@ def open_rgb(
 
     ``source`` may be an open binary file; ``name`` is then what errors call it.
     """
-    return _flatten(_decode(source, max_pixels, name), background)
+    return flatten(_decode(source, max_pixels, name), background)
 
 
 def open_upright(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -99,12 +99,12 @@ def open_grey(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> 
 
 def grey(image: Image.Image) -> Image.Image:
     """An image of any mode as 8-bit grey (mode L); transparent pixels are black."""
-    return _flatten(image, (0, 0, 0)).convert("L")
+    return flatten(image, (0, 0, 0)).convert("L")
 
 
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a photo, turned upright, without decoding it. Errors as in ``load``."""
-    with open(path, "rb") as file, _errors_named(str(path), MAX_PIXELS):
+    with open(path, "rb") as file, errors_named(str(path), MAX_PIXELS):
         image = Image.open(file, formats=_READ_FORMATS)
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else image.size
@@ -205,23 +205,22 @@ def _decode(source: str | os.PathLike[str] | BinaryIO, max_pixels: int, name: st
             raise ImageError(f"{label} is a folder, not an image")
         with open(source, "rb") as file:
             return _decode(file, max_pixels, label)
-    with _errors_named(label, max_pixels):
+    with errors_named(label, max_pixels):
         image = Image.open(source, formats=_READ_FORMATS)
-        if image.width * image.height > max_pixels:
-            raise _too_large(label, image.width * image.height, max_pixels)
+        check_pixels(image, label, max_pixels)
         image.load()
-        return _upright(image)
+        return upright(image)
 
 
 @contextmanager
-def _errors_named(label: str, max_pixels: int) -> Iterator[None]:
-    """Everything Pillow raises about a bad file becomes an ImageError that names it."""
+def errors_named(label: str, max_pixels: int, kinds: str = "a JPEG, PNG or WebP image") -> Iterator[None]:
+    """Everything Pillow raises about a bad file becomes an ImageError that names it and what it should be."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sizes and metadata; what matters is raised
             yield
     except UnidentifiedImageError as error:
-        raise ImageError(f"{label} is not a JPEG, PNG or WebP image") from error
+        raise ImageError(f"{label} is not {kinds}") from error
     except Image.DecompressionBombError as error:
         raise _too_large(label, None, max_pixels) from error
     except ImageError:
@@ -231,7 +230,14 @@ def _errors_named(label: str, max_pixels: int) -> Iterator[None]:
         raise ImageError(f"{label} is damaged or incomplete: {error}") from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def check_pixels(image: Image.Image, label: str, limit: int) -> None:
+    """Raise ImageError where an image, not decoded yet, has more pixels than the limit."""
+    if image.width * image.height > limit:
+        raise _too_large(label, image.width * image.height, limit)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says, which it has no more."""
     try:
         return ImageOps.exif_transpose(image)
     except (ValueError, TypeError, SyntaxError, KeyError, OSError):
@@ -243,11 +249,14 @@ def _too_large(label: str, pixels: int | None, limit: int) -> ImageError:
     return ImageError(f"{label} has {size} pixels; the limit is {limit / 1e6:.0f} million")
 
 
-def _flatten(image: Image.Image, background: Colour) -> Image.Image:
-    """Any mode to RGB, transparency laid on the background, 16 bits rounded to 8."""
+def flatten(image: Image.Image, background: Colour) -> Image.Image:
+    """Any mode to RGB: transparency laid on the background, the range of 16 bits (or of 0 to 1) to 8."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image).astype(np.float64)
-        image = Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
+        fractions = image.mode == "F" and values.max(initial=0) <= 1
+        image = Image.fromarray(
+            np.clip(np.round(values * 255 if fractions else values / 257), 0, 255).astype(np.uint8)
+        )
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, (*background, 255)), layer).convert("RGB")

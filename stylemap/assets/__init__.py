@@ -17,6 +17,11 @@ def demo_directions() -> Path | None:
     return _existing("demo_directions.safetensors")
 
 
+def demo_metrics() -> Path | None:
+    """What `stylemap evaluate` measured of it, JSON."""
+    return _existing("demo_metrics.json")
+
+
 RECIPES = ("published", "seed", "demo")
 
 

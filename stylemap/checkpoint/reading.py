@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +67,14 @@ def load_state(path: str | os.PathLike[str]) -> Checkpoint:
             if not all_finite(tensor):
                 raise CheckpointError(f"{file}: {part}: {key} has values that are NaN or infinite")
     return checkpoint
+
+
+def notes(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The training arguments of a checkpoint, as far as they are plain values; its weights are not checked.
+
+    Raises CheckpointError where it is none.
+    """
+    return dict(_read(Path(path)).train_args)
 
 
 def _read(path: Path) -> Checkpoint:

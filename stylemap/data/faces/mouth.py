@@ -11,11 +11,21 @@ from stylemap.data.path import Path, smooth
 from stylemap.data.raster import Pen, linear, radial, solid
 
 
+def mouth_corners(a: Attributes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The middle's x, half the width, and the corners' y."""
+    half = a.mouth_width * (1 + 0.20 * np.clip(a.smile, 0, 1) - 0.06 * a.mouth_open)
+    return 1.9 * a.yaw, half, _line(a) - 2.5 * a.smile
+
+
+def _line(a: Attributes) -> np.ndarray:
+    """y of the line between the lips of a straight mouth."""
+    return a.nose_length + 7.6
+
+
 def draw_mouth(pen: Pen, a: Attributes) -> None:
     """Lips around an opening with teeth and tongue; corners go up with a smile, down with a frown."""
-    x, y = 1.9 * a.yaw, a.nose_length + 7.6
-    half = a.mouth_width * (1 + 0.20 * np.clip(a.smile, 0, 1) - 0.06 * a.mouth_open)
-    corner = y - 2.5 * a.smile
+    y = _line(a)
+    x, half, corner = mouth_corners(a)
     gape = a.mouth_open * (3.2 + 2.6 * np.clip(a.smile, 0, 1))
     bend = y + 1.5 * a.smile  # middle of the line between the lips
     upper, lower = bend - 0.25 * gape, bend + 0.95 * gape

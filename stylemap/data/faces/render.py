@@ -35,7 +35,7 @@ def display_list(a: Attributes) -> DisplayList:
     """Everything that is drawn, back to front."""
     target = DisplayList(len(a))
     draw_backdrop(target.pen(_affine(a, fixed=True)), a)
-    body, head = target.pen(_affine(a, upright=True)), target.pen(_affine(a))
+    body, head = target.pen(_affine(a, upright=True)), target.pen(head_affine(a))
     draw_hair_behind(head, a)
     draw_clothes_behind(body, a)
     draw_neck(body, a)
@@ -53,6 +53,11 @@ def display_list(a: Attributes) -> DisplayList:
     draw_glasses(head, a)
     draw_hat(head, a)
     return target
+
+
+def head_affine(a: Attributes) -> np.ndarray:
+    """n×6, from units around the eyes' middle to the unit square, for what turns with the head."""
+    return _affine(a)
 
 
 def _affine(a: Attributes, *, fixed: bool = False, upright: bool = False) -> np.ndarray:
