@@ -19,11 +19,12 @@ from stylemap.benchmarks import models
 from stylemap.benchmarks.strokes import Step
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
 from stylemap.edit.mix import code_indices
-from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.images import EditReference
+from stylemap.engine.renderer import Renderer
 from stylemap.model import StyleMapGAN
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CACHE_BYTES = 8 << 30  # of sessions: nothing is made again
 
 
 class Photos:
@@ -89,11 +90,13 @@ class Engine(Backend):
         precision: str,
         photos: Photos,
         device: torch.device | None = None,
-        plan: GpuPlan | None = None,
+        renderer: Renderer | None = None,
     ) -> None:
         super().__init__("stylemap", precision, photos)
         where = device or torch.device("cpu")
-        self.session = stylemap.EditSession(model, where, precision, cache_bytes=8 << 30, plan=plan)
+        self.session = stylemap.EditSession(
+            model, where, precision, cache_bytes=CACHE_BYTES, renderer=renderer
+        )
         self._renderer = self.session.renderer
         self.images = [self.session.add(photo.to(where)) for photo in photos.tensors]
         self.stylemaps = [self.session.stylemap(image) for image in self.images]

@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from typing import Any
-from unittest import mock
 
 import torch
 
@@ -58,8 +57,12 @@ class Stopwatch:
 @contextlib.contextmanager
 def watched(engine: Engine, watch: Stopwatch) -> Iterator[None]:
     """The stages inside the engine, measured while this lasts."""
-    with mock.patch.object(engine.session.renderer, "stage", watch.stage):
+    renderer = engine.session.renderer
+    before, renderer.stage = renderer.stage, watch.stage
+    try:
         yield
+    finally:
+        renderer.stage = before
 
 
 def stage_times(

@@ -19,7 +19,7 @@ _PASSES = (
     "apply_modulation",
     "blur_act",
     "conv_act",
-    "conv_rows_",
+    "conv_rows_group_",
     "modulate_conv",
     "modulated_rgb",
     "transposed_conv",
@@ -72,7 +72,8 @@ def profile(run: Callable[[], Any], clock: Clock, peak: dict[str, float]) -> lis
 def _recording(name: str, function: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        shapes = " ".join("×".join(map(str, t.shape)) for t in args if isinstance(t, Tensor) and t.ndim == 4)
+        maps = [t for t in tree_leaves(args) if isinstance(t, Tensor) and t.ndim == 4]
+        shapes = " ".join("×".join(map(str, t.shape)) for t in maps[:4])
         flops, size = _work(name, args, kwargs, result)
         calls.append(Call(f"{name} {shapes}", lambda: function(*args, **kwargs), flops, size))
         return result
@@ -89,12 +90,16 @@ def _work(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any)
         return 2 * 2 * args[0].numel() * args[2][0].numel(), size
     if name == "transposed_conv":
         return 2 * args[0].numel() * args[1][:, 0].numel(), size
-    if name == "conv_rows_":
-        y, x, weight, _, rows = args
-        count = int((rows >= 0).sum())
-        # A ring is two cells wide: every row's nine inputs are about two that no other row has read.
-        return 2 * count * weight.numel(), _bytes(weight) + count * (2 * x.shape[1] + y.shape[1]) * x.itemsize
+    if name == "conv_rows_group_":
+        works = [_ring_work(*layer) for layer in zip(*args, strict=True)]
+        return sum(flops for flops, _ in works), sum(size for _, size in works)
     return 0, size
+
+
+def _ring_work(y: Tensor, x: Tensor, weight: Tensor, _: Tensor, rows: Tensor) -> tuple[int, int]:
+    count = int((rows >= 0).sum())
+    # A ring is two cells wide: every row's nine inputs are about two that no other row has read.
+    return 2 * count * weight.numel(), _bytes(weight) + count * (2 * x.shape[1] + y.shape[1]) * x.itemsize
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from stylemap.benchmarks import edit, models
-from stylemap.benchmarks.backends import Engine, Photos
+from stylemap.benchmarks.backends import CACHE_BYTES, Engine, Photos
 from stylemap.benchmarks.gpu import layers
 from stylemap.benchmarks.gpu.operators import peaks
 from stylemap.benchmarks.gpu.steps import write
@@ -25,7 +25,7 @@ from stylemap.benchmarks.rivals import LABELS, Makers
 from stylemap.benchmarks.strokes import script
 from stylemap.benchmarks.timing import Clock, compare
 from stylemap.benchmarks.truth import Truth
-from stylemap.engine.gpu.graphs import Program
+from stylemap.engine.gpu.capture import CapturedGraph
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
 
@@ -42,7 +42,9 @@ def measure(name: str, precision: str, clock: Clock, peak: dict[str, float]) -> 
     photos = Photos(model.config.size)
     truth = Truth(model, photos.tensors, RUNS.values(), clock.device)
     plan = GpuPlan(model, clock.device, precision)
-    engine = Engine(model, precision, photos, clock.device, plan=plan)
+    cached = torch.float32 if precision == "fp32" else torch.float16
+    renderer = GpuRenderer(plan, CACHE_BYTES, cached)
+    engine = Engine(model, precision, photos, clock.device, renderer)
     result: dict[str, Any] = {
         "errors": {what: edit.check(engine, scenario, truth) for what, scenario in RUNS.items()}
     }
@@ -50,18 +52,18 @@ def measure(name: str, precision: str, clock: Clock, peak: dict[str, float]) -> 
     if wrong:
         yield result | {"failure": f"wrong: {', '.join(wrong)}"}
         return
-    programs, rows = _programs(engine, plan), dict[str, dict[str, Any]]()
+    graphs, rows = _graphs(plan, renderer), dict[str, dict[str, Any]]()
     for what, scenario in RUNS.items():
         play = partial(engine.play, scenario if what != "edit" else "edit", script(scenario)[:1])
-        rows[what] = _medians({"replay": programs[what], "call": play}, clock)
+        rows[what] = _medians({"replay": graphs[what], "call": play}, clock)
         target = TARGETS.get(name, {}).get(what)
         met = None if target is None else rows[what]["replay"] <= target
-        rows[what] |= {"graph": programs[what].captured, "target_ms": target, "met": met}
+        rows[what] |= {"graph": graphs[what].captured, "target_ms": target, "met": met}
     rows["edit"]["stroke"] = _stroke_ms(engine, clock.device)
     result |= {"rows": rows, "layers": {}}
     yield result
-    for what, program in programs.items():
-        result["layers"][what] = layers.profile(partial(program._function, *program.inputs), clock, peak)
+    for what, graph in graphs.items():
+        result["layers"][what] = layers.profile(partial(graph.function, *graph.inputs), clock, peak)
         yield result
     makers = Makers(model, photos, clock.device, torch.get_num_threads())
     rival = makers("compile" if clock.device.type == "cuda" else "plain", precision)
@@ -70,7 +72,7 @@ def measure(name: str, precision: str, clock: Clock, peak: dict[str, float]) -> 
         try:
             error = edit.check(rival, what, truth)
             play = partial(rival.play, what, script(what)[:1])
-            ms = _medians({each: programs[each] for each in others} | {"rival": play}, clock)
+            ms = _medians({each: graphs[each] for each in others} | {"rival": play}, clock)
         except RuntimeError as failure:
             rows[what]["rival"] = repr(failure)[:200]
         else:
@@ -80,12 +82,10 @@ def measure(name: str, precision: str, clock: Clock, peak: dict[str, float]) -> 
         yield result
 
 
-def _programs(engine: Engine, plan: GpuPlan) -> dict[str, Program]:
-    """The graphs of what has run."""
-    renderer = engine.session.renderer
-    assert isinstance(renderer, GpuRenderer)
-    edits = [program for key, program in renderer._frames.graphs.programs.items() if key != "image"]
-    own = plan.graphs.programs
+def _graphs(plan: GpuPlan, renderer: GpuRenderer) -> dict[str, CapturedGraph]:
+    """Those of what has run."""
+    edits = [graph for key, graph in renderer.graphs.by_key.items() if key != "image"]
+    own = plan.graphs.by_key
     return {"decode": own["decode", 1], "edit": edits[-1], "encode": own["encode", 1]}
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from stylemap.export.package import MODULES, Package, gpu
 from stylemap.export.plugins import NAMES, NAMESPACE, recipes
 from stylemap.export.plugins.ptx import compile_kernel
-from stylemap.export.plugins.recipes import TILES, Recipe
+from stylemap.export.plugins.recipes import Recipe
 from stylemap.export.sessions.base import require
+from stylemap.ops.tiles import PLUGIN
 
 # Channels last, in groups of eight: how TensorRT's own convolutions in half precision have it.
 _LAST = "HWC8"
@@ -90,7 +91,7 @@ def _register_modulation(plugin: Any, kinds: dict[Any, str]) -> None:
         kind = kinds[x.dtype].upper()
         types = [kind] * 6 + ["FP32"] * 2 + [kind]
         layouts = [_LAST] * 2 + ["LINEAR"] * 6 + [_LAST]
-        return [plugin.AutoTuneCombination(", ".join(types), ", ".join(layouts), list(TILES))]
+        return [plugin.AutoTuneCombination(", ".join(types), ", ".join(layouts), list(PLUGIN))]
 
     def compiled(
         x: Any,
@@ -108,7 +109,7 @@ def _register_modulation(plugin: Any, kinds: dict[Any, str]) -> None:
         # N×groups, or one for each channel that all samples share.
         groups = mean.shape[1] if len(mean.shape) == 2 else 0
         recipe = recipes.modulation(
-            kinds[x.dtype], style.shape[1], columns, height, width, groups, tactic or min(TILES)
+            kinds[x.dtype], style.shape[1], columns, height, width, groups, tactic or min(PLUGIN)
         )
         return _launch(plugin, recipe, x.shape_expr[0], None)
 

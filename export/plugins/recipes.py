@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# Kernels that TensorRT may choose from by measuring: rows, columns and depth of a tile, warps, stages. The
-# first fits into the 48 KiB of shared memory that every launch may have; the last is for large maps.
-TILES: dict[int, tuple[int, int, int, int, int]] = {
-    1: (64, 32, 32, 4, 3),
-    2: (64, 64, 64, 4, 4),
-    3: (128, 64, 64, 8, 3),
-}
-_DEPTHS = (64, 32, 16)
+from stylemap.ops.tiles import DEPTHS, PLUGIN, PLUGIN_RING, count
+
 _CELLS, _CHANNELS = 128, 16
-# Pixels, columns and depth of a tile of `ring`: few pixels, so that few far from a border are convolved.
-_RING = (64, 64, 32)
 _HALF = ("fp16", "bf16")
 
 
@@ -47,7 +39,7 @@ class Recipe:
 
 def takes_modulation(channels: int, columns: int) -> bool:
     """Whether there is a kernel for a stylecode of ``channels`` and features of ``columns`` channels."""
-    return channels % _DEPTHS[-1] == 0 and columns % 8 == 0
+    return channels % DEPTHS[-1] == 0 and columns % 8 == 0
 
 
 def modulation(
@@ -56,7 +48,7 @@ def modulation(
     """y = (x − mean)·rstd·γ + β with γ and β convolved from a stylecode N×channels×H×W.
 
     dtype: fp16 or bf16. columns: channels of x. groups: statistics per sample, or 0 for one per channel
-    that all samples share. tactic: a key of TILES.
+    that all samples share. tactic: a key of `tiles.PLUGIN`.
     """
     if dtype not in _HALF:
         raise ValueError(f"plugin modulation takes fp16 or bf16, not {dtype}")
@@ -65,11 +57,11 @@ def modulation(
             f"plugin modulation takes stylecodes in multiples of 16 channels and features in multiples of 8, "
             f"not {channels} and {columns}"
         )
-    m, n, depth, warps, stages = TILES[tactic]
-    k = next(size for size in _DEPTHS if size <= depth and channels % size == 0)
+    tile = PLUGIN[tactic].fitted(channels)
+    assert tile is not None
     pointer = f"*{dtype}"
     weights = ("gamma_weight", "gamma_bias", "beta_weight", "beta_bias")
-    row_tiles = -(-height * width // m)
+    row_tiles = count(height * width, tile.m)
     integers = {"height": height, "width": width, "columns": columns, "row_tiles": row_tiles}
     even = [name for name in ("height", "width", "columns") if integers[name] % 16 == 0]
     return Recipe(
@@ -81,13 +73,13 @@ def modulation(
             "CHANNELS": channels,
             "GROUPS": groups,
             "GROUP_CHANNELS": columns // (groups or columns),
-            "BLOCK_M": m,
-            "BLOCK_N": n,
-            "BLOCK_K": k,
+            "BLOCK_M": tile.m,
+            "BLOCK_N": tile.n,
+            "BLOCK_K": tile.k,
         },
-        grid=(row_tiles, -(-columns // n)),
-        warps=warps,
-        stages=stages,
+        grid=(row_tiles, count(columns, tile.n)),
+        warps=tile.warps,
+        stages=tile.stages,
         # Statistics and biases are small, and may lie anywhere.
         aligned=("x", "style", "gamma_weight", "beta_weight", *even, "y"),
     )
@@ -96,7 +88,7 @@ def modulation(
 def blend(dtype: str, channels: int, side: int) -> Recipe:
     """A stylecode N×channels×side×side with references over it. dtype: fp32, fp16 or bf16."""
     pointer = f"*{dtype}"
-    row_tiles = -(-side * side // _CELLS)
+    row_tiles = count(side * side, _CELLS)
     integers = {"channels": channels, "side": side, "row_tiles": row_tiles, "references": None}
     even = [name for name in ("channels", "side") if (integers[name] or 1) % 16 == 0]
     return Recipe(
@@ -111,7 +103,7 @@ def blend(dtype: str, channels: int, side: int) -> Recipe:
         integers=integers,
         outputs={"y": pointer},
         constants={"BLOCK_M": _CELLS, "BLOCK_N": _CHANNELS},
-        grid=(row_tiles, -(-channels // _CHANNELS)),
+        grid=(row_tiles, count(channels, _CHANNELS)),
         warps=4,
         stages=2,
         aligned=("code", "laid", *even, "y"),
@@ -120,7 +112,7 @@ def blend(dtype: str, channels: int, side: int) -> Recipe:
 
 def takes_ring(channels: int) -> bool:
     """Whether there is a kernel for a stylecode of ``channels``."""
-    return channels % _DEPTHS[-1] == 0
+    return channels % DEPTHS[-1] == 0
 
 
 def ring(dtype: str, channels: int, columns: int, side: int) -> Recipe:
@@ -129,9 +121,10 @@ def ring(dtype: str, channels: int, columns: int, side: int) -> Recipe:
         raise ValueError(f"plugin ring takes fp16 or bf16, not {dtype}")
     if not takes_ring(channels):
         raise ValueError(f"plugin ring takes stylecodes in multiples of 16 channels, not {channels}")
-    m, n, depth = _RING
+    tile = PLUGIN_RING.fitted(channels)
+    assert tile is not None
     pointer = f"*{dtype}"
-    row_tiles = -(-side * side // m)
+    row_tiles = count(side * side, tile.m)
     integers = {"side": side, "columns": columns, "row_tiles": row_tiles, "references": None}
     even = [name for name in ("side", "columns") if (integers[name] or 1) % 16 == 0]
     return Recipe(
@@ -149,12 +142,12 @@ def ring(dtype: str, channels: int, columns: int, side: int) -> Recipe:
         outputs={"y": pointer},
         constants={
             "CHANNELS": channels,
-            "BLOCK_M": m,
-            "BLOCK_N": n,
-            "BLOCK_K": next(size for size in _DEPTHS if size <= depth and channels % size == 0),
+            "BLOCK_M": tile.m,
+            "BLOCK_N": tile.n,
+            "BLOCK_K": tile.k,
         },
-        grid=(row_tiles, -(-columns // n)),
-        warps=4,
-        stages=3,
+        grid=(row_tiles, count(columns, tile.n)),
+        warps=tile.warps,
+        stages=tile.stages,
         aligned=("code", "maps", "laid", "weight", *even, "y"),
     )

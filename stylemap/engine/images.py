@@ -61,6 +61,20 @@ class Image:
 
 
 @dataclass(frozen=True, eq=False)
+class Edit:
+    """References laid over an image, the last one on top. ``images``: those of the references, in order."""
+
+    original: Image
+    references: Sequence[EditReference]
+    images: Sequence[Image]
+
+    @property
+    def sources(self) -> list[Image]:
+        """All its images, the original first."""
+        return [self.original, *self.images]
+
+
+@dataclass(frozen=True, eq=False)
 class Entry:
     """Stylecodes, each (r·r)×C, and maps, each 1×r×r×M, in the precision of the cache."""
 
@@ -97,6 +111,7 @@ class ImageCache:
 
     @property
     def bytes(self) -> int:
+        """Of the entries that are kept."""
         return len(self) * self.entry_bytes
 
     @property
@@ -126,11 +141,13 @@ class ImageCache:
             self._shrink(self.limit, frozenset())
 
     def drop(self, number: int) -> None:
+        """Forget the entry of an image, if there is one."""
         entry = self._entries.pop(number, None)
         if entry is not None:
             self._keep_spare(entry)
 
     def clear(self) -> None:
+        """Forget all entries."""
         self._entries.clear()
         self._spare = None
 

@@ -7,18 +7,16 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from stylemap.config import Config
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.cpu.renderer import CpuRenderer
-from stylemap.engine.gpu.layers import why_not
+from stylemap.engine.gpu.lowering import why_not
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
-from stylemap.engine.renderer import PlainRenderer, Renderer
+from stylemap.engine.renderer import PlainRenderer, Plan, Renderer
 from stylemap.model import Model, Sampling, StyleMapGAN
 from stylemap.model.checks import check_tensor
 from stylemap.ops import _native
@@ -26,33 +24,6 @@ from stylemap.ops import _native
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _log = logging.getLogger(__name__)
 _lock = threading.RLock()
-
-
-class Plan(Protocol):
-    """A model's weights, made ready for one device and precision. Shapes are those of `StyleMapGAN`."""
-
-    config: Config
-    precision: str
-    like: Tensor  # of the dtype and on the device of images and stylemaps
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
-
-    def stylecodes(self, w: Tensor) -> list[Tensor]:
-        """The codes of a stylemap."""
-
-    def synthesize(self, codes: Sequence[Tensor]) -> Tensor:
-        """Images N×3×S×S from stylecodes."""
-
-    def decode(self, w: Tensor) -> Tensor:
-        """Images N×3×S×S from stylemaps."""
-
-    @property
-    def bytes(self) -> dict[str, int]:
-        """Memory held: ``weights`` and ``activations``."""
-
-    def trim(self) -> None:
-        """Give the memory kept between executions back."""
 
 
 _plans: weakref.WeakKeyDictionary[StyleMapGAN, dict[str, tuple[object, Plan]]] = weakref.WeakKeyDictionary()

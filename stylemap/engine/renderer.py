@@ -1,8 +1,9 @@
-"""What a session runs on: the interface, and the one that runs the model itself."""
+"""What runs a session: the interface, what renderers share, and the one for models without a plan."""
 
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -10,8 +11,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stylemap import edit
-from stylemap.engine.images import EditReference, Image
+from stylemap.config import Config
+from stylemap.edit import blend, mix_styles
+from stylemap.engine.images import Edit, Entry, Image, ImageCache
 from stylemap.model import Blending, Model
 
 #: Entered for a part of the work on a frame, by its name.
@@ -24,7 +26,34 @@ def unwatched(name: str) -> AbstractContextManager[object]:
     return _NOTHING
 
 
-class Renderer(Protocol):
+class Plan(Protocol):
+    """A model's weights, made ready for one device and precision. Shapes are those of `StyleMapGAN`."""
+
+    config: Config
+    precision: str
+    like: Tensor  # of the dtype and on the device of images and stylemaps
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
+
+    def stylecodes(self, w: Tensor) -> list[Tensor]:
+        """The codes of a stylemap."""
+
+    def synthesize(self, codes: Sequence[Tensor]) -> Tensor:
+        """Images N×3×S×S from stylecodes."""
+
+    def decode(self, w: Tensor) -> Tensor:
+        """Images N×3×S×S from stylemaps."""
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """Memory held: ``weights`` and ``activations``."""
+
+    def trim(self) -> None:
+        """Give the memory kept between executions back."""
+
+
+class Renderer(ABC):
     """Renders the images of one session. One thread at a time; images are float32.
 
     `CpuRenderer` and `GpuRenderer` cache what edits copy; `PlainRenderer` runs any `Model`.
@@ -34,98 +63,151 @@ class Renderer(Protocol):
         renderer that has no such parts enters none.
     """
 
-    stage: Stage
+    def __init__(self, model: Model | Plan) -> None:
+        self.stage: Stage = unwatched
+        self._runs = model
 
     def own(self, w: Tensor) -> Tensor:
         """A copy of a stylemap, as `decode` takes it."""
+        return w.detach().to(self._runs.like, copy=True)
 
+    @torch.no_grad()
     def encode(self, image: Tensor) -> Tensor:
         """Stylemap 1×K×L×L of an image 1×3×S×S in [-1, 1]."""
+        return self._runs.encode(image.to(self._runs.like))
 
+    @torch.no_grad()
     def decode(self, w: Tensor) -> Tensor:
         """Images N×3×S×S of stylemaps N×K×L×L."""
+        return self._runs.decode(w)
 
+    @abstractmethod
     def added(self, image: Image) -> None:
         """The session has a new image: a time to prepare what its edits need."""
 
+    @abstractmethod
     def removed(self, number: int) -> None:
         """Forget an image."""
 
+    @abstractmethod
     def cleared(self) -> None:
         """Forget all images."""
 
-    def frames(
-        self,
-        original: Image,
-        references: Sequence[EditReference],
-        images: Sequence[Image],
-        weights: Sequence[float],
-    ) -> Tensor:
-        """`edit.blend`, T×3×S×S; ``images`` are those of the references."""
+    @abstractmethod
+    def frames(self, edit: Edit, weights: Sequence[float]) -> Tensor:
+        """`edit.blend`, T×3×S×S."""
 
-    def preview(
-        self, original: Image, references: Sequence[EditReference], images: Sequence[Image], weight: float
-    ) -> Tensor:
+    def preview(self, edit: Edit, weight: float) -> Tensor:
         """An approximation of `frames` with one weight, 1×3×S×S; exact where that costs no more."""
+        return self.frames(edit, [weight])
 
+    @abstractmethod
     def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:
         """``a`` with the chosen stylecodes of ``b``, 1×3×S×S."""
 
     def stats(self) -> dict[str, int]:
         """Bytes of memory by kind, and counts."""
+        return {}
 
 
-class PlainRenderer:
+class CachingRenderer(Renderer):
+    """A renderer on a plan, which keeps stylecodes and maps of images for the edits to come.
+
+    Args:
+        code_values, map_values: of the stylecodes and of the maps of one image.
+        dtype: of what is kept. limit: most bytes of it.
+        reuse: whether `_build` may overwrite the entry of another image.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        code_values: int,
+        map_values: int,
+        dtype: torch.dtype,
+        limit: int,
+        *,
+        reuse: bool = False,
+    ) -> None:
+        super().__init__(plan)
+        self.plan = plan
+        self._dtype = dtype
+        self._code_bytes, self._map_bytes = code_values * dtype.itemsize, map_values * dtype.itemsize
+        self._cache = ImageCache(self._build, self._code_bytes + self._map_bytes, limit, reuse=reuse)
+
+    @abstractmethod
+    def _build(self, image: Image, spare: Entry | None) -> Entry:
+        """The stylecodes and maps of an image, in the memory of ``spare`` if there is one.
+
+        Raises:
+            ValueError: values that `_dtype` cannot hold.
+        """
+
+    def added(self, image: Image) -> None:
+        """Make the entry of an image now, if there is room for any."""
+        self._cache.prefetch(image)
+
+    def removed(self, number: int) -> None:
+        """Forget an image."""
+        self._cache.drop(number)
+
+    def cleared(self) -> None:
+        """Forget all images."""
+        self._cache.clear()
+
+    def stats(self) -> dict[str, int]:
+        """Of the cache and of the plan, which other sessions may share."""
+        cache, count, memory = self._cache, len(self._cache), self.plan.bytes
+        return {
+            "cached_images": count,
+            "cache_bytes": cache.bytes,
+            "cache_limit_bytes": cache.limit,
+            "code_bytes": count * self._code_bytes,
+            "map_bytes": count * self._map_bytes,
+            "weight_bytes": memory["weights"],
+            "activation_bytes": memory["activations"],
+            "hits": cache.hits,
+            "misses": cache.misses,
+            "evictions": cache.evictions,
+        }
+
+
+class PlainRenderer(Renderer):
     """Edits by a model itself: `stylemap.edit` on stylemaps, without a cache."""
 
     def __init__(self, model: Model) -> None:
-        self.stage: Stage = unwatched
+        super().__init__(model)
         self._model = model
 
-    def own(self, w: Tensor) -> Tensor:
-        return w.detach().to(self._model.like, copy=True)
-
-    @torch.no_grad()
-    def encode(self, image: Tensor) -> Tensor:
-        return self._model.encode(image.to(self._model.like))
-
-    @torch.no_grad()
     def decode(self, w: Tensor) -> Tensor:
-        return self._model.decode(w).float()
+        """Images N×3×S×S of stylemaps N×K×L×L."""
+        return super().decode(w).float()
 
     def added(self, image: Image) -> None:
-        pass
+        """Nothing is prepared."""
 
     def removed(self, number: int) -> None:
-        pass
+        """Nothing was kept."""
 
     def cleared(self) -> None:
-        pass
+        """Nothing was kept."""
 
     @torch.no_grad()
-    def frames(
-        self,
-        original: Image,
-        references: Sequence[EditReference],
-        images: Sequence[Image],
-        weights: Sequence[float],
-    ) -> Tensor:
-        masks, shifts = [r.mask[0, 0] for r in references], [r.shift for r in references]
-        ws = [image.w for image in images]
+    def frames(self, edit: Edit, weights: Sequence[float]) -> Tensor:
+        """`edit.blend`, by the model's own graph for it where it has one."""
+        masks, shifts = [r.mask[0, 0] for r in edit.references], [r.shift for r in edit.references]
+        ws = [image.w for image in edit.images]
         if isinstance(self._model, Blending):
-            return self._model.edit(original.w, ws, masks, shifts, weights, chunk=1).float()
-        return edit.blend(self._model, original.w, ws, masks, shifts, weights, chunk=1).float()
-
-    def preview(
-        self, original: Image, references: Sequence[EditReference], images: Sequence[Image], weight: float
-    ) -> Tensor:
-        return self.frames(original, references, images, [weight])
+            return self._model.edit(edit.original.w, ws, masks, shifts, weights, chunk=1).float()
+        return blend(self._model, edit.original.w, ws, masks, shifts, weights, chunk=1).float()
 
     @torch.no_grad()
     def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:
-        return edit.mix_styles(self._model, a.w, b.w, sorted(chosen)).float()
+        """`edit.mix_styles`."""
+        return mix_styles(self._model, a.w, b.w, sorted(chosen)).float()
 
     def stats(self) -> dict[str, int]:
+        """Of the model, where it is a module."""
         if not isinstance(self._model, torch.nn.Module):
             return {}
         return {"weight_bytes": sum(p.numel() * p.element_size() for p in self._model.parameters())}

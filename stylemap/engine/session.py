@@ -14,9 +14,9 @@ from stylemap import edit
 from stylemap.edit.checks import per_sample
 from stylemap.edit.mix import code_indices
 from stylemap.edit.transplant import Box
-from stylemap.engine.images import EditReference, Image, ImageHandle, edit_reference
-from stylemap.engine.plans import DTYPES, Plan, PlannedModel, open_renderer
-from stylemap.engine.renderer import PlainRenderer, Renderer
+from stylemap.engine.images import Edit, EditReference, Image, ImageHandle, edit_reference
+from stylemap.engine.plans import DTYPES, PlannedModel, open_renderer
+from stylemap.engine.renderer import PlainRenderer, Plan, Renderer
 from stylemap.model import Model
 from stylemap.model.checks import check_finite, check_images, check_stylemap
 
@@ -32,7 +32,7 @@ class EditSession:
 
     The stylecodes of every image and the γ, β they make (its maps) are cached. An edit copies maps inside
     and outside the masks, convolves those of a ring around their borders, and runs the main path: on a CPU
-    from the first layer whose maps differ from the last image's, on a GPU as one CUDA graph. That is exact
+    from the first layer whose maps differ from the last image's, on a GPU as one captured graph. It is exact
     up to rounding, and depends on nothing but the arguments: the same edit gives the same bits, whatever
     came before. Where there is no plan, the model itself runs through `stylemap.edit`; a log line says why.
 
@@ -164,8 +164,7 @@ class EditSession:
             return self.frames(original, references, [weight])[0]
         (value,) = per_sample([weight], torch.empty(0, dtype=torch.float64, device="cpu")).tolist()
         with self._lock:
-            images = [self._image(reference.image) for reference in references]
-            return self.renderer.preview(self._image(original), references, images, value)[0]
+            return self.renderer.preview(self._edit(original, references), value)[0]
 
     def frames(
         self, original: ImageHandle, references: Sequence[EditReference], weights: Sequence[float] | Tensor
@@ -173,8 +172,7 @@ class EditSession:
         """The same edit with several weights, T×3×S×S: an interpolation strip (`edit.frame_weights`)."""
         values: list[float] = per_sample(weights, torch.empty(0, dtype=torch.float64, device="cpu")).tolist()
         with self._lock:
-            images = [self._image(reference.image) for reference in references]
-            return self.renderer.frames(self._image(original), references, images, values)
+            return self.renderer.frames(self._edit(original, references), values)
 
     def mix(self, a: ImageHandle, b: ImageHandle, take: str | Iterable[int] = "coarse") -> Tensor:
         """`stylemap.edit.mix_styles`, 3×S×S."""
@@ -227,6 +225,9 @@ class EditSession:
         if image is None:
             raise ValueError(f"image {handle.number} is not in this session: removed, or another session's")
         return image
+
+    def _edit(self, original: ImageHandle, references: Sequence[EditReference]) -> Edit:
+        return Edit(self._image(original), references, [self._image(each.image) for each in references])
 
     def _decode(self, ws: Tensor) -> Tensor:
         """One at a time: batches gain little and take memory for each image."""

@@ -1,8 +1,9 @@
 """Which of several equivalent kernels is fastest for a shape: measured once, remembered, logged.
 
-A choice is made the first time a shape is met and kept for the process; with a file (`load`, `save`) for the
-next one too, as long as GPU, torch, Triton and the kernels are the same. It cannot be made while a CUDA graph
-is captured: run the shape once before.
+A choice is made the first time a shape is met and kept for the process; with the file of this machine
+(`recall`, `kept`) for the next one too, as long as GPU, torch, Triton and the kernels are the same. Choosing
+takes seconds, and compiling the candidates first takes many: once per machine is enough. No choice can be
+made while a CUDA graph is captured: run the shape once before. `tiles` has the tiles to choose from.
 
 On a GPU a candidate is timed as it will run, inside a replayed graph: timed call by call, small kernels would
 be ranked by how long their launch takes the host.
@@ -10,14 +11,17 @@ be ranked by how long their launch takes the host.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import itertools
 import json
 import logging
 import math
+import os
 import statistics
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +31,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from stylemap import _build
+from stylemap.files import write_whole
 
 T = TypeVar("T")
 _log = logging.getLogger("stylemap.ops")
@@ -40,6 +45,9 @@ DIFFERENCE: dict[torch.dtype | None, float] = {torch.float16: 5e-3, torch.bfloat
 
 #: "device | operator | shape" -> name of the implementation.
 choices: dict[str, str] = {}
+
+_lock = threading.Lock()
+_read: set[Path] = set()
 
 
 def run(
@@ -89,12 +97,40 @@ def made_with() -> dict[str, str]:
     return {"torch": torch.__version__, "triton": triton, "library": _build.fingerprint("cuda")}
 
 
+def file() -> Path:
+    """The file of this machine's choices; $STYLEMAP_CACHE or the user's cache folder holds it."""
+    base = os.environ.get("STYLEMAP_CACHE")
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stylemap"
+    return (Path(base) if base else folder) / "passes.json"
+
+
+def recall() -> None:
+    """Take over what the file holds, once per process; one that cannot be read is as none."""
+    with _lock, contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        if file() not in _read:
+            _read.add(file())
+            load(file())
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Write the file if choices are made inside."""
+    before = len(choices)
+    yield
+    if len(choices) == before:
+        return
+    try:
+        with _lock:
+            save(file())
+    except OSError as error:  # without a writable home the next process measures again
+        _log.info("the choice of kernels is not kept: %s", error)
+
+
 def save(path: Path) -> None:
     """Write the choices made so far, whole or not at all."""
     content = {"made_with": made_with(), "choices": choices}
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True))
-    temporary.replace(path)
+    with write_whole(path) as target:
+        target.write(json.dumps(content, indent=1, sort_keys=True).encode())
 
 
 def load(path: Path) -> None:

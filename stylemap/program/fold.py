@@ -69,7 +69,7 @@ class Weights:
     def constant(self) -> Tensor:
         """What the decoder starts from, normalised, 1×C×L×L."""
         decoder = self._model.generator.decoder
-        value, one = _double(decoder.input.input), torch.ones((), dtype=torch.float64)
+        value, one = _double(decoder.input.input), torch.ones((), dtype=torch.float64, device="cpu")
         if self.network.norm is None:
             return value
         return reference.modulate(value, one, 0 * one, self.network.norm, EPS)
@@ -91,10 +91,12 @@ class Weights:
 
 def foreign_filter(model: StyleMapGAN) -> str | None:
     """The name of a blur that is not [1, 3, 3, 1], or None: kernels have that one built in."""
+    with torch.device("cpu"):
+        ours = blur_kernel().double()
     for name, buffer in model.named_buffers():
         if name.rpartition(".")[2] == "kernel":
             values = buffer.detach().to("cpu", torch.float64)
-            if not torch.allclose(values / values.sum(), blur_kernel().double()):
+            if not torch.allclose(values / values.sum(), ours):
                 return name
     return None
 

@@ -16,7 +16,8 @@ from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.backends.nvidia.compiler import get_ptxas  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
-from stylemap.ops.triton import convolution, kernels  # noqa: E402
+from stylemap.ops import tiles  # noqa: E402
+from stylemap.ops.triton import kernels  # noqa: E402
 
 CHANNELS = 128
 CONV_POINTERS = ["x", "weight", "bias", "skip", "y"]
@@ -24,9 +25,9 @@ CONV_INTEGERS = ["height", "width", "out_height", "out_width", "columns", "row_t
 MODULATE_POINTERS = ["x", "style", "gamma_weight", "gamma_bias", "beta_weight", "beta_bias", "y"]
 
 
-def compile_for(arch: int, name: str, blocks: convolution.Blocks) -> Any:
+def compile_for(arch: int, name: str, tile: tiles.Tile) -> Any:
     """The kernel for float16, LayerNorm, 128 channels and sizes in multiples of 16, as in the network."""
-    sizes = {"BLOCK_M": blocks.m, "BLOCK_N": blocks.n, "BLOCK_K": blocks.k, "CHANNELS": CHANNELS}
+    sizes = {"BLOCK_M": tile.m, "BLOCK_N": tile.n, "BLOCK_K": tile.k, "CHANNELS": CHANNELS}
     if name == "conv_act":
         signature = dict.fromkeys(CONV_POINTERS, "*fp16") | dict.fromkeys(CONV_INTEGERS, "i32")
         signature |= {"partials": "*fp32", "negative_slope": "fp32", "gain": "fp32"}
@@ -48,7 +49,7 @@ def compile_for(arch: int, name: str, blocks: convolution.Blocks) -> Any:
         {(order[a],): value for a, value in constants.items()},
         {(order[a],): [["tt.divisibility", 16]] for a in aligned},
     )
-    options = {"num_warps": blocks.warps, "num_stages": blocks.stages, "enable_fp_fusion": True}
+    options = {"num_warps": tile.warps, "num_stages": tile.stages, "enable_fp_fusion": True}
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
 
 
@@ -67,10 +68,10 @@ def resources(compiled: Any, folder: Path, arch: int) -> tuple[int, int]:
     return int(registers[1]), int(spills[1]) + int(spills[2])
 
 
-@pytest.mark.parametrize("size", ["LARGE", "SMALL"])
+@pytest.mark.parametrize("size", ["TRITON_LARGE", "TRITON_SMALL"])
 @pytest.mark.parametrize("name", ["conv_act", "modulate_conv"])
 def test_compiles_for_hopper(name: str, size: str, tmp_path: Path) -> None:
-    compiled = compile_for(90, name, getattr(convolution, size))
+    compiled = compile_for(90, name, getattr(tiles, size))
     registers, spills = resources(compiled, tmp_path, 90)
     shared = compiled.metadata.shared
     print(f"\n{name} {size}: {registers} registers, {spills} bytes spilled, {shared} bytes shared")
@@ -81,7 +82,7 @@ def test_compiles_for_hopper(name: str, size: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["conv_act", "modulate_conv"])
 def test_compiles_for_ampere(name: str, tmp_path: Path) -> None:
-    compiled = compile_for(80, name, convolution.SMALL)
+    compiled = compile_for(80, name, tiles.TRITON_SMALL)
     _, spills = resources(compiled, tmp_path, 80)
     assert "mma.sync" in compiled.asm["ptx"]
     assert spills == 0

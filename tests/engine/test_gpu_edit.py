@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stylemap import EditSession, edit
+from stylemap.engine.gpu.lowering import GpuLowering
 from stylemap.engine.gpu.plan import DTYPES, GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
-from stylemap.engine.images import EditReference, Image, ImageHandle, edit_reference
+from stylemap.engine.images import Edit, EditReference, Image, ImageHandle, edit_reference
 from tests.engine import test_session as cases
 from tests.engine.test_session import LAYERS, NORMS, WEIGHT, Layers, box, exact, model, photos, stylemaps
 from tests.helpers.goldens import relative_error
@@ -37,7 +38,7 @@ def one_thread() -> Iterator[None]:
 @functools.cache
 def opened(norm: str = "LayerNorm", small: bool = False, precision: str = "fp64") -> GpuRenderer:
     """Shared by many examples: what graphs were captured for earlier edits must not matter."""
-    plan = GpuPlan(model(norm, small), "cpu", precision, recorder=GraphRecorder())
+    plan = GpuPlan(model(norm, small), "cpu", precision, capture=GraphRecorder())
     cache = torch.float64 if precision == "fp64" else DTYPES[precision]
     return GpuRenderer(plan, 1 << 30, cache)
 
@@ -61,7 +62,7 @@ def edited(
     precision: str = "fp64",
 ) -> Tensor:
     used, known = opened(norm, small, precision), images(norm, small, precision)
-    return used.frames(known[0], parts(layers), [known[image] for image, _, _ in layers], weights)
+    return used.frames(Edit(known[0], parts(layers), [known[image] for image, _, _ in layers]), weights)
 
 
 @settings(max_examples=50, deadline=None)
@@ -104,16 +105,18 @@ def test_a_sequence_of_edits_equals_each_from_scratch(strokes: list[Layers]) -> 
     for layers in strokes:
         fresh = GpuRenderer(opened().plan, 1 << 30, torch.float64)
         chosen = [images()[image] for image, _, _ in layers]
-        assert torch.equal(fresh.frames(images()[0], parts(layers), chosen, [1.0]), edited(layers, [1.0]))
+        assert torch.equal(
+            fresh.frames(Edit(images()[0], parts(layers), chosen), [1.0]), edited(layers, [1.0])
+        )
 
 
 def test_a_moving_brush_keeps_its_graph() -> None:
     recorder = GraphRecorder()
-    used = GpuRenderer(GpuPlan(model(), "cpu", "fp32", recorder=recorder), 1 << 30, torch.float32)
+    used = GpuRenderer(GpuPlan(model(), "cpu", "fp32", capture=recorder), 1 << 30, torch.float32)
     known = [Image(i, used.own(w[None])) for i, w in enumerate(stylemaps())]
     for step in range(20):
         layers = [(1, box(2 * step, step + 8, 18, 18), (step - 10, 5 - step))]
-        actual = used.frames(known[0], parts(layers), known[1:2], [1.0])
+        actual = used.frames(Edit(known[0], parts(layers), known[1:2]), [1.0])
         assert relative_error(actual, exact(layers, [1.0])) < tolerance("network", "fp32")
     assert recorder.captures <= 3
     assert recorder.replays >= 17
@@ -137,13 +140,13 @@ def test_mix(chosen: set[int]) -> None:
 
 
 def test_without_graphs() -> None:
-    plan = GpuPlan(model(), "cpu", "fp64", recorder=GraphRecorder(failing=True))
+    plan = GpuPlan(model(), "cpu", "fp64", capture=GraphRecorder(failing=True))
     used = GpuRenderer(plan, 1 << 30, torch.float64)
     layers = [(1, box(5, 9, 30, 22), (13, -6))]
     for weight in (0.0, 0.5, 1.0):
-        actual = used.frames(images()[0], parts(layers), images()[1:2], [weight])
+        actual = used.frames(Edit(images()[0], parts(layers), images()[1:2]), [weight])
         assert torch.equal(actual, edited(layers, [weight]))
-    assert used.stats()["graphs"] == 0
+    assert used.stats()["captured_graphs"] == 0
 
 
 def test_a_failed_edit_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,14 +157,14 @@ def test_a_failed_edit_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) ->
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as broken:
-        broken.setattr(GpuPlan, "from_maps", fails)
+        broken.setattr(GpuLowering, "to_rgb", fails)
         with pytest.raises(RuntimeError, match="out of memory"):
-            used.frames(images()[0], parts(layers), images()[1:2], [1.0])
-    assert torch.equal(used.frames(images()[0], [], [], [1.0]), edited([], [1.0]))
+            used.frames(Edit(images()[0], parts(layers), images()[1:2]), [1.0])
+    assert torch.equal(used.frames(Edit(images()[0], [], []), [1.0]), edited([], [1.0]))
 
 
 def test_memory_is_bounded() -> None:
-    used = GpuRenderer(GpuPlan(model(), "cpu", "fp16", recorder=GraphRecorder()), 0, torch.float16)
+    used = GpuRenderer(GpuPlan(model(), "cpu", "fp16", capture=GraphRecorder()), 0, torch.float16)
     entry = used._cache.entry_bytes
     used._cache.limit = 3 * entry
     known = [Image(i, used.own(w[None])) for i, w in enumerate(stylemaps())]
@@ -170,7 +173,7 @@ def test_memory_is_bounded() -> None:
     for _ in range(60):
         original, other = choose.sample(known, 2)
         layers = [(1, box(choose.randrange(40), choose.randrange(40), 20, 20), (choose.randrange(-9, 9), 3))]
-        used.frames(original, parts(layers), [other], [choose.choice([0.5, 1.0])])
+        used.frames(Edit(original, parts(layers), [other]), [choose.choice([0.5, 1.0])])
         stats = used.stats()
         assert stats["cache_bytes"] <= 3 * entry
         assert stats["working_bytes"] < 1.1 * entry
@@ -188,7 +191,7 @@ def test_values_beyond_fp16_are_refused() -> None:
 
 def test_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     """The session's own tests, on this plan."""
-    plan = GpuPlan(model(), "cpu", "fp32", recorder=GraphRecorder())
+    plan = GpuPlan(model(), "cpu", "fp32", capture=GraphRecorder())
     used = EditSession(model(), plan=plan)
     handles = [used.add(photo) for photo in photos()]
     monkeypatch.setattr(cases, "opened", lambda *_: (used, handles))
@@ -212,7 +215,7 @@ def test_the_default_device_does_not_matter() -> None:
     layers = [(1, box(5, 9, 30, 22), (13, -6)), (2, box(20, 20, 30, 40), (0, 0))]
     pictures = photos()
     with torch.device("meta"):
-        plan = GpuPlan(model(), "cpu", "fp32", recorder=GraphRecorder())
+        plan = GpuPlan(model(), "cpu", "fp32", capture=GraphRecorder())
         used = EditSession(model(), plan=plan)
         handles = [used.add(photo) for photo in pictures]
         references = [used.reference(handles[image], mask, shift) for image, mask, shift in layers]
@@ -220,12 +223,12 @@ def test_the_default_device_does_not_matter() -> None:
             strip = used.frames(handles[0], references, [0.3, 1.0])
             used.mix(handles[0], handles[1])
             used.interpolate(handles[0], handles[1], [0.5])
-    assert used.stats()["graphs"] >= 4
+    assert used.stats()["captured_graphs"] >= 4
     assert relative_error(strip, exact(layers, [0.3, 1.0])) < tolerance("network", "fp32")
 
 
 def test_threads() -> None:
-    plan = GpuPlan(model(), "cpu", "fp32", recorder=GraphRecorder())
+    plan = GpuPlan(model(), "cpu", "fp32", capture=GraphRecorder())
     sessions = [EditSession(model(), plan=plan) for _ in range(2)]
     opened = [(used, [used.add(photo) for photo in photos()]) for used in sessions]
     masks = [box(4 * i, 8, 20, 30) for i in range(4)]

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylemap import program
 from stylemap.config import Config
-from stylemap.engine.gpu.layers import why_not
+from stylemap.engine.gpu.lowering import why_not
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
@@ -59,7 +60,7 @@ def photos(size: int, count: int = 2) -> Tensor:
 def check(network: StyleMapGAN, precision: str, limit: float | None = None) -> None:
     """Everything a plan does, recorded and replayed."""
     recorder = GraphRecorder()
-    plan = GpuPlan(network, "cpu", precision, recorder=recorder)
+    plan = GpuPlan(network, "cpu", precision, capture=recorder)
     images = photos(network.config.size).double()
     with torch.no_grad():
         w = network.encode(images)
@@ -68,18 +69,18 @@ def check(network: StyleMapGAN, precision: str, limit: float | None = None) -> N
     limit = tolerance("network", precision) if limit is None else limit
     for _ in range(2):
         own = plan.stylecodes(w.to(wide))
-        maps = plan.modulations(own)
+        maps = list(program.maps(plan.op, plan.network, own))
         results = {
             "encode": (plan.encode(images.to(wide)), w),
             "decode": (plan.decode(w.to(wide)), decoded),
             "synthesize": (plan.synthesize(own), decoded),
-            "maps": (plan.synthesize_from_modulations(maps), decoded),
+            "maps": (program.synthesize_from_maps(plan.op, plan.network, maps), decoded),
             **{f"code {i}": pair for i, pair in enumerate(zip(own, codes, strict=True))},
         }
         for name, (actual, expected) in results.items():
             assert actual.shape == expected.shape, name
             assert relative_error(actual, expected) < limit, name
-    assert recorder.captures == recorder.replays == 6
+    assert recorder.captures == recorder.replays == 4
 
 
 @pytest.mark.parametrize("precision", ["fp64", "fp32"])
@@ -109,7 +110,7 @@ def test_goldens(case: str) -> None:
 
 def test_batches_have_programs_of_their_own() -> None:
     recorder = GraphRecorder()
-    plan = GpuPlan(model(), "cpu", "fp64", recorder=recorder)
+    plan = GpuPlan(model(), "cpu", "fp64", capture=recorder)
     ws = torch.randn(3, 16, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     expected = model().decode(ws)
     for count in (1, 3, 2, 1, 3):
@@ -123,7 +124,7 @@ def test_batches_have_programs_of_their_own() -> None:
 
 def test_without_graphs(caplog: pytest.LogCaptureFixture) -> None:
     w = torch.randn(1, 16, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    plan = GpuPlan(model(), "cpu", "fp64", recorder=GraphRecorder(failing=True))
+    plan = GpuPlan(model(), "cpu", "fp64", capture=GraphRecorder(failing=True))
     for _ in range(2):
         assert relative_error(plan.decode(w), model().decode(w)) < tolerance("network", "fp64")
     assert caplog.text.count("runs without a CUDA graph: operation not permitted") == 1
@@ -165,8 +166,3 @@ def test_errors() -> None:
         plan.encode(torch.zeros(1, 3, 32, 32, dtype=torch.float64))
     with pytest.raises(ValueError, match="codes: expected 6 stylecodes"):
         plan.synthesize([])
-    maps = plan.modulations(plan.stylecodes(torch.zeros(1, 16, 8, 8)))
-    with pytest.raises(ValueError, match="maps: expected 6, got 5"):
-        plan.synthesize_from_modulations(maps[1:])
-    with pytest.raises(ValueError, match=r"maps\[2\]: expected"):
-        plan.synthesize_from_modulations([maps[0], *maps[:-1]])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stylemap import ops
 from stylemap.export.plugins import define, kernels, recipes
-from stylemap.ops import reference
+from stylemap.ops import reference, tiles
 from tests.export import fake_plugin
 from tests.export.fake_plugin import Registry, TensorDesc
 
@@ -65,7 +65,7 @@ def assert_close(actual: Tensor, expected: Tensor) -> None:
     assert float((actual.float() - expected).norm() / expected.norm()) < ROUNDING
 
 
-@pytest.mark.parametrize("tactic", recipes.TILES)
+@pytest.mark.parametrize("tactic", tiles.PLUGIN)
 @pytest.mark.parametrize("mode", ["LayerNorm", "GroupNorm", "InstanceNorm2d", None])
 @pytest.mark.parametrize("shape", [(2, 8, 32, 5, 7), (1, 72, 48, 8, 8)], ids=str)
 def test_modulation(shape: tuple[int, ...], mode: str | None, tactic: int, registry: Registry) -> None:

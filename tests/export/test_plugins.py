@@ -20,6 +20,7 @@ from triton.backends.nvidia.compiler import get_ptxas  # noqa: E402
 
 from stylemap.export.plugins import define, recipes  # noqa: E402
 from stylemap.export.plugins.ptx import compile_kernel, without_scratch  # noqa: E402
+from stylemap.ops import tiles  # noqa: E402
 from tests.export import fake_plugin  # noqa: E402
 from tests.export.fake_plugin import Registry, TensorDesc  # noqa: E402
 
@@ -29,7 +30,7 @@ LIMIT = {80: 163 << 10, 86: 99 << 10, 90: 227 << 10, 120: 99 << 10}
 
 
 def kernel_recipes(dtype: str) -> list[recipes.Recipe]:
-    made = [recipes.modulation(dtype, 128, 128, 64, 64, 1, tactic) for tactic in recipes.TILES]
+    made = [recipes.modulation(dtype, 128, 128, 64, 64, 1, tactic) for tactic in tiles.PLUGIN]
     return [*made, recipes.blend(dtype, 128, 64), recipes.ring(dtype, 128, 256, 64)]
 
 
@@ -54,7 +55,7 @@ def test_kernels_compile_ahead_of_time(arch: int, dtype: str, tmp_path: Path) ->
 
 def test_one_tactic_fits_into_what_every_launch_has() -> None:
     for arch in LIMIT:
-        recipe = recipes.modulation("fp16", 128, 128, 64, 64, 1, min(recipes.TILES))
+        recipe = recipes.modulation("fp16", 128, 128, 64, 64, 1, min(tiles.PLUGIN))
         assert compile_kernel(recipe, arch).shared <= 48 << 10
         assert compile_kernel(recipes.ring("fp16", 128, 256, 64), arch).shared <= 48 << 10
 
@@ -109,10 +110,10 @@ def test_description_of_modulation(dtype: torch.dtype, registry: Registry) -> No
     assert choice.tactics == [1, 2, 3]
     for tactic in choice.tactics:
         name, ptx, launch, extra = registry.launch("stylemap::modulation", descs, tactic)
-        rows, columns = recipes.TILES[tactic][:2]
+        rows, columns = tiles.PLUGIN[tactic][:2]
         assert f".visible .entry {name}(" in ptx
         assert (launch.grid_x, launch.grid_y) == (3 * (256 // rows), -(-24 // columns))
-        assert launch.block_x == 32 * recipes.TILES[tactic][3]
+        assert launch.block_x == 32 * tiles.PLUGIN[tactic][3]
         assert list(extra) == [16, 16, 24, 256 // rows]
 
 

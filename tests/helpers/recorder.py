@@ -25,7 +25,7 @@ _EMPTY = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_str
 
 
 class GraphRecorder:
-    """For `engine.gpu.graphs`. ``failing``: refuses to record, as where a graph cannot be captured."""
+    """An `engine.gpu.capture.Capture`. ``failing``: refuses, as where nothing can be captured."""
 
     def __init__(self, failing: bool = False) -> None:
         self.failing = failing

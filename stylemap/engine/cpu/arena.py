@@ -57,6 +57,7 @@ class Arena:
         return sum(block.numel() for block in (*self._free, *self._taken.values()))
 
     def take(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Memory of this shape and type, uninitialised, until it is given back."""
         size = math.prod(shape) * dtype.itemsize
         block = self._best_fit(size)
         self._taken[block.data_ptr()] = block
@@ -69,6 +70,7 @@ class Arena:
                 self._free.append(self._taken.pop(tensor.data_ptr()))
 
     def give_all(self) -> None:
+        """Return every buffer that is taken."""
         self._free += self._taken.values()
         self._taken.clear()
 
@@ -91,6 +93,7 @@ class ArenaPool:
 
     @contextlib.contextmanager
     def lease(self) -> Iterator[Arena]:
+        """An arena that nobody else uses until the end of the block."""
         with self._lock:
             arena = self._idle.pop() if self._idle else Arena()
         try:
@@ -107,5 +110,6 @@ class ArenaPool:
 
     @property
     def bytes(self) -> int:
+        """Memory of the idle arenas."""
         with self._lock:
             return sum(arena.bytes for arena in self._idle)

@@ -51,6 +51,7 @@ class Shape:
 
     @property
     def tiles(self) -> int:
+        """How many there are in all images of the batch."""
         return self.batch * (-(-self.side // self.tile)) ** 2
 
     @property
@@ -61,6 +62,7 @@ class Shape:
 
     @property
     def weight_bytes(self) -> int:
+        """Of the transformed weights."""
         rows = {PLAIN: (self.tile + 2) ** 2, UP: 16, DOWN: 25}[self.mode]
         return rows * self.inputs * self.outputs * self._size
 
@@ -82,6 +84,7 @@ class Shape:
 
 
 def round_up(value: int, to: int) -> int:
+    """The smallest multiple of ``to`` that is not below ``value``."""
     return (value + to - 1) // to * to
 
 

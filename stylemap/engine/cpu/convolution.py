@@ -35,6 +35,7 @@ class Moments:
     rstd: Tensor
 
     def clone(self) -> Moments:
+        """A copy in memory of its own."""
         return Moments(self.mean.clone(), self.rstd.clone())
 
 
@@ -111,6 +112,7 @@ class Convolution:
 
     @property
     def bytes(self) -> int:
+        """Of the packed weights."""
         return self.packed.numel() * self.packed.element_size()
 
     def grid(self, x: Tensor) -> tuple[int, int]:
@@ -203,9 +205,11 @@ class Pointwise:
 
     @property
     def bytes(self) -> int:
+        """Of the packed weights."""
         return self.packed.numel() * self.packed.element_size()
 
     def __call__(self, arena: Arena, x: Tensor) -> Tensor:
+        """The result, from the arena."""
         by = 2 if self.blur else 1
         out = arena.take(x.shape[0], x.shape[1] // by, x.shape[2] // by, self.outputs)
         _ops.pointwise(x, self.packed, self.bias, self.slope, self.blur, out)

@@ -57,6 +57,7 @@ class Resumed:
         return sum(each.x.numel() * each.x.element_size() for each in self._kept.values())
 
     def forget(self) -> None:
+        """Keep nothing of the last image."""
         self._keys.clear()
         self._kept.clear()
 
@@ -125,6 +126,7 @@ class Preview:
 
     @property
     def bytes(self) -> int:
+        """Of the exact image."""
         exact = self._exact
         return 0 if exact is None else exact.image.numel() * exact.image.element_size()
 

@@ -28,6 +28,7 @@ class Undo:
     stage: Stage
 
     def __call__(self) -> None:
+        """Put the rows back."""
         with self.stage("blend"):
             self.rows.index_copy_(0, self.cells, self.before)
 
@@ -60,9 +61,11 @@ class Layouts:
         self._made: dict[tuple[int, int, bool], Layout] = {}
 
     def masks(self, side: int) -> list[CellMask]:
+        """Of the references in order, at side × side cells."""
         return [reference.cells[side] for reference in self._references]
 
     def get(self, side: int, tile: int, opaque: bool) -> Layout:
+        """The layout in tiles of ``tile`` cells; opaque: see `ring.layout`."""
         key = side, tile, opaque
         if key not in self._made:
             with self.stage("mask"):

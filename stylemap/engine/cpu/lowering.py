@@ -59,6 +59,7 @@ class Kernels:
 
     @property
     def bytes(self) -> int:
+        """Of all packed weights."""
         found = sum(each.bytes for each in self.convolutions.values())
         return found + sum(each.bytes for each in self.pointwise.values())
 
@@ -77,27 +78,33 @@ class CpuLowering:
         self._into = into or {}
 
     def conv(self, x: Tensor, layer: Conv) -> Tensor:
+        """One kernel, for 3×3 or 1×1. See `program.Lowering`, as for every verb."""
         if layer.size == 1:
             return self._pointwise(x, layer)
         return self._kernels.convolutions[layer.name](self._arena, x, self._into.get(layer.name))[0]
 
     def down_conv(self, x: Tensor, layer: Conv, skip: Tensor) -> Tensor:
+        """One kernel: blur, convolution, sum."""
         out = self._into.get(layer.name)
         return self._kernels.convolutions[layer.name](self._arena, x, out, skip=skip)[0]
 
     def down_skip(self, x: Tensor, layer: Conv) -> Tensor:
+        """One kernel: blur, convolution."""
         return self._pointwise(x, layer)
 
     def up_skip(self, x: Tensor, layer: Conv) -> Tensor:
+        """The convolution; the kernel that adds the skip upsamples it."""
         return self._pointwise(x, layer)
 
     def maps(self, code: Tensor, layer: Conv) -> Tensor:
+        """N×H×W×M."""
         convolution, out = self._kernels.convolutions[layer.name], self._into.get(layer.name)
         if out is None:
             out = self._arena.take(*code.shape[:3], convolution.maps_channels)
         return convolution(self._arena, code, out)[0]
 
     def constant(self, style: Tensor) -> Features[Tensor, Moments]:
+        """The same memory for every image, which no kernel writes to."""
         constant = self._kernels.constant
         return Features(constant, identity_moments(constant.shape[3]))
 
@@ -119,6 +126,7 @@ class CpuLowering:
         skip: Tensor | None,
         statistics: Moments | None,
     ) -> Features[Tensor, Moments]:
+        """The norm and the maps are applied where the convolution reads its input."""
         y, moments = self._convolve(
             x.x,
             layer,
@@ -137,11 +145,13 @@ class CpuLowering:
         return image
 
     def crop(self, x: Tensor, box: Box) -> Tensor:
+        """A copy."""
         rows, columns = box.at(x.shape[1])
         part = x[:, rows, columns]
         return self._arena.take(*part.shape).copy_(part)
 
     def free(self, *values: Tensor | None) -> None:
+        """Back to the arena."""
         self._arena.give(*values)
 
     def _pointwise(self, x: Tensor, layer: Conv) -> Tensor:

@@ -50,7 +50,7 @@ class CpuPlan:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
         self.config: Config = model.config
         self.precision = precision
-        self.like = torch.empty(0)
+        self.like = torch.empty(0, device="cpu")
         self._arenas = ArenaPool()
         with torch.no_grad():
             self._kernels = Kernels(model, precision)

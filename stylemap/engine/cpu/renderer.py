@@ -14,93 +14,71 @@ from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.decoding import Preview, Resumed
 from stylemap.engine.cpu.edits import CodeEdit, Layouts
 from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.images import EditReference, Entry, Image, ImageCache
-from stylemap.engine.renderer import Stage, unwatched
+from stylemap.engine.images import Edit, EditReference, Entry, Image
+from stylemap.engine.renderer import CachingRenderer
 
 _ALIGNED = 32  # values: whole cache lines in any type
 
 
-class CpuRenderer:
+class CpuRenderer(CachingRenderer):
     """What `EditSession` runs on a CPU. One thread at a time.
 
     ``ring``: `CpuPlan.ring`.
     """
 
+    plan: CpuPlan
+
     def __init__(
         self, plan: CpuPlan, ring: Sequence[Convolution], cache_bytes: int, cache_dtype: torch.dtype
     ) -> None:
-        self.plan = plan
-        self.stage: Stage = unwatched
-        self._ring = ring
-        self._dtype = cache_dtype
+        code_values = sum(math.prod(shape) for shape in plan.config.stylecode_shapes)
         self._sides = [height for _, height, _ in plan.config.stylecode_shapes]
-        self._code_bytes = sum(c * h * w for c, h, w in plan.config.stylecode_shapes) * cache_dtype.itemsize
-        shapes = [plan.maps_shape(i) for i in range(len(self._sides))]
-        self._map_bytes = sum(h * w * c for _, h, w, c in shapes) * cache_dtype.itemsize
-        self._cache = ImageCache(self._build, self._code_bytes + self._map_bytes, cache_bytes, reuse=True)
+        self._map_shapes = [plan.maps_shape(i) for i in range(len(self._sides))]
+        map_values = sum(math.prod(shape) for shape in self._map_shapes)
+        super().__init__(plan, code_values, map_values, cache_dtype, cache_bytes, reuse=True)
+        self._ring = ring
         self._resumed = Resumed(plan)
         self._preview = Preview(plan)
         self._buffers: list[Tensor] = []
         self._working: int | None = None
 
-    def own(self, w: Tensor) -> Tensor:
-        """A copy of a stylemap, as `decode` takes it."""
-        return w.detach().to("cpu", torch.float32, copy=True)
-
-    def encode(self, image: Tensor) -> Tensor:
-        return self.plan.encode(image.to("cpu", torch.float32))
-
-    def decode(self, w: Tensor) -> Tensor:
-        return self.plan.decode(w)
-
-    def added(self, image: Image) -> None:
-        self._cache.prefetch(image)
-
     def removed(self, number: int) -> None:
         """Forget an image."""
-        self._cache.drop(number)
+        super().removed(number)
         self._preview.forget(number)
         if self._working == number:
             self._working = None
 
     def cleared(self) -> None:
         """Forget all images."""
-        self._cache.clear()
+        super().cleared()
         self._buffers, self._working = [], None
         self._resumed.forget()
         self._preview.forget()
 
-    def frames(
-        self,
-        original: Image,
-        references: Sequence[EditReference],
-        images: Sequence[Image],
-        weights: Sequence[float],
-    ) -> Tensor:
-        """`edit.blend`, T×3×S×S; ``images`` are those of the references."""
-        with self._cache.hold([original, *images]) as entries:
-            maps = self._float_maps(original, entries[0])
-            edits = self._edits(references, entries, maps)
+    def frames(self, edit: Edit, weights: Sequence[float]) -> Tensor:
+        """`edit.blend`, T×3×S×S."""
+        with self._cache.hold(edit.sources) as entries:
+            maps = self._float_maps(edit.original, entries[0])
+            edits = self._edits(edit.references, entries, maps)
             frames = []
             for weight in weights:
-                keys = self._keys(original, references, weight)
+                keys = self._keys(edit, weight)
                 frames.append(self._frame(maps, edits if weight else {}, weight, len(weights) > 1, keys))
             return torch.cat(frames)
 
-    def preview(
-        self, original: Image, references: Sequence[EditReference], images: Sequence[Image], weight: float
-    ) -> Tensor:
-        """An approximation of `frames` with one weight, see `preview`; exact where that gains little."""
-        box = self._preview.box(references)
+    def preview(self, edit: Edit, weight: float) -> Tensor:
+        """An approximation of `frames` with one weight, see `Preview`; exact where that gains little."""
+        box = self._preview.box(edit.references)
         if box is None or not weight or not self._preview.pays(box):
-            return self.frames(original, references, images, [weight])
-        with self._cache.hold([original, *images]) as entries, contextlib.ExitStack() as undo:
-            maps = self._float_maps(original, entries[0])
-            self._preview.prepare(original.number, maps)
-            edits = self._edits(references, entries, maps)
+            return self.frames(edit, [weight])
+        with self._cache.hold(edit.sources) as entries, contextlib.ExitStack() as undo:
+            maps = self._float_maps(edit.original, entries[0])
+            self._preview.prepare(edit.original.number, maps)
+            edits = self._edits(edit.references, entries, maps)
             with self.plan.arena() as arena:
-                for edit in edits.values():
-                    undo.callback(edit.apply(arena, weight, False))
+                for each in edits.values():
+                    undo.callback(each.apply(arena, weight, False))
             with self.stage("main path"):
                 return self._preview(maps, box)
 
@@ -114,22 +92,10 @@ class CpuRenderer:
                 return self._resumed(maps, [image.number for image, _ in sources])
 
     def stats(self) -> dict[str, int]:
-        cache, count = self._cache, len(self._cache)
+        """Of the cache, of the plan, and of what the last images left."""
         working = sum(buffer.numel() * buffer.element_size() for buffer in self._buffers)
-        return {
-            "cached_images": count,
-            "cache_bytes": cache.bytes,
-            "cache_limit_bytes": cache.limit,
-            "code_bytes": count * self._code_bytes,
-            "map_bytes": count * self._map_bytes,
-            "working_bytes": working + cache.spare_bytes + self._resumed.bytes + self._preview.bytes,
-            "weight_bytes": self.plan.bytes["weights"],
-            "activation_bytes": self.plan.bytes["activations"],
-            "hits": cache.hits,
-            "misses": cache.misses,
-            "evictions": cache.evictions,
-            "reused_layers": self._resumed.reused,
-        }
+        working += self._cache.spare_bytes + self._resumed.bytes + self._preview.bytes
+        return {**super().stats(), "working_bytes": working, "reused_layers": self._resumed.reused}
 
     def _build(self, image: Image, spare: Entry | None) -> Entry:
         entry = spare or self._new_entry()
@@ -140,7 +106,7 @@ class CpuRenderer:
 
     def _new_entry(self) -> Entry:
         shapes: list[tuple[int, ...]] = [(h * w, c) for c, h, w in self.plan.config.stylecode_shapes]
-        shapes += [self.plan.maps_shape(i) for i in range(len(self._sides))]
+        shapes += self._map_shapes
         sizes = [math.prod(shape) for shape in shapes]
         padded = [-(-size // _ALIGNED) * _ALIGNED for size in sizes]
         # One piece of memory on huge pages: mapping it in 4 KiB pages would take longer than filling it.
@@ -202,13 +168,13 @@ class CpuRenderer:
             with self.stage("main path"):
                 return self._resumed(maps, keys)
 
-    def _keys(self, original: Image, references: Sequence[EditReference], weight: float) -> list[Hashable]:
+    def _keys(self, edit: Edit, weight: float) -> list[Hashable]:
         """What the maps of every stylecode follow from: of the original alone where nothing is on."""
         keys: list[Hashable] = []
         for side in self._sides:
-            found = [(reference.image.number, reference.cells[side]) for reference in references]
+            found = [(reference.image.number, reference.cells[side]) for reference in edit.references]
             parts = tuple((number, mask.key) for number, mask in found if mask.any and weight)
-            keys.append((original.number, weight, parts) if parts else original.number)
+            keys.append((edit.original.number, weight, parts) if parts else edit.original.number)
         return keys
 
 

@@ -38,6 +38,7 @@ class RowSpace:
 
     @property
     def elements(self) -> int:
+        """Values of one image."""
         return sum(rows * width for rows, width in zip(self.rows, self.widths, strict=True))
 
     def new(self, dtype: torch.dtype, device: torch.device, spare: int = 0) -> list[Tensor]:
@@ -56,6 +57,7 @@ class RowSpace:
         return self.of(tensors, index).view(1, side, side, -1).permute(0, 3, 1, 2)
 
     def images(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """All indices, each as `image`."""
         return [self.image(tensors, index) for index in range(len(self.sides))]
 
 
@@ -71,9 +73,11 @@ class Level:
     border: int
 
     def paste(self, side: int) -> int:
+        """Cells that are pasted, at most."""
         return min(side * side, (side * side >> (_AREAS - self.area)) + 2 * side)
 
     def ring(self, side: int) -> int:
+        """Cells that are convolved, at most."""
         return min(side * side, (side << self.border) + 16)
 
     def inputs(self, side: int) -> int:
@@ -81,6 +85,7 @@ class Level:
         return min(side * side, 2 * self.ring(side) + 64)
 
     def changed(self, side: int) -> int:
+        """Cells that are pasted or convolved, at most."""
         return min(side * side, self.paste(side) + self.ring(side))
 
     @staticmethod

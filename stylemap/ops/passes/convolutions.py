@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemap.ops import autotune, reference
+from stylemap.ops import autotune, reference, tiles
 from stylemap.ops._statistics import groups_of
 from stylemap.ops.passes.common import (
     EPS,
@@ -37,7 +37,7 @@ def _suits_tensor_cores(x: Tensor, weight: Tensor) -> bool:
 
 
 def _by_tile(x: Tensor, weight: Tensor, function: Callable[[int], T]) -> dict[str, Callable[[], T]]:
-    """Our kernel in both its tiles; where it has none, the NotImplementedError that `autotune` skips."""
+    """Our kernel in each of its tiles; where it has none, the NotImplementedError that `autotune` skips."""
 
     def checked(tile: int) -> T:
         if not _suits_tensor_cores(x, weight):
@@ -47,7 +47,7 @@ def _by_tile(x: Tensor, weight: Tensor, function: Callable[[int], T]) -> dict[st
             )
         return function(tile)
 
-    return {f"tensor_cores_{tile}": partial(checked, tile) for tile in (128, 64)}
+    return {f"tensor_cores_{tile}": partial(checked, tile) for tile in tiles.TENSOR_CORES}
 
 
 def conv_act(

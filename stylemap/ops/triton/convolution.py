@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from stylemap.ops import tiles
 from stylemap.ops._statistics import compute_dtype, moments, statistics_shape
+from stylemap.ops.tiles import Tile, count
 from stylemap.ops.triton import kernels
 
 NORM_OF_GROUPS = {0: "BatchNorm2d", 8: "GroupNorm"}
-
-
-class Blocks(NamedTuple):
-    """Tile sizes and the options they are compiled with."""
-
-    m: int
-    n: int
-    k: int
-    warps: int
-    stages: int
-
-
-#: A warp group per 64 rows; stages of 32 KiB for conv_act. modulate_conv computes n columns of gamma and of
-#: beta each: with the large blocks a product of 128 x 256, the shape at which wgmma is busiest.
-LARGE = Blocks(128, 128, 64, 8, 3)
-SMALL = Blocks(64, 64, 64, 4, 4)
 
 
 def conv_act(
@@ -45,10 +31,10 @@ def conv_act(
     n, channels, height, width = x.shape
     columns, _, kernel, _ = weight.shape
     out_height, out_width = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
-    blocks = _blocks(n, out_height * out_width, columns, channels, x.dtype)
+    tile = _tile(n, out_height * out_width, columns, channels, x.dtype)
     x, weight = _last(x), _last(weight)
     y = _new(x, columns, out_height, out_width)
-    grid = (n * _tiles(out_height * out_width, blocks.m), _tiles(columns, blocks.n))
+    grid = (n * count(out_height * out_width, tile.m), count(columns, tile.n))
     chunks = grid[0] // max(n, 1) * grid[1]
     partials = torch.empty((n, chunks, 3), dtype=torch.float32, device=x.device) if groups == 1 else None
     if n:
@@ -57,7 +43,7 @@ def conv_act(
             height, width, out_height, out_width, columns, grid[0] // n, negative_slope, gain,
             CHANNELS=channels, KERNEL=kernel, STRIDE=stride, PADDING=padding,
             HAS_BIAS=bias is not None, HAS_SKIP=skip is not None, HAS_PARTIALS=partials is not None,
-            **_options(blocks),
+            **_options(tile),
         )  # fmt: skip
     return (y, *_statistics(y, partials, groups, eps))
 
@@ -76,33 +62,32 @@ def modulate_conv(
     """As ``torch.ops.stylemap.modulate_conv``. Raises NotImplementedError for shapes it does not take."""
     n, columns, height, width = x.shape
     channels = style.shape[1]
-    blocks = _blocks(n, height * width, 2 * columns, channels, x.dtype)
+    tile = _tile(n, height * width, 2 * columns, channels, x.dtype)
     x, y = _last(x), _new(x, columns, height, width)
-    row_tiles = _tiles(height * width, blocks.m)
+    row_tiles = count(height * width, tile.m)
     if n:
-        kernels.modulate_conv[(n * row_tiles, _tiles(columns, blocks.n))](
+        kernels.modulate_conv[(n * row_tiles, count(columns, tile.n))](
             x, _last(style), _last(gamma_weight), gamma_bias, _last(beta_weight), beta_bias, mean, rstd, y,
             height, width, columns, row_tiles,
             CHANNELS=channels, GROUPS=groups, GROUP_CHANNELS=columns // (groups or columns),
-            **_options(blocks),
+            **_options(tile),
         )  # fmt: skip
     return y
 
 
-def _blocks(samples: int, pixels: int, columns: int, channels: int, dtype: torch.dtype) -> Blocks:
+def _tile(samples: int, pixels: int, columns: int, channels: int, dtype: torch.dtype) -> Tile:
     if dtype not in (torch.float16, torch.bfloat16):
         raise NotImplementedError(f"Triton convolutions take float16 and bfloat16, not {dtype}")
-    depth = next((k for k in (64, 32, 16) if channels % k == 0), None)
-    if depth is None:
+    tile = tiles.triton(samples, pixels, columns, channels)
+    if tile is None:
         raise NotImplementedError(f"Triton convolutions take channels in multiples of 16, not {channels}")
-    many = samples * _tiles(pixels, LARGE.m) * _tiles(columns, LARGE.n) >= 128
-    return (LARGE if many else SMALL)._replace(k=depth)
+    return tile
 
 
-def _options(blocks: Blocks) -> dict[str, Any]:
-    sizes = {"BLOCK_M": blocks.m, "BLOCK_N": blocks.n, "BLOCK_K": blocks.k}
+def _options(tile: Tile) -> dict[str, Any]:
+    sizes = {"BLOCK_M": tile.m, "BLOCK_N": tile.n, "BLOCK_K": tile.k}
     # Said rather than left to a default that changes with Triton's version.
-    return {**sizes, "num_warps": blocks.warps, "num_stages": blocks.stages, "enable_fp_fusion": True}
+    return {**sizes, "num_warps": tile.warps, "num_stages": tile.stages, "enable_fp_fusion": True}
 
 
 def _statistics(y: Tensor, partials: Tensor | None, groups: int, eps: float) -> tuple[Tensor, Tensor]:
@@ -114,10 +99,6 @@ def _statistics(y: Tensor, partials: Tensor | None, groups: int, eps: float) -> 
         return mean.reshape(statistics_shape(y, groups)), torch.rsqrt(var + eps)
     mean, rstd = torch.ops.stylemap.join_moments(partials, eps)
     return mean, rstd
-
-
-def _tiles(count: int, size: int) -> int:
-    return (count + size - 1) // size
 
 
 def _last(x: Tensor) -> Tensor:

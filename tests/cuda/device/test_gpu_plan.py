@@ -63,7 +63,7 @@ def photos(size: int = 64) -> Tensor:
 def opened(
     size: int = 64, precision: str = "fp16", graphs: bool = True
 ) -> tuple[EditSession, list[ImageHandle]]:
-    plan = None if graphs else GpuPlan(model(size), "cuda", precision, recorder=GraphRecorder(failing=True))
+    plan = None if graphs else GpuPlan(model(size), "cuda", precision, capture=GraphRecorder(failing=True))
     used = EditSession(model(size), device="cuda", precision=precision, plan=plan)
     assert isinstance(used.renderer, GpuRenderer)
     return used, [used.add(photo) for photo in photos(size)]
@@ -94,12 +94,12 @@ def edits(used: EditSession, handles: list[ImageHandle]) -> dict[str, Callable[[
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_replay_has_the_bits_of_eager_runs(precision: str, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="stylemap.engine.gpu.graphs"):
+    with caplog.at_level(logging.WARNING, logger="stylemap.engine.gpu.capture"):
         graphs = edits(*opened(precision=precision))
         for _ in range(3):
             results = {name: run() for name, run in graphs.items()}
-    assert [record for record in caplog.records if record.name == "stylemap.engine.gpu.graphs"] == []
-    assert opened(precision=precision)[0].stats()["graphs"] >= 6
+    assert [record for record in caplog.records if record.name == "stylemap.engine.gpu.capture"] == []
+    assert opened(precision=precision)[0].stats()["captured_graphs"] >= 6
     for name, run in edits(*opened(precision=precision, graphs=False)).items():
         assert torch.equal(run(), results[name]), name
 
@@ -173,7 +173,7 @@ def test_memory_is_bounded() -> None:
         mask = box(choose.randrange(40), choose.randrange(40), choose.choice([2, 8, 20, 60]))
         part = used.reference(handles[1], mask, (choose.randrange(-50, 50), 3))
         used.edit(handles[0], [part], choose.choice([0.5, 1.0]))
-    assert used.stats()["graphs"] <= 64
+    assert used.stats()["captured_graphs"] <= 64
     assert torch.cuda.memory_allocated() < before + (3 << 29), "graphs keep at most 1 GiB of inputs"
 
 

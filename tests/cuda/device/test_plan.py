@@ -14,7 +14,7 @@ from stylemap import edit, ops
 from stylemap.config import Config
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
-from stylemap.engine.images import Image, ImageHandle, edit_reference
+from stylemap.engine.images import Edit, Image, ImageHandle, edit_reference
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import autotune
@@ -107,5 +107,5 @@ def test_edits_match_the_model(norm: str, precision: str) -> None:
                 expected = edit.blend(model, ws[:1], sources, shapes, shifts, weights)
             with torch.device(DEVICE):
                 parts = references[: len(chosen)]
-                actual = used.frames(images[0], parts, [images[i] for i, _, _ in chosen], weights)
+                actual = used.frames(Edit(images[0], parts, [images[i] for i, _, _ in chosen]), weights)
             assert relative_error(actual.cpu(), expected) < tolerance("network", precision)

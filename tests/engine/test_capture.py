@@ -1,4 +1,4 @@
-"""Programs and their graphs, with recordings in place of CUDA graphs."""
+"""Captured graphs, with recordings in place of CUDA graphs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylemap.engine.gpu.graphs import Graphs, Lane
+from stylemap.engine.gpu.capture import CapturedGraphs, Lane
 from tests.helpers.recorder import GraphRecorder
 
 CPU = torch.device("cpu")
 
 
-def graphs(recorder: GraphRecorder | None = None, **limits: int) -> Graphs:
-    return Graphs(Lane(CPU), recorder, **limits)
+def graphs(recorder: GraphRecorder | None = None, **limits: int) -> CapturedGraphs:
+    return CapturedGraphs(Lane(CPU), recorder, **limits)
 
 
 def plus_one(x: Tensor) -> list[Tensor]:
@@ -39,7 +39,7 @@ def test_a_graph_is_replayed_on_new_inputs() -> None:
         for a, b in zip(actual, function(x, y), strict=True):
             torch.testing.assert_close(a, b)
     assert (recorder.captures, recorder.replays) == (1, 3)
-    assert len(calls) == 4 + 2, "the program itself ran Python for its warm-up and its capture alone"
+    assert len(calls) == 4 + 2, "the graph itself ran Python for its warm-up and its capture alone"
     assert used.captured == 1
 
 

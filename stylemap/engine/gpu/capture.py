@@ -1,7 +1,7 @@
-"""Programs: functions of fixed tensors, run as CUDA graphs where there is a GPU.
+"""Captured graphs: functions of fixed tensors, run as CUDA graphs where there is a GPU.
 
-A graph replays kernels on the memory they were captured with. So a program has its inputs, which the caller
-fills, and its outputs, which the next run overwrites; all programs of one `Graphs` take turns on one stream.
+A captured graph replays kernels on the memory they were captured with. So it has its inputs, which the caller
+fills, and its outputs, which the next run overwrites; all of one `CapturedGraphs` take turns on one stream.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stylemap.engine.gpu import kernel_choices
+from stylemap.ops import autotune
 
 Function = Callable[..., Sequence[Tensor]]
-Recording = tuple[Callable[[], None], list[Tensor]]
+Replay = tuple[Callable[[], None], list[Tensor]]
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +38,7 @@ class Lane:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
+        """Take the lane for a block; the same thread may take it again inside."""
         with self._lock:
             if self.stream is None:
                 yield
@@ -75,31 +76,32 @@ class Lane:
         cudnn.deterministic, cudnn.benchmark = True, False
         cudnn.allow_tf32 = before[2] and not self._exact
         try:
-            with kernel_choices.kept():
+            with autotune.kept():
                 yield
         finally:
             cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = before
 
 
-class Recorder(Protocol):
-    """Makes a graph of a function: what replays it, and its outputs, which every replay overwrites.
+class Capture(Protocol):
+    """Captures a function as a graph: what replays it, and its outputs, which every replay overwrites.
 
     Raises RuntimeError where the function cannot be captured.
     """
 
-    def __call__(
-        self, function: Callable[[], Sequence[Tensor]]
-    ) -> tuple[Callable[[], None], list[Tensor]]: ...
+    def __call__(self, function: Callable[[], Sequence[Tensor]]) -> Replay:
+        """Run the function once, recording its kernels."""
+        ...
 
 
-class CudaRecorder:
+class CudaCapture:
     """CUDA graphs in one private pool of memory: they run one after the other, so they can share it."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._pool = torch.cuda.graph_pool_handle()
 
-    def __call__(self, function: Callable[[], Sequence[Tensor]]) -> Recording:
+    def __call__(self, function: Callable[[], Sequence[Tensor]]) -> Replay:
+        """Record the kernels that the function starts; they do not run."""
         graph = torch.cuda.CUDAGraph()
         # thread_local: other threads may allocate meanwhile.
         with torch.cuda.graph(
@@ -109,22 +111,25 @@ class CudaRecorder:
         return graph.replay, outputs
 
 
-class Program:
-    """One function on its own inputs. The first run is eager: it chooses kernels and makes workspaces."""
+class CapturedGraph:
+    """One function on its own inputs. The first run is eager: it chooses kernels and makes workspaces; then
+    the function is captured, and later runs replay it.
+    """
 
     def __init__(
-        self, key: Hashable, function: Function, inputs: list[Tensor], lane: Lane, record: Recorder | None
+        self, key: Hashable, function: Function, inputs: list[Tensor], lane: Lane, capture: Capture | None
     ) -> None:
+        self.function = function
         self.inputs = inputs
         self._key = key
-        self._function = function
         self._lane = lane
-        self._record = record
+        self._capture = capture
         self._replay: Callable[[], None] | None = None
         self._outputs: list[Tensor] = []
 
     @property
     def captured(self) -> bool:
+        """Whether runs are replays from now on."""
         return self._replay is not None
 
     @property
@@ -138,91 +143,90 @@ class Program:
             self._replay()
             return self._outputs
         with self._lane.convolutions():
-            outputs = list(self._function(*self.inputs))
-            if self._record is not None:
-                self._capture(self._record)
+            outputs = list(self.function(*self.inputs))
+            if self._capture is not None:
+                self._try(self._capture)
         return outputs
 
-    def _capture(self, record: Recorder) -> None:
-        self._record = None
+    def _try(self, capture: Capture) -> None:
+        self._capture = None
         try:
-            self._replay, self._outputs = record(lambda: self._function(*self.inputs))
+            self._replay, self._outputs = capture(lambda: self.function(*self.inputs))
         except RuntimeError as failure:
             reason = str(failure).strip().splitlines() or [repr(failure)]
             _log.warning("%s runs without a CUDA graph: %s", self._key, reason[0])
 
 
-class Graphs:
-    """Programs by key, the least recently used dropped first.
+class CapturedGraphs:
+    """Captured graphs by key, the least recently used dropped first.
 
     Args:
-        record: makes graphs; None runs everything eagerly.
-        limit: most programs kept.
+        capture: how they are captured; None runs everything eagerly.
+        limit: most of them kept.
         limit_bytes: most memory of their inputs and outputs, the last used one's aside.
     """
 
     def __init__(
-        self, lane: Lane, record: Recorder | None, *, limit: int = 32, limit_bytes: int = 1 << 30
+        self, lane: Lane, capture: Capture | None, *, limit: int = 32, limit_bytes: int = 1 << 30
     ) -> None:
         self.lane = lane
-        self._record = record
+        self._capture = capture
         self._limit = limit
         self._limit_bytes = limit_bytes
-        self._programs: OrderedDict[Hashable, Program] = OrderedDict()
+        self._graphs: OrderedDict[Hashable, CapturedGraph] = OrderedDict()
         self.evictions = 0
 
     def __len__(self) -> int:
-        return len(self._programs)
+        return len(self._graphs)
 
     @property
     def captured(self) -> int:
-        """How many programs are graphs."""
-        return sum(program.captured for program in self._programs.values())
+        """How many have been captured."""
+        return sum(graph.captured for graph in self._graphs.values())
 
     @property
     def bytes(self) -> int:
-        return sum(program.bytes for program in self._programs.values())
+        """Of the inputs and outputs of all."""
+        return sum(graph.bytes for graph in self._graphs.values())
 
     @property
-    def programs(self) -> dict[Hashable, Program]:
-        """Those that are kept now."""
-        return dict(self._programs)
+    def by_key(self) -> dict[Hashable, CapturedGraph]:
+        """All of them, the least recently used first."""
+        return dict(self._graphs)
 
-    def program(self, key: Hashable, function: Function, inputs: Callable[[], list[Tensor]]) -> Program:
-        """The program of a key, made at its first use. Inside the lane only."""
-        program = self._programs.get(key)
-        if program is None:
-            program = Program(key, function, inputs(), self.lane, self._record)
-            self._programs[key] = program
+    def graph(self, key: Hashable, function: Function, inputs: Callable[[], list[Tensor]]) -> CapturedGraph:
+        """That of a key, made at its first use. Inside the lane only."""
+        graph = self._graphs.get(key)
+        if graph is None:
+            graph = self._graphs[key] = CapturedGraph(key, function, inputs(), self.lane, self._capture)
             self._shrink()
-        self._programs.move_to_end(key)
-        return program
+        self._graphs.move_to_end(key)
+        return graph
 
     def run(self, key: Hashable, function: Function, *given: Tensor) -> list[Tensor]:
         """The function's results for these tensors; copies, which are the caller's."""
         with torch.no_grad(), self.lane():
-            program = self.program(key, function, lambda: [self._like(tensor) for tensor in given])
-            for static, tensor in zip(program.inputs, given, strict=True):
+            graph = self.graph(key, function, lambda: [self._like(tensor) for tensor in given])
+            for static, tensor in zip(graph.inputs, given, strict=True):
                 static.copy_(self.lane.taken(tensor), non_blocking=True)
-            results = [output.clone() for output in program()]
+            results = [output.clone() for output in graph()]
         return [self.lane.given(result) for result in results]
 
     def _like(self, tensor: Tensor) -> Tensor:
         return torch.empty_like(tensor, device=self.lane.device)
 
     def clear(self) -> None:
+        """Give all of them up, and their memory."""
         self._wait()
-        self._programs.clear()
+        self._graphs.clear()
 
     def _shrink(self) -> None:
-        while len(self._programs) > 1 and (
-            len(self._programs) > self._limit or self.bytes > self._limit_bytes
-        ):
+        while len(self._graphs) > 1 and (len(self._graphs) > self._limit or self.bytes > self._limit_bytes):
             self._wait()
-            self._programs.popitem(last=False)
+            self._graphs.popitem(last=False)
             self.evictions += 1
 
     def _wait(self) -> None:
-        """Until no graph runs that is about to go."""
+        """Until none runs that is about to go."""
         if self.lane.stream is not None:
             self.lane.stream.synchronize()
