@@ -40,7 +40,7 @@ class EngineOptions:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckedOptions:
     """Options that have been checked: package, and where its engines will run."""
 
     package: Package
@@ -54,7 +54,7 @@ class Plan:
         return self.gpu is None
 
 
-def plan(options: EngineOptions) -> Plan:
+def checked_options(options: EngineOptions) -> CheckedOptions:
     """Check options against the packages and the GPU at hand, before any work is done.
 
     Raises:
@@ -73,16 +73,16 @@ def plan(options: EngineOptions) -> Plan:
     if not package.ahead_of_time:
         _check_full(options, here)
         assert here is not None
-        return Plan(package, (here[1],), here[0], options)
+        return CheckedOptions(package, (here[1],), here[0], options)
     if options.timing_cache is not None:
         raise ValueError("TensorRT for RTX measures nothing when building: it has no timing cache")
     if options.weight_stripped and here is None:
         raise RuntimeError("TensorRT for RTX strips weights only where there is a GPU, and there is none")
     if options.gpus or here is None:
-        return Plan(package, _ahead(package, options.gpus), None, options)
+        return CheckedOptions(package, _ahead(package, options.gpus), None, options)
     if here[1] not in package.compute_capabilities():
         raise RuntimeError(_no_capability(package, here[1]))
-    return Plan(package, (here[1],), here[0], options)
+    return CheckedOptions(package, (here[1],), here[0], options)
 
 
 def _check_plugins(package: Package, options: EngineOptions) -> None:
@@ -122,8 +122,8 @@ def _no_capability(package: Package, capability: str) -> str:
     )
 
 
-def for_precision(checked: Plan, precision: str) -> Plan:
-    """The plan, for the GPUs that have the precision; those not asked for by name are left out.
+def for_precision(checked: CheckedOptions, precision: str) -> CheckedOptions:
+    """The options, for the GPUs that have the precision; those not asked for by name are left out.
 
     Raises:
         ValueError: one that was asked for, or is at hand, does not have it, or the precision is unknown.

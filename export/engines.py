@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stylemap.export import ports
 from stylemap.export.description import Description
-from stylemap.export.engine_options import EngineOptions, Plan, for_precision, plan
+from stylemap.export.engine_options import CheckedOptions, EngineOptions, checked_options, for_precision
 from stylemap.export.files import all_or_nothing, save, set_metadata
 from stylemap.export.graphs import build
 from stylemap.export.onnx import check, export_onnx
@@ -57,14 +57,14 @@ def export_tensorrt(
         options: of the engines; None for the defaults.
 
     Raises:
-        What `export_onnx`, `export_quantized`, `plan`, `for_precision` and `build_engine` raise. Nothing
-        is written then.
+        What `export_onnx`, `export_quantized`, `checked_options`, `for_precision` and `build_engine` raise.
+        Nothing is written then.
     """
     quantised, options = precision in KINDS, options or EngineOptions()
     if names is None and "ring" in options.plugins:
         names = ports.ALL
     chosen = check(model, names, KINDS[precision].base if quantised else precision, None)
-    checked = for_precision(plan(options), precision)
+    checked = for_precision(checked_options(options), precision)
     if quantised and photos is None:
         raise ValueError(f"{precision} is calibrated on photos, and there are none")
     folder, built = Path(folder), []
@@ -91,7 +91,7 @@ def export_tensorrt(
 
 
 def _build_with_plugins(
-    model: StyleMapGAN, source: Path, target: Path, checked: Plan, progress: Callable[[str], None]
+    model: StyleMapGAN, source: Path, target: Path, checked: CheckedOptions, progress: Callable[[str], None]
 ) -> Sidecar:
     """An engine of the graph in ``source``, with plugins in place of some of its nodes."""
     from stylemap.export.plugins.lowering import PluginLowering
@@ -117,7 +117,7 @@ def _build_with_plugins(
 
 
 def _verify(
-    path: Path, model: StyleMapGAN, photos: Tensor | None, precision: str, checked: Plan
+    path: Path, model: StyleMapGAN, photos: Tensor | None, precision: str, checked: CheckedOptions
 ) -> dict[str, Any]:
     """Compare an engine with the model on the GPU at hand."""
     from stylemap.export.sessions.engine import EngineSession

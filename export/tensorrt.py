@@ -10,7 +10,7 @@ import onnx
 
 from stylemap.export import ports
 from stylemap.export.description import PREFIX, Description
-from stylemap.export.engine_options import EngineOptions, Plan
+from stylemap.export.engine_options import CheckedOptions, EngineOptions
 from stylemap.export.package import Log, make_logger
 from stylemap.export.plugins.define import define
 from stylemap.export.sessions.base import one_line
@@ -19,7 +19,9 @@ from stylemap.export.sidecar import Sidecar, digest
 Progress = Callable[[str], None]
 
 
-def build_engine(path: Path, target: Path, plan: Plan, progress: Progress = lambda step: None) -> Sidecar:
+def build_engine(
+    path: Path, target: Path, checked: CheckedOptions, progress: Progress = lambda step: None
+) -> Sidecar:
     """Build the engine of one ONNX file and write it to ``target``; the sidecar is returned, not written.
 
     Raises:
@@ -28,11 +30,11 @@ def build_engine(path: Path, target: Path, plan: Plan, progress: Progress = lamb
         OSError: the engine cannot be written.
     """
     description = _describe(path)
-    trt, log = plan.package.trt, Log()
-    builder = trt.Builder(make_logger(plan.package, log))
+    trt, log = checked.package.trt, Log()
+    builder = trt.Builder(make_logger(checked.package, log))
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    if plan.options.plugins:
-        flags |= define(plan.package)
+    if checked.options.plugins:
+        flags |= define(checked.package)
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, builder.logger)
     if not parser.parse_from_file(str(path)):
@@ -40,9 +42,9 @@ def build_engine(path: Path, target: Path, plan: Plan, progress: Progress = lamb
         raise RuntimeError(f"TensorRT cannot parse {path}: {(reasons or [log.reason()])[0]}")
     _check_ports(network, description, path)
     config = builder.create_builder_config()
-    config.add_optimization_profile(_profile(builder, network, plan.options))
-    _configure(config, trt, plan)
-    cache = _timing_cache(config, plan.options)
+    config.add_optimization_profile(_profile(builder, network, checked.options))
+    _configure(config, trt, checked)
+    cache = _timing_cache(config, checked.options)
     config.progress_monitor = _monitor(trt, lambda phase: progress(f"{description.graph}: {phase}"))
     engine = builder.build_serialized_network(network, config)
     if engine is None:
@@ -50,15 +52,15 @@ def build_engine(path: Path, target: Path, plan: Plan, progress: Progress = lamb
     target.write_bytes(engine)
     if cache is not None:
         cache.write_bytes(config.get_timing_cache().serialize())
-    options = plan.options
+    options = checked.options
     return Sidecar(
         description=description,
         engine=digest(target),
         onnx=digest(path),
-        package=plan.package.name,
-        version=plan.package.version,
-        gpus=plan.gpus,
-        gpu=plan.gpu,
+        package=checked.package.name,
+        version=checked.package.version,
+        gpus=checked.gpus,
+        gpu=checked.gpu,
         batches=(1, options.best_batch, options.max_batch),
         max_references=options.max_references if description.graph.endswith("editor") else 0,
         version_compatible=options.version_compatible,
@@ -115,19 +117,19 @@ def _profile(builder: Any, network: Any, options: EngineOptions) -> Any:
     return profile
 
 
-def _configure(config: Any, trt: Any, plan: Plan) -> None:
+def _configure(config: Any, trt: Any, checked: CheckedOptions) -> None:
     # The types of the graph decide; TF32 would make float32 ones less than float32.
     config.clear_flag(trt.BuilderFlag.TF32)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    if plan.package.ahead_of_time:
-        config.num_compute_capabilities = len(plan.gpus)
-        for index, capability in enumerate(plan.gpus):
-            config.set_compute_capability(plan.package.member(capability), index)
-    if plan.options.version_compatible:
+    if checked.package.ahead_of_time:
+        config.num_compute_capabilities = len(checked.gpus)
+        for index, capability in enumerate(checked.gpus):
+            config.set_compute_capability(checked.package.member(capability), index)
+    if checked.options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-        if plan.package.ahead_of_time:
+        if checked.package.ahead_of_time:
             config.set_flag(trt.BuilderFlag.EXCLUDE_LEAN_RUNTIME)
-    if plan.options.weight_stripped:
+    if checked.options.weight_stripped:
         config.set_flag(trt.BuilderFlag.STRIP_PLAN)
         config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
 

@@ -161,7 +161,7 @@ def _add_tensorrt(formats: Any) -> None:
 
 def _run_tensorrt(args: argparse.Namespace) -> None:
     """Write ONNX files as `stylemap export onnx` does, and TensorRT engines built from them."""
-    from stylemap.export.engine_options import EngineOptions, plan
+    from stylemap.export.engine_options import EngineOptions, checked_options
     from stylemap.export.engines import describe_built, export_tensorrt
 
     options = EngineOptions(
@@ -175,7 +175,7 @@ def _run_tensorrt(args: argparse.Namespace) -> None:
         weight_stripped=args.weight_stripped,
         plugins=args.plugins,
     )
-    plan(options)  # before a large checkpoint is read
+    checked_options(options)  # before a large checkpoint is read
     model = _load(args)
     built = export_tensorrt(
         model,

@@ -26,7 +26,7 @@ from stylemap import checkpoint  # noqa: E402
 from stylemap.cli import main  # noqa: E402
 from stylemap.config import NORMALIZE_MODES, Config  # noqa: E402
 from stylemap.export import engines, graphs, package, ports  # noqa: E402
-from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
+from stylemap.export.engine_options import EngineOptions, checked_options  # noqa: E402
 from stylemap.export.engines import describe_built, export_tensorrt  # noqa: E402
 from stylemap.export.plugins import NAMES, define  # noqa: E402
 from stylemap.export.plugins.lowering import PluginLowering  # noqa: E402
@@ -238,7 +238,7 @@ def test_refusals(
 def test_an_older_tensorrt(full: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(fake_plugin.trt, "QuickPluginCreationRequest")
     with pytest.raises(RuntimeError, match=r"tensorrt 10\.13\.0 takes no ahead-of-time plugins"):
-        plan(OPTIONS)
+        checked_options(OPTIONS)
 
 
 def test_missing_triton(full: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_missing_triton(full: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) 
         importlib.util, "find_spec", lambda name, *rest: None if name == "triton" else find(name, *rest)
     )
     with pytest.raises(ImportError, match=r"plugins needs triton: pip install 'stylemap\[triton\]'"):
-        plan(OPTIONS)
+        checked_options(OPTIONS)
 
 
 @needs_rtx

@@ -20,7 +20,7 @@ from stylemap.config import Config  # noqa: E402
 from stylemap.data.faces import FacesDataset  # noqa: E402
 from stylemap.export import Runtime, export_onnx, ports  # noqa: E402
 from stylemap.export.description import describe  # noqa: E402
-from stylemap.export.engine_options import EngineOptions, plan  # noqa: E402
+from stylemap.export.engine_options import EngineOptions, checked_options  # noqa: E402
 from stylemap.export.files import save, set_metadata  # noqa: E402
 from stylemap.export.graphs import build  # noqa: E402
 from stylemap.export.quantized import LEAST_PSNR, export_quantized  # noqa: E402
@@ -45,7 +45,7 @@ def build_all(folder: Path) -> None:
     """Every ONNX file of a folder as an engine, where TensorRT for RTX is installed."""
     if not needs.has("tensorrt_rtx"):
         return
-    checked = plan(EngineOptions(package="tensorrt-rtx", gpus=("8.9",)))
+    checked = checked_options(EngineOptions(package="tensorrt-rtx", gpus=("8.9",)))
     for path in sorted(folder.glob("*.onnx")):
         sidecar = build_engine(path, path.with_suffix(".engine"), checked)
         proto = onnx.load(path, load_external_data=False)

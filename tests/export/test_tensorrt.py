@@ -18,7 +18,7 @@ onnx = needs.package("onnx")
 needs.package("onnxruntime")
 
 from stylemap.export import package, ports  # noqa: E402
-from stylemap.export.engine_options import EngineOptions, Plan, plan  # noqa: E402
+from stylemap.export.engine_options import CheckedOptions, EngineOptions, checked_options  # noqa: E402
 from stylemap.export.engines import describe_built, export_tensorrt  # noqa: E402
 from stylemap.export.sidecar import digest, read_sidecar, sidecar_path  # noqa: E402
 from stylemap.export.tensorrt import build_engine  # noqa: E402
@@ -31,13 +31,13 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a G
 
 
 @pytest.fixture(scope="module")
-def ahead() -> Plan:
-    return plan(dataclasses.replace(RTX, gpus=("8.6", "12.0"), max_batch=4, max_references=3))
+def ahead() -> CheckedOptions:
+    return checked_options(dataclasses.replace(RTX, gpus=("8.6", "12.0"), max_batch=4, max_references=3))
 
 
 @rtx
 @pytest.mark.parametrize("graph", ports.ALL)
-def test_every_graph_builds(graph: str, exported: Path, ahead: Plan, tmp_path: Path) -> None:
+def test_every_graph_builds(graph: str, exported: Path, ahead: CheckedOptions, tmp_path: Path) -> None:
     target, steps = tmp_path / "x.engine", []
     sidecar = build_engine(exported / f"{graph}.onnx", target, ahead, steps.append)
     assert target.stat().st_size > 10_000
@@ -107,13 +107,13 @@ def test_float8_takes_a_gpu_that_has_it(tmp_path: Path) -> None:
 @rtx
 @without_gpu
 def test_the_usual_gpus_without_one() -> None:
-    assert plan(RTX).gpus == ("8.0", "8.6", "8.9", "12.0")
-    assert plan(EngineOptions()).package.name == "tensorrt-rtx"
+    assert checked_options(RTX).gpus == ("8.0", "8.6", "8.9", "12.0")
+    assert checked_options(EngineOptions()).package.name == "tensorrt-rtx"
 
 
 @rtx
 def test_version_compatible(exported: Path, tmp_path: Path) -> None:
-    checked = plan(dataclasses.replace(RTX, gpus=("8.9",), version_compatible=True))
+    checked = checked_options(dataclasses.replace(RTX, gpus=("8.9",), version_compatible=True))
     assert build_engine(exported / "mapping.onnx", tmp_path / "x.engine", checked).version_compatible
 
 
@@ -131,14 +131,14 @@ def test_version_compatible(exported: Path, tmp_path: Path) -> None:
 )
 def test_refused_options(options: dict[str, Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
-        plan(dataclasses.replace(RTX, **options))
+        checked_options(dataclasses.replace(RTX, **options))
 
 
 @rtx
 @without_gpu
 def test_weight_stripping_takes_a_gpu() -> None:
     with pytest.raises(RuntimeError, match="strips weights only where there is a GPU"):
-        plan(dataclasses.replace(RTX, weight_stripped=True))
+        checked_options(dataclasses.replace(RTX, weight_stripped=True))
 
 
 @pytest.mark.parametrize("name", package.NAMES)
@@ -149,7 +149,7 @@ def test_missing_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package.importlib, "import_module", no_module)
     for wanted in (name, "auto"):
         with pytest.raises(ImportError, match=r"TensorRT is not installed .*pip install 'stylemap\[tensorrt"):
-            plan(EngineOptions(package=wanted))
+            checked_options(EngineOptions(package=wanted))
 
 
 class FullTensorRT:
@@ -176,23 +176,23 @@ def test_the_full_package_takes_the_gpu_at_hand(full: Callable[[Any], None]) -> 
     options = EngineOptions(package="tensorrt")
     full(None)
     with pytest.raises(RuntimeError, match="for the GPU at hand, and there is none; tensorrt-rtx builds"):
-        plan(options)
+        checked_options(options)
     full(("NVIDIA H200", "9.0"))
-    checked = plan(options)
+    checked = checked_options(options)
     assert (checked.gpus, checked.gpu, checked.ahead_of_time) == (("9.0",), "NVIDIA H200", False)
     with pytest.raises(ValueError, match=r"compute capability 9\.0, not for 8\.9"):
-        plan(dataclasses.replace(options, gpus=("9.0", "8.9")))
+        checked_options(dataclasses.replace(options, gpus=("9.0", "8.9")))
 
 
 @rtx
 def test_rtx_on_a_gpu_it_does_not_have(full: Callable[[Any], None]) -> None:
     full(("NVIDIA H200", "9.0"))
     with pytest.raises(RuntimeError, match=r"not build for compute capability 9\.0 .*the tensorrt package"):
-        plan(RTX)
+        checked_options(RTX)
 
 
 @rtx
-def test_files_that_are_no_graphs(ahead: Plan, tmp_path: Path, exported: Path) -> None:
+def test_files_that_are_no_graphs(ahead: CheckedOptions, tmp_path: Path, exported: Path) -> None:
     source = tmp_path / "x.onnx"
     source.write_bytes(b"not a model")
     with pytest.raises(ValueError, match=r"x\.onnx (is not an ONNX file|was not written)"):
@@ -236,8 +236,8 @@ def test_a_wrong_engine_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         def run(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             return {"w": torch.zeros(len(inputs["z"]), *tiny.CONFIG.stylemap_shape)}
 
-    checked = dataclasses.replace(plan(dataclasses.replace(RTX, gpus=("8.9",))), gpu="a GPU")
-    monkeypatch.setattr("stylemap.export.engines.plan", lambda options: checked)
+    checked = dataclasses.replace(checked_options(dataclasses.replace(RTX, gpus=("8.9",))), gpu="a GPU")
+    monkeypatch.setattr("stylemap.export.engines.checked_options", lambda options: checked)
     monkeypatch.setattr("stylemap.export.sessions.engine.EngineSession", Zeros)
     with pytest.raises(MismatchError, match="graph mapping in tensorrt differs from the model by 1"):
         export_tensorrt(tiny.model(), tmp_path, ["mapping"])
