@@ -49,9 +49,6 @@ class Plan(Protocol):
     def bytes(self) -> dict[str, int]:
         """Memory held: ``weights`` and ``activations``."""
 
-    def trim(self) -> None:
-        """Give the memory kept between executions back."""
-
 
 class Renderer(ABC):
     """Renders the images of one session. One thread at a time; images are float32.

@@ -205,13 +205,11 @@ def test_a_part_of_full_width_is_a_copy() -> None:
         assert part.all()
 
 
-def test_memory_is_reported_and_given_back() -> None:
+def test_memory_is_reported() -> None:
     tested = CpuPlan(model())
     tested.decode(tested.encode(images(tested.config, 1)))
     assert tested.bytes["weights"] > 0
     assert tested.bytes["activations"] > 0
-    tested.trim()
-    assert tested.bytes["activations"] == 0
 
 
 def test_errors_name_the_argument() -> None:

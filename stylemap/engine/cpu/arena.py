@@ -103,11 +103,6 @@ class ArenaPool:
             with self._lock:
                 self._idle.append(arena)
 
-    def trim(self) -> None:
-        """Give the memory of idle arenas back to the system."""
-        with self._lock:
-            self._idle.clear()
-
     @property
     def bytes(self) -> int:
         """Memory of the idle arenas."""

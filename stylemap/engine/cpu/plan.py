@@ -30,8 +30,8 @@ class CpuPlan:
     """`StyleMapGAN`'s encode, stylecodes, synthesize and decode on a CPU, without gradients.
 
     ``model`` is read once: later changes of its weights do not show. Any batch size and image, at any
-    time, from any number of threads at once; memory for one execution is kept for the next (`trim`
-    gives it back). Tensors are float32, N×C×H×W; stylecodes are in channels_last memory.
+    time, from any number of threads at once; memory for one execution is kept for the next.
+    Tensors are float32, N×C×H×W; stylecodes are in channels_last memory.
 
     γ and β of a layer travel as one opaque tensor N×H×W×M, its *maps*, one for every stylecode.
     They belong to the position of the image they were computed for and to nothing else, so an editor
@@ -138,10 +138,6 @@ class CpuPlan:
         own = self._kernels.convolutions.values()
         ring = sum(conv.bytes for conv in self._ring or () if conv not in own)
         return {"weights": self._kernels.bytes + ring, "activations": self._arenas.bytes}
-
-    def trim(self) -> None:
-        """Give the memory kept between executions back to the system."""
-        self._arenas.trim()
 
 
 def _by_name(layers: Sequence[program.Conv], targets: Sequence[Tensor]) -> dict[str, Tensor]:

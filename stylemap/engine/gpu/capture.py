@@ -174,7 +174,6 @@ class CapturedGraphs:
         self._limit = limit
         self._limit_bytes = limit_bytes
         self._graphs: OrderedDict[Hashable, CapturedGraph] = OrderedDict()
-        self.evictions = 0
 
     def __len__(self) -> int:
         return len(self._graphs)
@@ -224,7 +223,6 @@ class CapturedGraphs:
         while len(self._graphs) > 1 and (len(self._graphs) > self._limit or self.bytes > self._limit_bytes):
             self._wait()
             self._graphs.popitem(last=False)
-            self.evictions += 1
 
     def _wait(self) -> None:
         """Until none runs that is about to go."""

@@ -104,11 +104,6 @@ class GpuPlan:
         """Memory held: ``weights``, and ``activations``: the inputs and outputs of captured graphs."""
         return {"weights": self.op.bytes, "activations": self.graphs.bytes}
 
-    def trim(self) -> None:
-        """Give up the captured graphs and their memory; they are made again when needed."""
-        with self.lane():
-            self.graphs.clear()
-
     def _encode(self, images: Tensor) -> list[Tensor]:
         w = program.encode(self.op, self.network, self.op.taken(images))
         return [w.to(self.like.dtype).contiguous()]
