@@ -13,7 +13,6 @@ from stylemap import ops
 from stylemap.model import StyleMapGAN
 from stylemap.model.layers import blur_kernel
 from stylemap.ops import passes
-from stylemap.ops._statistics import groups_of, statistics_shape
 from stylemap.program import Box, Conv, Features, Folded, Mode, Styled, ToRgb, Weights, foreign_filter
 
 #: The kernels read and write this many channels at once; an input has zeros in those it lacks.
@@ -71,7 +70,7 @@ class GpuLowering:
         with torch.device("cpu"):
             self._blur, self._blur_up = (blur_kernel(gain).to(device) for gain in (1, 4))
             self._no_bias = self._placed(torch.zeros(self.network.to_rgb.conv.outputs))
-        self._neutral: dict[tuple[int, ...], Statistics] = {}
+        self._neutral: dict[tuple[int, int], Statistics] = {}
 
     @property
     def bytes(self) -> int:
@@ -195,11 +194,10 @@ class GpuLowering:
         return passes.blur_act(y, self._blur_up, bias, negative_slope=layer.slope, next_norm=next_norm)
 
     def _neutral_of(self, x: Tensor) -> Statistics:
-        """Those that leave x as it is; made once for every shape."""
-        shape = statistics_shape(x, groups_of(self._normalize, x.shape[1]))
+        """Those that leave x as it is; made once for every batch and width."""
+        shape = (x.shape[0], x.shape[1])
         if shape not in self._neutral:
-            zeros = torch.zeros(shape, dtype=self.wide, device=self.device)
-            self._neutral[shape] = Statistics(zeros, torch.ones_like(zeros))
+            self._neutral[shape] = Statistics(*passes.neutral(x, self._normalize))
         return self._neutral[shape]
 
     def _folded(self, weights: Weights, layer: Conv) -> Folded:

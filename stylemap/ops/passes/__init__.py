@@ -9,7 +9,7 @@ Passes that make a feature map also return the statistics that the next norm wan
 way where that norm is "LayerNorm".
 """
 
-from stylemap.ops.passes.common import Result
+from stylemap.ops.passes.common import Result, neutral
 from stylemap.ops.passes.convolutions import (
     conv_act,
     conv_rows_,
@@ -28,6 +28,7 @@ __all__ = [
     "conv_rows_group_",
     "modulate_conv",
     "modulated_rgb",
+    "neutral",
     "skip_add",
     "transposed_conv",
 ]

@@ -84,6 +84,12 @@ def with_statistics(y: Tensor, next_norm: str | None, eps: float) -> Result:
     return Result(y, mean, torch.rsqrt(var + eps))
 
 
+def neutral(x: Tensor, normalize: str) -> tuple[Tensor, Tensor]:
+    """Statistics with which a norm leaves x as it is: zeros and ones, as `Result` has them."""
+    zeros = x.new_zeros(statistics_shape(x, groups_of(normalize, x.shape[1])), dtype=compute_dtype(x))
+    return zeros, torch.ones_like(zeros)
+
+
 def normalised(x: Tensor, mean: Tensor, rstd: Tensor, groups: int) -> Tensor:
     """(x - mean) * rstd, in the dtype of the statistics."""
     xhat = (grouped(x, groups) - spread(mean, groups)) * spread(rstd, groups)
