@@ -1,5 +1,5 @@
-# make demo   set up, then edit two photos and write the picture
-# make editor   set up, then serve the web editor to this machine's browser
+# make demo   install what it needs, then edit two photos and write the picture
+# make editor   the same, then serve the web editor to this machine's browser
 # make test   set up, then run the tests
 # make bench  set up, then measure everything on this machine (more than an hour on two cores) and write README's tables
 # make gpu-check   on a machine with a GPU: build, test, sanitize and time the CUDA kernels, without network
@@ -9,14 +9,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LIGHT := $(VENV)/.demo-installed
+EDITOR := $(VENV)/.editor-installed
+# Arguments of every pip install, such as --index-url for another build of torch.
+PIP_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo editor test bench gpu-check lint native format clean
 
-demo: native
+demo: $(LIGHT)
+	@$(BIN)/python -m stylemap._build
 	$(BIN)/python -m stylemap.cli.demo
 
-editor: native
+editor: $(EDITOR)
+	@$(BIN)/python -m stylemap._build
 	$(BIN)/stylemap edit-server --open $(EDITOR_ARGS)
 
 test: native
@@ -48,10 +54,26 @@ format: native
 native: $(STAMP)
 	@$(BIN)/python -m stylemap._build
 
+# What the demo needs and nothing else; torch first, so that the installation finds it and compiles against it.
+$(LIGHT): pyproject.toml setup.py constraints.txt
+	@if test ! -e $(STAMP); then \
+	  echo "installing torch, numpy, pillow, safetensors, tqdm and ninja into $(VENV): a download of some 200 MB with" \
+	    "a CPU build of torch, of some 3 GB with CUDA's libraries"; \
+	  set -e; \
+	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt torch numpy; \
+	  $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt -e .; \
+	fi
+	@touch $@
+
+$(EDITOR): $(LIGHT)
+	@test -e $(STAMP) || $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt -e '.[editor]'
+	@touch $@
+
 $(STAMP): pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt torch numpy
-	$(BIN)/pip install -q -c constraints.txt -e '.[all,dev]'
+	$(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt torch numpy
+	$(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt -e '.[all,dev]'
 	touch $@
 
 clean:

@@ -1,6 +1,7 @@
 """Install stylemap and compile its native libraries.
 
-Environment (see stylemap/_build.py): STYLEMAP_CUDA=auto|0|1, STYLEMAP_CUDA_ARCHS, CXX, CUDA_HOME.
+Environment (see stylemap/_build.py): STYLEMAP_NATIVE=auto|0|1, STYLEMAP_CUDA=auto|0|1,
+STYLEMAP_CUDA_ARCHS, CXX, CUDA_HOME.
 Install torch first: without it at install time the libraries are compiled at first use.
 """
 
@@ -26,19 +27,24 @@ class BuildWithNative(build_py):
         package = HERE / "stylemap" if self.editable_mode else Path(self.build_lib) / "stylemap"
         try:
             libraries = native.wanted_libraries()
-            native.torch_root()
-        except native.BuildError as error:
-            if "torch is not installed" not in str(error):
-                sys.exit(f"stylemap: {error}")
+            if libraries:
+                native.torch_root()
+        except native.MissingToolError:
             print("stylemap: torch is not installed; the native libraries will be compiled at first use")
             return
+        except native.BuildError as error:
+            sys.exit(f"stylemap: {error}")
         try:
             for name in libraries:
                 target = package / "lib" / native.library_path(name).name
                 if not native.is_current(target, name):
                     native.build(name, target)
+        except native.MissingToolError as error:
+            if native.choice_of("STYLEMAP_NATIVE") == "1":
+                sys.exit(f"stylemap: {error}")
+            print(f"stylemap: {error}; {native.WITHOUT}")
         except native.BuildError as error:
-            sys.exit(f"stylemap: {error}")
+            sys.exit(f"stylemap: {error}\nstylemap: STYLEMAP_NATIVE=0 installs it without native libraries")
 
 
 class PlatformWheel(bdist_wheel):

@@ -4,6 +4,8 @@ Used by ``setup.py`` at install time, by ``stylemap.ops`` when a source has chan
 there at install time, and by ``python -m stylemap._build``. Imports nothing but the standard library.
 
 Environment
+    STYLEMAP_NATIVE       auto (default): compile where there is a C++ compiler, else run on plain PyTorch and
+                          say so once; 1: a missing compiler is an error; 0: compile and use nothing
     STYLEMAP_CUDA         auto (default): build the CUDA library where there is nvcc; 1: require it; 0: do not
     STYLEMAP_CUDA_ARCHS   compute capabilities to compile for, default "80+PTX 86 90a 120"; with +PTX also
                           as the intermediate code that newer GPUs translate for themselves
@@ -18,6 +20,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,6 +33,7 @@ PACKAGE = Path(__file__).resolve().parent
 TORCH_ABI = "0x020a000000000000ULL"  # torch 2.10: the oldest release the libraries load in
 DEFAULT_ARCHS = "80+PTX 86 90a 120"
 MINIMUM_TORCH = (2, 10)
+WITHOUT = "it runs on plain PyTorch, several times slower"
 NO_NVCC = "nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda"
 
 CXX_FLAGS = (
@@ -61,7 +65,7 @@ def torch_root() -> Path:
     for candidate in candidates:
         if (candidate / "include" / "torch" / "csrc" / "stable").is_dir():
             return candidate
-    raise BuildError("torch is not installed: `pip install torch` (2.10 or newer) first")
+    raise MissingToolError("torch is not installed: `pip install torch` (2.10 or newer) first")
 
 
 def torch_version(root: Path) -> tuple[int, int]:
@@ -84,11 +88,26 @@ def cuda_home() -> Path | None:
     return None
 
 
-def wanted_libraries() -> list[str]:
-    """Which libraries STYLEMAP_CUDA asks for on this machine."""
-    choice = os.environ.get("STYLEMAP_CUDA", "auto")
+class MissingToolError(BuildError):
+    """Nothing is wrong but that a compiler, ninja or torch is not there."""
+
+
+def choice_of(variable: str) -> str:
+    """The environment's STYLEMAP_NATIVE or STYLEMAP_CUDA: auto, 0 or 1.
+
+    Raises BuildError for another value.
+    """
+    choice = os.environ.get(variable, "auto")
     if choice not in ("auto", "0", "1"):
-        raise BuildError(f"STYLEMAP_CUDA must be auto, 0 or 1, got {choice!r}")
+        raise BuildError(f"{variable} must be auto, 0 or 1, got {choice!r}")
+    return choice
+
+
+def wanted_libraries() -> list[str]:
+    """Which libraries STYLEMAP_NATIVE and STYLEMAP_CUDA ask for on this machine."""
+    choice = choice_of("STYLEMAP_CUDA")
+    if choice_of("STYLEMAP_NATIVE") == "0":
+        return []
     if choice == "1" and cuda_home() is None:
         raise BuildError(
             "STYLEMAP_CUDA=1, but nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda"
@@ -104,18 +123,21 @@ def library_path(name: str) -> Path:
 def ensure(name: str = "cpu") -> Path:
     """Path of library ``name`` ("cpu" or "cuda"), compiled now if it is missing or out of date.
 
-    Raises BuildError with the reason where it cannot be built.
+    Raises BuildError with the reason where it cannot be built, or where STYLEMAP_NATIVE=0 wants none. What
+    did not compile is not tried again until sources, compiler or flags change; `main` always tries.
     """
+    if choice_of("STYLEMAP_NATIVE") == "0":
+        raise BuildError("STYLEMAP_NATIVE=0 asks for none")
     if is_current(library_path(name), name):
         return library_path(name)
     target = library_path(name)
     if not os.access(PACKAGE, os.W_OK):
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        target = cache / "stylemap" / fingerprint(name)[:16] / target.name
+        target = _user_cache() / "stylemap" / fingerprint(name)[:16] / target.name
         if is_current(target, name):
             return target
     with _lock(target.parent):
         if not is_current(target, name):
+            _refuse_again(target, name)
             print(
                 f"stylemap: compiling its {name} library (once)",
                 file=sys.stderr,
@@ -123,6 +145,39 @@ def ensure(name: str = "cpu") -> Path:
             )
             build(name, target)
     return target
+
+
+def _user_cache() -> Path:
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named) if named else Path.home() / ".cache"
+    except RuntimeError:  # no HOME, and a user without an entry
+        raise BuildError(
+            f"{PACKAGE} cannot be written and there is no home folder: name one for the compiled library with"
+            " XDG_CACHE_HOME"
+        ) from None
+
+
+def _failure(target: Path) -> Path:
+    return target.with_suffix(".failed.json")
+
+
+def _attempt(name: str) -> dict[str, str]:
+    """What decides whether library ``name`` compiles."""
+    return {"fingerprint": fingerprint(name), "compiler": _cxx(), "cuda": str(cuda_home())}
+
+
+def _refuse_again(target: Path, name: str) -> None:
+    """Raises BuildError where the same was tried before and did not compile."""
+    try:
+        failed = json.loads(_failure(target).read_text())
+    except (OSError, ValueError):
+        return
+    if {key: failed.get(key) for key in _attempt(name)} == _attempt(name):
+        raise BuildError(
+            f"compiling the {name} library failed before ({failed.get('reason')});"
+            f" `{sys.executable} -m stylemap._build` tries again and shows everything"
+        )
 
 
 def is_current(library: Path, name: str) -> bool:
@@ -167,9 +222,13 @@ def build(name: str, target: Path) -> None:
         run = subprocess.run(
             [_ninja(), "-C", str(work)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        if run.returncode != 0:
-            raise BuildError(f"compiling the {name} library failed:\n{run.stdout[-8000:]}")
         target.parent.mkdir(parents=True, exist_ok=True)
+        if run.returncode != 0:
+            lines = [line for line in run.stdout.splitlines() if "error" in line.lower()]
+            failed = _attempt(name) | {"reason": lines[0][:300] if lines else "no reason told"}
+            _failure(target).write_text(json.dumps(failed))
+            raise BuildError(f"compiling the {name} library failed:\n{run.stdout[-8000:]}")
+        _failure(target).unlink(missing_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.copyfile(work / "library.so", temporary)
         target.with_suffix(".json").unlink(missing_ok=True)
@@ -202,11 +261,22 @@ def _gencode(arch: str) -> str:
     return " ".join(f"-gencode=arch=compute_{number},code={code}" for code in codes)
 
 
+def _word(text: str | Path) -> str:
+    """One word of a command in a ninja file, whatever characters it has."""
+    return shlex.quote(str(text)).replace("$", "$$")
+
+
+def _node(path: Path) -> str:
+    """A path in a build statement of a ninja file."""
+    return str(path).replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
+
+
 def _ninja_file(name: str, root: Path, torch: Path) -> str:
     include = torch / "include"
     defines = f"-DTORCH_TARGET_VERSION={TORCH_ABI} -DSTYLEMAP_FOR_TORCH"
-    includes = f"-I{root} -isystem {include} -isystem {include / 'torch' / 'csrc' / 'api' / 'include'}"
-    link = f"-L{torch / 'lib'} {' '.join(LINK_FLAGS)}"
+    api = include / "torch" / "csrc" / "api" / "include"
+    includes = f"-I{_word(root)} -isystem {_word(include)} -isystem {_word(api)}"
+    link = f"-L{_word(torch / 'lib')} {' '.join(LINK_FLAGS)}"
     lines = [
         f"cxx = {_cxx()}",
         f"cflags = {' '.join(CXX_FLAGS)} {defines} {includes}",
@@ -219,29 +289,34 @@ def _ninja_file(name: str, root: Path, torch: Path) -> str:
         if home is None:
             raise BuildError(NO_NVCC)
         codes = " ".join(_gencode(arch) for arch in _archs().split())
-        lines[1] += f" -DUSE_CUDA -isystem {home / 'include'}"
+        lines[1] += f" -DUSE_CUDA -isystem {_word(home / 'include')}"
         lines += [
             "rule nvcc",
             # The assembler's report of registers and spills is kept: tests/cuda/test_compile.py reads it.
-            f"  command = {home / 'bin' / 'nvcc'} -ccbin $cxx {' '.join(NVCC_FLAGS)} {codes} -I{root}"
-            " -Xptxas=-v -MMD -MF $out.d -c $in -o $out > $out.log 2>&1 || (cat $out.log; false)",
+            f"  command = {_word(home / 'bin' / 'nvcc')} -ccbin $cxx {' '.join(NVCC_FLAGS)} {codes}"
+            f" -I{_word(root)} -Xptxas=-v -MMD -MF $out.d -c $in -o $out > $out.log 2>&1"
+            " || (cat $out.log; false)",
             "  depfile = $out.d\n  deps = gcc\n  description = $in",
         ]
-        link += f" -L{home / 'lib64'} -lcudart_static -lrt -ldl -lpthread"
+        link += f" -L{_word(home / 'lib64')} -lcudart_static -lrt -ldl -lpthread"
     lines += ["rule link", f"  command = $cxx -o $out $in {link}", "  description = link"]
     objects = []
     for source in _sources(name):
         objects.append(str(source.relative_to(root)).replace("/", "_") + ".o")
-        lines.append(f"build {objects[-1]}: {'nvcc' if source.suffix == '.cu' else 'cxx'} {source}")
+        lines.append(f"build {objects[-1]}: {'nvcc' if source.suffix == '.cu' else 'cxx'} {_node(source)}")
     lines.append(f"build library.so: link {' '.join(objects)}")
     return "\n".join(lines) + "\n"
 
 
 def _cxx() -> str:
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler and shutil.which(compiler):
+        return _word(compiler)
     if not compiler or not shutil.which(compiler.split()[0]):
-        raise BuildError(f"no C++ compiler: {compiler or 'g++'} was not found (Debian: apt-get install g++)")
-    return compiler
+        raise MissingToolError(
+            f"no C++ compiler: {compiler or 'g++'} was not found (Debian: apt-get install g++)"
+        )
+    return compiler.replace("$", "$$")  # a command with arguments, as in "ccache g++"
 
 
 def _ninja() -> str:
@@ -252,7 +327,7 @@ def _ninja() -> str:
         return str(Path(ninja.BIN_DIR) / "ninja")
     found = shutil.which("ninja")
     if not found:
-        raise BuildError("ninja is not installed: `pip install ninja`")
+        raise MissingToolError("ninja is not installed: `pip install ninja`")
     return found
 
 
@@ -273,6 +348,10 @@ def main() -> None:
             if not up_to_date:
                 build(name, path)
             print(f"{name}: {path} ({'up to date' if up_to_date else 'built'})")
+    except MissingToolError as error:
+        if choice_of("STYLEMAP_NATIVE") == "1":
+            sys.exit(f"stylemap: {error}")
+        print(f"stylemap: {error}; {WITHOUT}")
     except BuildError as error:
         sys.exit(f"stylemap: {error}")
 

@@ -87,6 +87,102 @@ def test_source_that_does_not_compile_is_reported_and_keeps_nothing_stale(projec
     assert "undeclared_name" in failure.value.stderr
 
 
+def test_what_did_not_compile_is_not_tried_again_by_every_process(project: Path) -> None:
+    header = project / "csrc" / "kernels" / "value.h"
+    header.write_text("#define VALUE undeclared_name\n")
+    for said in ("compiling the cpu library failed:", "failed before"):
+        with pytest.raises(subprocess.CalledProcessError) as failure:
+            use(project)
+        assert said in failure.value.stderr
+    assert "undeclared_name" in failure.value.stderr
+    assert "compiling its cpu library" not in failure.value.stderr
+    header.write_text("#define VALUE 5.0\n")
+    assert use(project)[0] == "5.0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["with space: do$lar", """quo'te "s" & ümläut; ✓ (d)"""])
+def test_any_path_builds(project: Path, name: str) -> None:
+    odd = project.rename(project.parent / name)
+    compiler = odd / "my compiler$" / "g++"
+    compiler.parent.mkdir()
+    compiler.write_text('#!/bin/sh\nexec g++ "$@"\n')
+    compiler.chmod(0o755)
+    run = subprocess.run(
+        [sys.executable, "-c", USE, str(odd)],
+        capture_output=True,
+        text=True,
+        cwd=odd.parent,
+        env={**os.environ, "CXX": str(compiler)},
+        check=False,
+    )
+    assert run.stdout.strip() == "3.0", run.stderr
+    (odd / "csrc" / "kernels" / "value.h").write_text("#define VALUE 4.0\n")
+    assert use(odd)[0] == "4.0"  # the headers that a source includes are known under any path
+
+
+@pytest.mark.parametrize("name", ["with space", "do$lar", "quo'te"])
+def test_cuda_toolkits_in_any_folder_are_named_in_full(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    home = tmp_path / name
+    for file in ("bin/nvcc", "include/cuda_runtime_api.h"):
+        (home / file).parent.mkdir(parents=True)
+        (home / file).write_text('#!/bin/sh\necho "$0"\n')
+        (home / file).chmod(0o755)
+    monkeypatch.setenv("CUDA_HOME", str(home))
+    lines = _build._ninja_file("cuda", _build.source_root(), tmp_path / "torch").splitlines()
+    command = next(line for line in lines if "bin/nvcc" in line).split(" -ccbin")[0]
+    (tmp_path / "build.ninja").write_text(f"rule run\n{command} > $out\nbuild said: run\n")
+    subprocess.run([_build._ninja(), "-C", str(tmp_path)], check=True, capture_output=True)
+    assert (tmp_path / "said").read_text().strip() == str(home / "bin" / "nvcc")
+
+
+def test_native_0_builds_and_uses_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLEMAP_NATIVE", "0")
+    assert _build.wanted_libraries() == []
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        use(project)
+    assert "STYLEMAP_NATIVE=0 asks for none" in failure.value.stderr
+    assert not (project / "stylemap" / "lib").exists()
+
+
+def test_without_home_the_folder_to_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(_build.Path, "home", none)
+    with pytest.raises(_build.BuildError, match="XDG_CACHE_HOME"):
+        _build._user_cache()
+
+
+EDIT_WITHOUT = """
+import torch, stylemap
+from stylemap.ops import current_backend
+from tests.helpers import tiny
+session = stylemap.EditSession(tiny.model())
+a, b = (session.add(photo) for photo in tiny.photos(2))
+mask = torch.zeros(32, 32)
+mask[8:20, 8:20] = 1
+print(current_backend(), tuple(session.edit(a, [session.reference(b, mask)]).shape))
+"""
+
+
+def test_everything_runs_without_native_libraries_and_says_so_once() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", EDIT_WITHOUT],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "STYLEMAP_NATIVE": "0"},
+    )
+    assert run.stdout.strip() == "reference (3, 32, 32)", run.stderr
+    (line,) = run.stderr.strip().splitlines()
+    assert "plain PyTorch instead of native kernels" in line
+
+
 def test_cuda_required_without_nvcc_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_build, "cuda_home", lambda: None)
     monkeypatch.setenv("STYLEMAP_CUDA", "1")
