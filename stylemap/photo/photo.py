@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from PIL import Image, JpegImagePlugin
 from torch import Tensor
@@ -12,15 +12,9 @@ from torch import Tensor
 from stylemap import images
 from stylemap.photo import colour, paste, reading, resample, writing
 from stylemap.photo.crop import Crop
+from stylemap.photo.writing import JpegTables
 
 WHITE: images.Colour = (255, 255, 255)
-
-
-class JpegTables(NamedTuple):
-    """How a JPEG file was compressed: Pillow's ``qtables`` and ``subsampling``."""
-
-    tables: dict[int, list[int]]
-    sampling: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +106,7 @@ class Photo:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it with its EXIF data, ICC profile and resolution; see `stylemap.photo.writing.write`."""
-        writing.write(self, path)
+        writing.write(self.pixels, path, profile=self.profile, exif=self.exif, dpi=self.dpi, jpeg=self.jpeg)
 
 
 def _jpeg_tables(picture: Image.Image) -> JpegTables | None:

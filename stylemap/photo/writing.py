@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from stylemap import images
 from stylemap.files import write_whole
 from stylemap.photo import reading
-
-if TYPE_CHECKING:
-    from stylemap.photo.photo import Photo
 
 _FORMATS = {
     ".png": "PNG",
@@ -35,8 +32,23 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def write(photo: Photo, path: str | os.PathLike[str]) -> None:
-    """Write a photo in the format of the suffix, with its EXIF data, ICC profile and resolution.
+class JpegTables(NamedTuple):
+    """How a JPEG file was compressed: Pillow's ``qtables`` and ``subsampling``."""
+
+    tables: dict[int, list[int]]
+    sampling: int
+
+
+def write(
+    pixels: Image.Image,
+    path: str | os.PathLike[str],
+    *,
+    profile: bytes | None = None,
+    exif: bytes = b"",
+    dpi: tuple[float, float] | None = None,
+    jpeg: JpegTables | None = None,
+) -> None:
+    """Write pixels in the format of the suffix, with its EXIF data, ICC profile and resolution.
 
     A JPEG that was read as one keeps its quantisation tables: what is not edited changes least.
 
@@ -51,15 +63,15 @@ def write(photo: Photo, path: str | os.PathLike[str]) -> None:
     if kind == "HEIF":
         reading.heif()
     options = dict(_OPTIONS.get(kind, {}))
-    if kind == "JPEG" and photo.jpeg is not None:
-        options = {"qtables": photo.jpeg.tables, "subsampling": photo.jpeg.sampling}
-    if photo.exif:
-        options["exif"] = photo.exif
+    if kind == "JPEG" and jpeg is not None:
+        options = {"qtables": jpeg.tables, "subsampling": jpeg.sampling}
+    if exif:
+        options["exif"] = exif
         options.pop("compression", None)  # Pillow writes EXIF directories into TIFF files as they are alone
-    if photo.profile is not None:
-        options["icc_profile"] = photo.profile
-    if photo.dpi is not None and kind in ("JPEG", "PNG", "TIFF"):
-        options["dpi"] = photo.dpi
+    if profile is not None:
+        options["icc_profile"] = profile
+    if dpi is not None and kind in ("JPEG", "PNG", "TIFF"):
+        options["dpi"] = dpi
     Image.init()
     with write_whole(path) as file:
-        photo.pixels.save(file, format=kind, **options)
+        pixels.save(file, format=kind, **options)
