@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylemap import edit, images, ops
-from stylemap.cli import common, masks, results
+from stylemap.cli import common, masks, photos, results
 from stylemap.model import Model
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
 
@@ -61,6 +61,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--frames", type=int, default=1, help="a strip of weights from 0 to --weight (blend)")
     results.add_arguments(parser, "file for the result, or a folder for several")
+    photos.add_arguments(parser, references=True)
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -92,24 +93,26 @@ def run(args: argparse.Namespace) -> None:
     output = _output(args, originals, references, mask_texts)
     model = common.load_for_edits(args)
     session = common.session_of(model) if args.mode == "blend" else None
-    encode: Callable[[Tensor], Any] = model.encode if session is None else session.add
+    album = photos.Album(args, model, session)
     shifts = args.shift or [(0, 0)] * len(references)
     layers = []
-    for path, texts, shift in zip(references, mask_texts, shifts):
-        photo = common.read(model, path, args)
-        layers.append(_Layer(path, photo, encode(photo), texts, shift))
+    for index, (path, texts, shift) in enumerate(zip(references, mask_texts, shifts)):
+        photo = album.read_reference(path, index)
+        layers.append(_Layer(path, photo, album.encode(photo), texts, shift))
     cells = model.config.latent_spatial_size if args.mode == "blend" else None
-    reader = masks.MaskReader(model.config.size, args.fit, cells)
+    reader = masks.MaskReader(model.config.size, args.fit, cells, album)
     rows: list[Row] = []
     shown = set(common.shown_of(args.frames))
     steps = common.progress(range(output.count), "edit")
     for frame, original in enumerate(originals):
-        photo = common.read(model, original, args)
+        photo = album.read(original)
         frame_masks = [layer.mask(frame, original, reader) for layer in layers]
-        source = encode(photo)
+        source = album.encode(photo)
+        asked = _asked(layers, frame_masks, model.config.latent_spatial_size, args.mode)
         tiles = []
         for index, image in enumerate(_images(model, session, source, layers, frame_masks, args)):
-            output.save(image, output.names[frame] + output.parts[index])
+            pasted = album.returned(original, image, mask=asked)
+            output.save(pasted, output.names[frame] + output.parts[index])
             next(steps)
             if index in shown and len(rows) < common.MAX_ROWS:
                 tiles.append(Tile(common.thumbnail(image)))
@@ -156,13 +159,29 @@ def _row(photo: Tensor, path: Path, layers: list[_Layer], frame_masks: list[Tens
     """Source, references with their masks, where the masks come to lie."""
     photo = photo.cpu()
     row = [Tile(photo, path.name)]
-    moved = []
     for index, (layer, mask) in enumerate(zip(layers, frame_masks)):
         colours = [PALETTE[index % len(PALETTE)]]
         row.append(Tile(overlay(layer.photo[0].cpu(), [mask], colours), layer.path.name))
+    return [*row, Tile(overlay(photo, _moved(layers, frame_masks)), "edited part")]
+
+
+def _moved(layers: list[_Layer], frame_masks: list[Tensor]) -> list[Tensor]:
+    """The masks where their parts come to lie, S x S each."""
+    found = []
+    for layer, mask in zip(layers, frame_masks):
         plane = mask[None, None].float()
-        moved.append(ops.blend(torch.zeros_like(plane), plane, mask, shift=layer.shift)[0, 0])
-    return [*row, Tile(overlay(photo, moved), "edited part")]
+        found.append(ops.blend(torch.zeros_like(plane), plane, mask, shift=layer.shift)[0, 0])
+    return found
+
+
+def _asked(layers: list[_Layer], frame_masks: list[Tensor], cells: int, mode: str) -> Tensor:
+    """Where an edit may change the original, S x S: its masks, or all of the cells that they touch."""
+    mask = edit.union(_moved(layers, frame_masks))
+    if mode == "blend":
+        return mask
+    factor = mask.shape[-1] // cells
+    touched = edit.masks.pool_max(mask[None, None].float(), cells)[0, 0]
+    return touched.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
 
 
 def _sheet(rows: list[Row], args: argparse.Namespace) -> Any:

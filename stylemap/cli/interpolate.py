@@ -39,11 +39,11 @@ def run(args: argparse.Namespace) -> None:
     rows: list[Row] = []
     steps = common.progress(range(output.count), "interpolate")
     for (a, b), name in zip(pairs, output.names):
-        (first, w1), (second, w2) = encode(a), encode(b)
+        (first, w1), (second, w2) = encode.pair(a, b)
         tiles = [Tile(common.thumbnail(first), a.label)]
         for index, weight in enumerate(towards_b):
             frame = edit.interpolate(model, w1, w2, 1 - weight)[0].cpu()
-            output.save(frame, name + parts[index])
+            output.save(encode.album.returned(a.path, frame), name + parts[index])
             next(steps)
             if index in shown and len(rows) < common.MAX_ROWS:
                 tiles.append(Tile(common.thumbnail(frame), f"{1 - weight:.2f}"))

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from stylemap import edit, images
-from stylemap.cli import common, masks, results
+from stylemap.cli import common, masks, photos, results
 from stylemap.model import Model
 from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
@@ -44,6 +44,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--mask", metavar="MASK", help=f"change only the stylemap cells it touches; {masks.HELP}"
     )
     results.add_arguments(parser, "folder for the results, or a file for a single one")
+    photos.add_arguments(parser)
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -60,16 +61,17 @@ def run(args: argparse.Namespace) -> None:
     read = [*paths, *(Path(file) for file in (args.direction, args.map, args.mask) if file is not None)]
     output = results.Output.of(args, [path.stem for path in paths], read, own=paths, parts=parts)
     model = common.load_for_edits(args)
+    album = photos.Album(args, model)
     change = _along_direction(model, args) if args.map is None else _by_map(model, args)
-    reader = masks.MaskReader(model.config.size, args.fit)
+    reader = masks.MaskReader(model.config.size, args.fit, album=album)
     rows: list[Row] = []
     for path, name in common.progress(list(zip(paths, output.names)), "manipulate"):
-        photo = common.read(model, path, args)
+        photo = album.read(path)
         mask = None if args.mask is None else reader.read(args.mask, [path])
-        w = change(model.encode(photo), path, mask)
+        w = change(album.encode(photo), path, mask)
         found = [model.decode(one[None])[0].cpu() for one in w]
         for part, result in zip(parts, found):
-            output.save(result, name + part)
+            output.save(album.returned(path, result), name + part)
         if len(rows) < common.MAX_ROWS:
             shown = photo[0].cpu() if mask is None else overlay(photo[0], [mask])
             tiles = [

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 from torch import Tensor
 
 from stylemap import edit, images
 from stylemap.cli import common, mask_files
+
+if TYPE_CHECKING:
+    from stylemap.cli.photos import Album
 
 HELP = (
     "where the reference is wanted: an image (white is on), box:x0,y0,x1,y1 or ellipse:cx,cy,rx,ry, in "
@@ -24,10 +28,13 @@ class MaskReader:
         size: of the model's images.
         fit: how photos become square, and masks as large as them.
         cells: side of the stylemap, where a mask works by the mean of its cells (the blend).
+        album: of the photos, where these are cropped: a mask as large as one is cut as that is.
     """
 
-    def __init__(self, size: int, fit: images.Fit = "crop", cells: int | None = None) -> None:
-        self._size, self._fit, self._cells = size, fit, cells
+    def __init__(
+        self, size: int, fit: images.Fit = "crop", cells: int | None = None, album: Album | None = None
+    ) -> None:
+        self._size, self._fit, self._cells, self._album = size, fit, cells, album
         self._told: set[str] = set()
 
     def read(self, text: str, photos: Sequence[Path]) -> Tensor:
@@ -57,7 +64,8 @@ class MaskReader:
 
     def _from_file(self, path: Path, photos: Sequence[Path]) -> Tensor:
         picture, note = mask_files.read(path)
-        fitted = square(picture, path, self._size, photos, self._fit)
+        cut = None if self._album is None else self._album.fitted_mask(picture, [*photos])
+        fitted = cut or square(picture, path, self._size, photos, self._fit)
         mask = images.to_tensor(fitted)[0] > 0
         if note:
             self._tell(str(path), note)

@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> None:
     encode = sources.Encoder(model, args)
     rows: list[Row] = []
     for (a, b), name in common.progress(list(zip(pairs, output.names)), "mix"):
-        (first, w1), (second, w2) = encode(a), encode(b)
+        (first, w1), (second, w2) = encode.pair(a, b)
         result = edit.mix_styles(model, w1, w2, take=take)
-        output.save(result, name)
+        output.save(encode.album.returned(a.path, result), name)
         if len(rows) < common.MAX_ROWS:
             rows.append([Tile(first, a.label), Tile(second, b.label), Tile(result[0].cpu())])
     words = {"coarse": "all stylecodes but the first two", "fine": "the first two stylecodes"}

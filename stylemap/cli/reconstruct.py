@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from stylemap import edit, images
-from stylemap.cli import common, results
+from stylemap import images
+from stylemap.cli import common, photos, results
 from stylemap.sheets import Row, Tile, contact_sheet
 
 
@@ -17,6 +17,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
     results.add_arguments(parser, "folder for the results, or a file for a single one")
+    photos.add_arguments(parser)
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -27,11 +28,12 @@ def run(args: argparse.Namespace) -> None:
     paths = images.find(args.images)
     output = results.Output.of(args, [path.stem for path in paths], paths, own=paths)
     model = common.load_for_edits(args)
+    album = photos.Album(args, model)
     rows: list[Row] = []
     for path, name in common.progress(list(zip(paths, output.names)), "reconstruct"):
-        photo = common.read(model, path, args)
-        result = edit.reconstruct(model, photo)
-        output.save(result, name)
+        photo = album.read(path)
+        result = model.decode(album.encode(photo))
+        output.save(album.returned(path, result, mode="replace"), name)
         if len(rows) < common.MAX_ROWS:
             error = float((result - photo).float().square().mean())
             rows.append(

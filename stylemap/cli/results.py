@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylemap import images
+from stylemap.photo import Photo
 
 _MAX_BYTES = 255  # of a file name, on every file system in use
 _NUMBER_BYTES = 8  # kept for a number that makes a name unique
@@ -23,7 +24,7 @@ _Identity = tuple[int, int]
 
 def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """Add --output, which ``what`` describes, --no-sheet and --overwrite; `Output.of` reads them."""
-    parser.add_argument("--output", required=True, metavar="PATH", help=what)
+    parser.add_argument("-o", "--output", required=True, metavar="PATH", help=what)
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
     add_overwrite(parser)
 
@@ -113,9 +114,12 @@ class Output:
         stem = _cut(self.path.stem, _MAX_BYTES - len(os.fsencode(ending)))
         return self.path.with_name(stem + ending)
 
-    def save(self, image: Tensor | Image.Image, name: str) -> Path:
+    def save(self, image: Tensor | Image.Image | Photo, name: str) -> Path:
         """Write the image ``name`` (without suffix); its path. Errors: see `stylemap.images.save`."""
-        images.save(image, self.file(name))
+        if isinstance(image, Photo):
+            image.save(self.file(name))
+        else:
+            images.save(image, self.file(name))
         return self.file(name)
 
     @property

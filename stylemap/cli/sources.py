@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from stylemap import edit, images
-from stylemap.cli import common
+from stylemap.cli import common, photos
 
 if TYPE_CHECKING:
     from stylemap.model import Model
@@ -44,7 +44,8 @@ class Source:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the two sides A and B, --seeds and --truncation; `sides` reads them."""
+    """Add the two sides A and B, --seeds and --truncation, which `sides` reads, and those of photos."""
+    photos.add_arguments(parser, references=True)
     parser.add_argument("a", nargs="?", metavar="A", help=HELP)
     parser.add_argument("b", nargs="?", metavar="B", help="likewise; one goes with all of the other")
     parser.add_argument(
@@ -95,13 +96,20 @@ class Encoder:
     def __init__(self, model: Model, args: argparse.Namespace) -> None:
         self._model = model
         self._args = args
+        self.album = photos.Album(args, model)
         self._mean: Tensor | None = None
 
-    def __call__(self, source: Source) -> tuple[Tensor, Tensor]:
-        """The picture 3 x S x S on the CPU, and its stylemap 1 x K x L x L."""
+    def pair(self, a: Source, b: Source) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Of A, whose photo results return into, and of B: the picture 3 x S x S on the CPU, and its stylemap
+        1 x K x L x L.
+        """
+        second = self._one(b, self.album.read_reference)
+        return self._one(a, self.album.read), second
+
+    def _one(self, source: Source, read: Callable[[Path], Tensor]) -> tuple[Tensor, Tensor]:
         if source.path is not None:
-            photo = common.read(self._model, source.path, self._args)
-            return photo[0].cpu(), self._model.encode(photo)
+            photo = read(source.path)
+            return photo[0].cpu(), self.album.encode(photo)
         w = self._random(source)
         return self._model.decode(w)[0].cpu(), w
 

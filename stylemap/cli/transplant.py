@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from stylemap import edit, images
-from stylemap.cli import common, results
+from stylemap.cli import common, photos, results
 from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
 
@@ -29,6 +29,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "original; repeat it for more, pasted in order",
     )
     results.add_arguments(parser, "folder for the results, or a file for a single one")
+    photos.add_arguments(parser, references=True)
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
     return parser
@@ -40,12 +41,15 @@ def run(args: argparse.Namespace) -> None:
     stems, read = [original.stem for original, _ in pairs], [path for pair in pairs for path in pair]
     output = results.Output.of(args, stems, read)
     model = common.load_for_edits(args)
+    album = photos.Album(args, model)
     size, cells = model.config.size, model.config.latent_spatial_size
     rows: list[Row] = []
     for (original, reference), name in common.progress(list(zip(pairs, output.names)), "transplant"):
-        first, second = common.read(model, original, args), common.read(model, reference, args)
-        result = model.decode(edit.transplant(model.encode(first), model.encode(second), args.box))
-        output.save(result, name)
+        second = album.read_reference(reference)
+        w2 = album.encode(second)
+        first = album.read(original)
+        result = model.decode(edit.transplant(album.encode(first), w2, args.box))
+        output.save(album.returned(original, result), name)
         if len(rows) < common.MAX_ROWS:
             source = [_rectangle(ry, rx, h, w, size, cells) for _, (ry, rx), h, w in args.box]
             target = [_rectangle(sy, sx, h, w, size, cells) for (sy, sx), _, h, w in args.box]

@@ -29,7 +29,8 @@ _DETAIL_REACH = 3 / 128  # of the side: how far a large change takes the detail 
 _CELLS = 32  # across the square: how finely it is told what changed
 _FEATHER = 1 / 16  # of the side: over this distance an edit fades around the changed cells
 _EDGE = 1 / 16  # of the side: over this distance an edit fades out at the border of the crop
-_MARGIN = 3 / 128  # of the side: this much of it shows nothing of the edit; bicubic taps reach 2 pixels
+_MARGIN = 3 / 128  # of the side: this much of it shows nothing of the edit; Lanczos reaches 3 pixels
+_REACH = 1 / 16  # of the side: an edit changes what lies this near to its mask, as its cells are that large
 
 
 def paste(
@@ -40,6 +41,7 @@ def paste(
     after: Tensor,
     *,
     mode: Mode = "difference",
+    mask: Tensor | None = None,
     threshold: float | None = None,
 ) -> Image.Image:
     """An RGB photo with the edit of its crop in it.
@@ -51,7 +53,7 @@ def paste(
     Args:
         profile: of the pixels; the squares are sRGB.
         before, after: the unedited and the edited square as decoded, 3 x S x S in [-1, 1].
-        threshold: of `weights`; by default that of the mode in `THRESHOLDS`.
+        mask, threshold: of `weights`; by default the threshold of the mode in `THRESHOLDS`.
 
     Raises:
         ValueError: an unknown mode, squares of different shapes, a crop without a pixel of the photo.
@@ -70,7 +72,7 @@ def paste(
         )
     first, second = (_levels(square) for square in (before, after))
     limit = THRESHOLDS[mode] if threshold is None else threshold
-    weight = weights(first, second, crop, pixels.size, limit)
+    weight = weights(first, second, crop, pixels.size, limit, mask)
     if not bool(weight.any()):
         return pixels
     gone = torch.ones_like(weight) if mode == "replace" else _detail_gone(first, second)
@@ -98,6 +100,7 @@ def weights(
     crop: Crop,
     photo: tuple[int, int],
     threshold: float,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """How much of the edit each pixel of the square shows: float32 S x S in [0, 1].
 
@@ -108,11 +111,17 @@ def weights(
         before, after: 3 x S x S, 0 to 255.
         photo: its width and height.
         threshold: a cell counts as changed where the mean difference in it is larger.
+        mask: S x S, on where the edit was asked for; cells far from it do not count.
     """
     size = before.shape[-1]
     cell = max(1, size // _CELLS)
     difference = (after - before).abs().amax(0)
     changed = F.avg_pool2d(difference[None, None], cell, ceil_mode=True) > threshold
+    if mask is not None:
+        # What an edit changes elsewhere, an eye's colour with the mouth, nobody asked for.
+        reach = round(_REACH * size)
+        wanted = (mask.reshape(1, 1, size, size) > 0.5).float().cpu()
+        changed &= F.max_pool2d(F.max_pool2d(wanted, 2 * reach + 1, 1, reach), cell, ceil_mode=True) > 0
     full = changed.float().repeat_interleave(cell, 2).repeat_interleave(cell, 3)[..., :size, :size]
     return _feathered(full, max(2, round(_FEATHER * size)))[0, 0] * _towards_border(crop, photo, size)
 

@@ -63,7 +63,8 @@ def test_missing_file(fails, edit_arguments: dict[str, object], place: str, tmp_
 def test_text_as_image(fails, edit_arguments: dict[str, object], place: str, tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture")
     line = fails("edit", *_flags({**edit_arguments, place: tmp_path / "notes.png"}))
-    assert "notes.png is not a JPEG, PNG or WebP image" in line
+    kind = "a JPEG, PNG or WebP image" if place == "mask" else "a picture that can be read"
+    assert f"notes.png is not {kind}" in line
 
 
 def test_truncated_jpeg(fails, edit_arguments: dict[str, object], tmp_path: Path) -> None:

@@ -29,25 +29,24 @@ def scene(
     width, height = size
     attributes = sample_attributes(0, np.array([HELD_OUT + index]))
     points = landmarks(attributes)[0]
-    portrait = _portrait(index)
+    face = portrait(index)
     turn = np.radians(angle)
     axes = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     middle = np.array([centre[0] * width, centre[1] * height])
     placed = middle + (points - 0.5) @ axes.T * side
     background = _background(size)
-    linear = axes.T * portrait.width / side
-    origin = (-middle @ axes / side + 0.5) * portrait.width
+    linear = axes.T * face.width / side
+    origin = (-middle @ axes / side + 0.5) * face.width
     coefficients = (*linear[0], origin[0], *linear[1], origin[1])
-    layer = portrait.transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
-    oval = _oval(portrait.width).transform(
-        size, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
-    )
+    layer = face.transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
+    oval = _oval(face.width).transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
     background.paste(layer, (0, 0), oval)
     return background, Landmarks.of(placed)
 
 
 @functools.lru_cache(maxsize=4)
-def _portrait(index: int) -> Image.Image:
+def portrait(index: int) -> Image.Image:
+    """Held-out face ``index``, 1024 x 1024."""
     attributes = sample_attributes(0, np.array([HELD_OUT + index]))
     return Image.fromarray(render(attributes, 1024)[0][0].permute(1, 2, 0).numpy())
 

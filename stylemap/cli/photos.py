@@ -1,0 +1,262 @@
+"""Photos of any size in the commands: what of them the model sees, and how results return into them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageColor
+from torch import Tensor
+
+from stylemap import edit, images
+from stylemap.cli import common
+from stylemap.model import StyleMapGAN
+from stylemap.photo import CONVENTIONS, MODES, Convention, Crop, Landmarks, Photo, align, faces, resample
+from stylemap.photo import crop as crops
+from stylemap.photo import landmarks as points
+from stylemap.photo.models import Knowledge, known, reconstruction_error
+
+if TYPE_CHECKING:
+    from stylemap.engine.session import EditSession
+    from stylemap.model import Model
+
+_POINTS = "five points of the face in pixels of the photo: both eyes, the nose, both corners of the mouth"
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, references: bool = False) -> None:
+    """Add the options that `Album` reads; ``references``: also those of a second photo."""
+    group = parser.add_argument_group(
+        "whole photos", "With one of --align, --crop, --landmarks and --paste the result is the whole photo."
+    )
+    group.add_argument(
+        "--align",
+        action="store_true",
+        help="the model sees the face, upright and as large as in its training; a model of something else "
+        "sees the middle. Finding faces needs the extra stylemap[align]",
+    )
+    group.add_argument(
+        "--alignment",
+        choices=["auto", *CONVENTIONS],
+        default="auto",
+        help="how faces lie in the model's images (default: as the model notes, else ffhq)",
+    )
+    group.add_argument("--landmarks", nargs=5, metavar="X,Y", help=f"align to these: {_POINTS}")
+    group.add_argument(
+        "--crop",
+        metavar="CX,CY,SIDE[,ANGLE]",
+        help="the model sees this square: its centre and side in fractions of the photo (the side of the "
+        "shorter edge), or in pixels where one is above 1; the angle in degrees, clockwise",
+    )
+    group.add_argument(
+        "--crops",
+        choices=("each", "first"),
+        default="each",
+        help="of a folder of originals: a crop for each, or the first's for all (default: each)",
+    )
+    if references:
+        group.add_argument(
+            "--reference-landmarks", nargs=5, action="append", default=[], metavar="X,Y",
+            help="of the reference, likewise; once for each --reference",
+        )  # fmt: skip
+        group.add_argument("--reference-crop", action="append", default=[], metavar="CROP", help="likewise")
+    group.add_argument(
+        "--paste",
+        choices=(*MODES, "square"),
+        help="difference: add what the edit changed to the photo, whose detail stays (default); replace: "
+        "show the model's pixels; square: write the model's square alone",
+    )
+    group.add_argument(
+        "--refine",
+        type=int,
+        default=0,
+        metavar="N",
+        help="before the edit, N steps that bring the decoded image closer to the photo (default: 0)",
+    )
+    group.add_argument(
+        "--background", default="white", metavar="COLOUR", help="under transparency, as in black or #8090a0"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A photo, its crop, and the square 1 x 3 x S x S of it that the model sees."""
+
+    path: Path
+    photo: Photo
+    crop: Crop
+    square: Tensor
+
+
+class Album:
+    """The photos of a command. Of those it has read it keeps the last original.
+
+    Args:
+        args: of `add_arguments`, and model and fit.
+        session: encodes into this session; without one into stylemaps.
+
+    Raises:
+        ValueError: arguments that mean nothing; the message names them.
+    """
+
+    def __init__(self, args: argparse.Namespace, model: Model, session: EditSession | None = None) -> None:
+        self._args, self._model, self._session = args, model, session
+        self._whole = bool(args.align or args.landmarks or args.crop or args.paste) and args.paste != "square"
+        self._cropped = bool(args.align or args.landmarks or args.crop or args.paste)
+        self._background = _colour(args.background)
+        self._landmarks = None if args.landmarks is None else points.parse(args.landmarks)
+        self._knowledge = known(Path(args.model)) if args.model else known(common.default_model())
+        self._crops: dict[Path, tuple[tuple[int, int], Crop | None]] = {}
+        self._first: Crop | None = None
+        self._original: _Seen | None = None
+        self._label = ""
+        self._before: Tensor | None = None
+        _check(args)
+
+    def read(self, path: Path) -> Tensor:
+        """An original as the model sees it, 1 x 3 x S x S."""
+        photo = self._open(path)
+        crop = self._first if self._args.crops == "first" else None
+        crop = crop or self._crop(photo, self._landmarks, self._args.crop)
+        self._first = self._first or crop
+        square = self._square(photo, crop)
+        self._original = _Seen(path, photo, crop or Crop.middle(photo.size), square)
+        self._before = None
+        return self._told(path, photo, crop, square)
+
+    def read_reference(self, path: Path, index: int = 0) -> Tensor:
+        """The photo of reference ``index`` as the model sees it, 1 x 3 x S x S."""
+        photo = self._open(path)
+        given = self._args.reference_landmarks
+        landmarks = points.parse(given[index]) if index < len(given) else None
+        written = self._args.reference_crop[index] if index < len(self._args.reference_crop) else None
+        try:
+            crop = self._crop(photo, landmarks, written)
+        except faces.NoFaceError:
+            common.warn(f"no face was found in {path}: the middle of it is the reference")
+            crop = Crop.middle(photo.size)
+        return self._told(path, photo, crop, self._square(photo, crop))
+
+    def encode(self, photo: Tensor) -> Any:
+        """The stylemap of the photo read last, or its handle in the session; refined where that is wanted."""
+        original = self._original
+        if not self._args.refine and self._knowledge.error is None and not self._pastes:
+            return self._model.encode(photo) if self._session is None else self._session.add(photo)
+        w = self._model.encode(photo)
+        decoded = self._model.decode(w)
+        _tell_if_far(self._label, photo, decoded, self._knowledge)
+        if self._args.refine:
+            w = self._refined(photo, w)
+            decoded = self._model.decode(w)
+        if original is not None and original.square is photo:
+            self._before = decoded[0].detach()
+        return w if self._session is None else self._session.add_stylemap(w)
+
+    def returned(
+        self, path: Path | None, image: Tensor, *, mode: str = "difference", mask: Tensor | None = None
+    ) -> Tensor | Photo:
+        """What is written of a result, 3 x S x S or 1 x 3 x S x S: it, or its original with it in place.
+
+        path: of the original, which has been read and encoded last; None where there is none.
+        mode: where --paste names none. The result is the reconstruction itself where it is "replace": it is
+        compared with the photo instead of with its reconstruction.
+        mask: S x S, where the edit was asked for.
+        """
+        seen = self._original
+        if not self._pastes or path is None or seen is None or seen.path != path:
+            return image
+        before = seen.square[0] if mode == "replace" or self._before is None else self._before
+        after = image[0] if image.ndim == 4 else image
+        mode = self._args.paste or mode
+        return seen.photo.paste(seen.crop, before.cpu(), after.cpu(), mode=mode, mask=mask)
+
+    def fitted_mask(self, mask: Image.Image, photos: list[Path]) -> Image.Image | None:
+        """A grey picture as large as one of the photos, cut as that is; None where it is no such picture."""
+        for photo in photos:
+            size, crop = self._crops.get(photo, ((0, 0), None))
+            if size == mask.size and crop is not None:
+                return resample.cut(mask.convert("RGB"), crop, self._model.config.size).convert("L")
+            if size == mask.size:
+                return images.fit_square(mask, self._model.config.size, self._args.fit, 0)
+        return None
+
+    @property
+    def _pastes(self) -> bool:
+        return self._whole
+
+    def _open(self, path: Path) -> Photo:
+        return Photo.open(path, background=self._background)
+
+    def _crop(self, photo: Photo, landmarks: Landmarks | None, written: str | None) -> Crop | None:
+        """The crop of a photo; None where it is fitted as --fit says."""
+        if written is not None:
+            return crops.parse(written, photo.size)
+        convention = self._convention()
+        if landmarks is None and self._args.align and convention is not None:
+            landmarks = faces.landmarks(photo)
+        if landmarks is not None:
+            return align(landmarks, convention or CONVENTIONS["ffhq"])
+        return Crop.middle(photo.size) if self._cropped else None
+
+    def _convention(self) -> Convention | None:
+        chosen: str = self._args.alignment
+        return self._knowledge.convention if chosen == "auto" else CONVENTIONS[chosen]
+
+    def _square(self, photo: Photo, crop: Crop | None) -> Tensor:
+        size = self._model.config.size
+        if crop is not None:
+            picture = photo.picture(crop, size)
+        else:
+            picture = images.fit_square(photo.srgb(), size, self._args.fit, self._background)
+        return common.to_model(self._model, images.to_tensor(picture))
+
+    def _told(self, path: Path, photo: Photo, crop: Crop | None, square: Tensor) -> Tensor:
+        self._crops[path] = photo.size, crop
+        self._label = str(path)
+        return square
+
+    def _refined(self, photo: Tensor, w: Tensor) -> Tensor:
+        model = getattr(self._model, "checkpoint", self._model)
+        if not isinstance(model, StyleMapGAN):
+            raise ValueError("--refine needs a checkpoint: an exported model has no gradients")
+        steps: int = self._args.refine
+        bar = common.progress(range(steps + 1), f"refine {Path(self._label).name}")
+
+        def advance(step: int, loss: float) -> None:
+            next(bar, None)
+
+        found = edit.invert(
+            model, photo.to(model.like), steps=steps, start=w.to(model.like), progress=advance
+        )
+        next(bar, None)  # past the last: it finishes its line
+        return found.stylemap.to(self._model.like)
+
+
+def _tell_if_far(name: str, photo: Tensor, decoded: Tensor, knowledge: Knowledge) -> None:
+    error = reconstruction_error(photo, decoded)
+    if knowledge.error is not None and knowledge.is_far(error):
+        common.warn(
+            f"{name} is far from what the model knows: the squared error of its reconstruction is "
+            f"{error:.4f}, {error / knowledge.error:.0f} times that of the images it was tested on"
+        )
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.refine < 0:
+        raise ValueError(f"--refine must be at least 0, got {args.refine}")
+    if args.crop and (args.landmarks or args.align):
+        raise ValueError("--crop goes without --align and --landmarks: each says where the square is")
+    for name in ("landmarks", "crop"):
+        given, references = len(getattr(args, f"reference_{name}", [])), getattr(args, "reference", None)
+        count = len(references) if isinstance(references, list) else 1
+        if given > count:
+            raise ValueError(f"{given} --reference-{name} for {count} --reference: give one each, or none")
+
+
+def _colour(text: str) -> images.Colour:
+    try:
+        found = ImageColor.getrgb(text)
+    except ValueError:
+        raise ValueError(f"--background: expected a colour as black or #8090a0, got {text!r}") from None
+    return found[0], found[1], found[2]
