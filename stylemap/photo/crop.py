@@ -70,7 +70,8 @@ class Crop:
 
     def bounds(self) -> tuple[float, float, float, float]:
         """The upright rectangle around the square: left, top, right, bottom in pixels of the photo."""
-        low, high = self.corners.min(0), self.corners.max(0)
+        corners = np.round(self.corners, 9)  # so that a whole number of pixels is one
+        low, high = corners.min(0), corners.max(0)
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     def scaled(self, factor: float) -> Crop:

@@ -32,21 +32,29 @@ def cut(pixels: Image.Image, crop: Crop, size: int) -> Image.Image:
     """
     _check(pixels.size, crop)
     left, top, right, bottom = crop.bounds()
-    inside = (
-        left >= -1e-6 and top >= -1e-6 and right <= pixels.width + 1e-6 and bottom <= pixels.height + 1e-6
-    )
-    if abs(crop.angle) < _TURNED and inside:
-        box = (max(left, 0), max(top, 0), min(right, pixels.width), min(bottom, pixels.height))
-        # Lanczos alone; more than 3 x its support goes through an exact box reduction first.
-        return pixels.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+    upright = abs(crop.angle) < _TURNED
+    if upright and min(left, top) >= 0 and right <= pixels.width and bottom <= pixels.height:
+        return _shrunk(pixels, crop, size)
     # Turning works at twice the resolution of the result, or at the photo's own where that is lower.
-    scale = min(1.0, 2 * size / crop.side)
-    region, moved = _region(pixels, crop, scale)
+    region, moved = _region(pixels, crop, min(1.0, 2 * size / crop.side))
+    if upright:
+        return _shrunk(region, moved, size)
     side = size if moved.side <= size else 2 * size
-    turned = region.transform(
-        (side, side), Image.Transform.AFFINE, _from_square(moved, side), Image.Resampling.BICUBIC
-    )
-    return turned if side == size else turned.resize((size, size), Image.Resampling.LANCZOS)
+    coefficients, planes = _from_square(moved, side), []
+    for band in region.split():
+        # As numbers with a fraction: Pillow's bicubic convolution rounds those of 8 bits down.
+        plane = band.convert("F").transform(
+            (side, side), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
+        )
+        planes.append(plane if side == size else plane.resize((size, size), Image.Resampling.LANCZOS))
+    values = np.stack([np.asarray(plane) for plane in planes], 2)
+    return Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
+
+
+def _shrunk(pixels: Image.Image, crop: Crop, size: int) -> Image.Image:
+    """An upright crop inside a picture, by Lanczos alone."""
+    # More than 3 x its support goes through an exact box reduction first.
+    return pixels.resize((size, size), Image.Resampling.LANCZOS, box=crop.bounds(), reducing_gap=3.0)
 
 
 def spread(values: np.ndarray, crop: Crop, box: tuple[int, int, int, int]) -> np.ndarray:

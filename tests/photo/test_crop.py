@@ -105,7 +105,7 @@ def test_what_is_cut_and_spread_again_is_the_photo(crop: Crop) -> None:
     place = crop.to_square(np.stack([columns.ravel(), rows.ravel()], 1))
     inside = ((place > 0.03) & (place < 0.97)).all(1).reshape(columns.shape)
     # At the photo's border the reflection has a kink, which a coarse square's kernels of 3 pixels round.
-    kink = 4 * crop.side / 256
+    kink = 2 * crop.side / 256
     inside &= (np.minimum(columns, SIZE[0] - columns) > kink) & (np.minimum(rows, SIZE[1] - rows) > kink)
     assert np.abs(back - np.asarray(photo.crop(box)))[inside].max() < 3
     outside = ((place < -0.02) | (place > 1.02)).any(1).reshape(columns.shape)
