@@ -159,6 +159,11 @@ def _distribute(to: Instruction, operands: list[Operand]) -> None:
     name = to.name
     if name in _PREDICATE_RESULTS:
         to.predicates_out, operands = operands[:2], operands[2:]
+    elif name in ("VOTE", "VOTEU"):  # of its results either may be missing; it reads one predicate
+        results, operands = operands[:-1], operands[-1:]
+        to.predicates_out = [o for o in results if o.kind in "PQ"]
+        registers = [o for o in results if o.kind not in "PQ"]
+        to.result = registers[0] if registers else to.result
     elif name not in _CONTROL and name not in _STORES:
         while operands and operands[0].kind in "PQ":
             to.predicates_out.append(operands.pop(0))
