@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LIGHT := $(VENV)/.demo-installed
 EDITOR := $(VENV)/.editor-installed
+# The demo and the editor need no CUDA library where there is no GPU: minutes of compiling.
+FOR_USE := STYLEMAP_CUDA=$(or $(STYLEMAP_CUDA),$(shell command -v nvidia-smi > /dev/null && echo auto || echo 0))
 # Arguments of every pip install, such as --index-url for another build of torch.
 PIP_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -18,11 +20,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo editor test bench gpu-check lint native format clean
 
 demo: $(LIGHT)
-	@$(BIN)/python -m stylemap._build
+	@$(FOR_USE) $(BIN)/python -m stylemap._build
 	$(BIN)/python -m stylemap.cli.demo
 
 editor: $(EDITOR)
-	@$(BIN)/python -m stylemap._build
+	@$(FOR_USE) $(BIN)/python -m stylemap._build
 	$(BIN)/stylemap edit-server --open $(EDITOR_ARGS)
 
 test: native
@@ -62,12 +64,12 @@ $(LIGHT): pyproject.toml setup.py constraints.txt
 	  set -e; \
 	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
 	  $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt torch numpy; \
-	  $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt -e .; \
+	  $(FOR_USE) $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt -e .; \
 	fi
 	@touch $@
 
 $(EDITOR): $(LIGHT)
-	@test -e $(STAMP) || $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt -e '.[editor]'
+	@test -e $(STAMP) || $(FOR_USE) $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt -e '.[editor]'
 	@touch $@
 
 $(STAMP): pyproject.toml setup.py constraints.txt
