@@ -37,11 +37,13 @@ class Photos:
         self._masks: dict[Step, list[Tensor]] = {}
 
     def masks(self, step: Step) -> list[Tensor]:
+        """S×S, one for each part of the step; made once."""
         if step not in self._masks:
             self._masks[step] = [part.mask(self.size) for part in step.parts]
         return self._masks[step]
 
     def one(self, number: int) -> Tensor:
+        """1×3×S×S."""
         return self.tensors[number : number + 1]
 
 
@@ -67,15 +69,19 @@ class Backend(ABC):
         return result
 
     def decode(self, step: Step) -> Tensor:
+        """The image of a photo's stylemap, 1×3×S×S."""
         return self.decode_batch(self.stylemaps[step.original])
 
     @abstractmethod
-    def decode_batch(self, stylemaps: Tensor) -> Tensor: ...
+    def decode_batch(self, stylemaps: Tensor) -> Tensor:
+        """Images N×3×S×S of stylemaps N×K×L×L."""
 
     @abstractmethod
-    def edit(self, step: Step) -> Tensor: ...
+    def edit(self, step: Step) -> Tensor:
+        """The step's frames, T×3×S×S, one per weight."""
 
     def batch(self, steps: Sequence[Step]) -> Tensor:
+        """A frame for each step, N×3×S×S."""
         return torch.cat([self.edit(step) for step in steps])
 
 
@@ -102,29 +108,36 @@ class Engine(Backend):
         self.stylemaps = [self.session.stylemap(image) for image in self.images]
 
     def open(self, step: Step) -> Tensor:
+        """Read the file, encode, make what edits need, and forget it again."""
         image = self.session.add(models.opened(self.photos.files[step.original], self.photos.size))
         self.session.remove(image)
         return self.stylemaps[step.original]
 
     def encode(self, step: Step) -> Tensor:
+        """1×K×L×L."""
         return self._renderer.encode(self.photos.one(step.original))
 
     def decode_batch(self, stylemaps: Tensor) -> Tensor:
+        """See `Backend.decode_batch`."""
         return self._renderer.decode(stylemaps)
 
     def references(self, step: Step, images: Sequence[stylemap.ImageHandle]) -> list[EditReference]:
+        """The step's parts, of these images."""
         parts = zip(step.parts, self.photos.masks(step))
         size = self.photos.size
         return [self.session.reference(images[p.photo], mask, p.pixels(size)) for p, mask in parts]
 
     def edit(self, step: Step) -> Tensor:
+        """See `Backend.edit`."""
         references = self.references(step, self.images)
         return self.session.frames(self.images[step.original], references, step.weights)
 
     def mix(self, step: Step) -> Tensor:
+        """1×3×S×S."""
         return self.session.mix(self.images[step.original], self.images[step.parts[0].photo])[None]
 
     def request(self, step: Step) -> Tensor:
+        """Encode the photos of the step, render its frames, forget the photos."""
         numbers = {step.original, *(part.photo for part in step.parts)}
         images = list(self.images)
         for number in numbers:
@@ -139,10 +152,17 @@ class Engine(Backend):
 class Network(Protocol):
     """What `Codes` needs of a rival."""
 
-    def encode(self, images: Tensor) -> Tensor: ...
-    def stylecodes(self, w: Tensor) -> list[Tensor]: ...
-    def synthesize(self, codes: list[Tensor]) -> Tensor: ...
-    def decode(self, w: Tensor) -> Tensor: ...
+    def encode(self, images: Tensor) -> Tensor:
+        """Images N×3×S×S to stylemaps N×K×L×L."""
+
+    def stylecodes(self, w: Tensor) -> list[Tensor]:
+        """Stylemaps to stylecodes, each N×C×r×r."""
+
+    def synthesize(self, codes: list[Tensor]) -> Tensor:
+        """Stylecodes to images."""
+
+    def decode(self, w: Tensor) -> Tensor:
+        """Stylemaps to images."""
 
 
 class Codes(Backend):
@@ -170,26 +190,32 @@ class Codes(Backend):
         self._codes = [self._stylecodes(w) for w in self.stylemaps]
 
     def open(self, step: Step) -> Tensor:
+        """Read the file, encode, make the stylecodes."""
         photo = models.opened(self.photos.files[step.original], self.photos.size).to(self._like)
         w = self._network.encode(photo)
         self._stylecodes(w)
         return w
 
     def encode(self, step: Step) -> Tensor:
+        """1×K×L×L."""
         return self._network.encode(self._tensors[step.original : step.original + 1])
 
     def decode_batch(self, stylemaps: Tensor) -> Tensor:
+        """See `Backend.decode_batch`."""
         return self._network.decode(stylemaps)
 
     def edit(self, step: Step) -> Tensor:
+        """See `Backend.edit`."""
         return self._frames(self._codes, step)
 
     def mix(self, step: Step) -> Tensor:
+        """1×3×S×S."""
         a, b = self._codes[step.original], self._codes[step.parts[0].photo]
         chosen = code_indices("coarse", len(a))
         return self._network.synthesize([b[i] if i in chosen else a[i] for i in range(len(a))])
 
     def request(self, step: Step) -> Tensor:
+        """Encode the photos of the step, make their stylecodes, render its frames."""
         codes = list(self._codes)
         for number in {step.original, *(part.photo for part in step.parts)}:
             w = self._network.encode(self._tensors[number : number + 1])
@@ -197,6 +223,7 @@ class Codes(Backend):
         return self._frames(codes, step)
 
     def batch(self, steps: Sequence[Step]) -> Tensor:
+        """See `Backend.batch`; ``chunk`` images at once."""
         mixed = [self.blend(self._codes, step, 1.0) for step in steps]
         return self._synthesize(mixed)
 

@@ -42,6 +42,7 @@ def measure(model: str, precision: str, backend: str, device: str, threads: int)
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Start, edit, and print the row as JSON, seconds counted from this process's first line."""
     model_name, precision, backend_name, device_name, threads = arguments
     import torch
 

@@ -11,7 +11,7 @@ from typing import Any
 from stylemap.benchmarks.models import TITLES
 from stylemap.benchmarks.rivals import LABELS
 from stylemap.benchmarks.strokes import SCENARIOS
-from stylemap.benchmarks.summary import Ratio, unpaired_ratio
+from stylemap.benchmarks.summary import MINIMUM_PAIRS, Ratio, unpaired_ratio
 
 Content = Mapping[str, Any]
 Key = tuple[str, str, str, str]  # model, precision, backend, scenario
@@ -30,6 +30,7 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
+        """What a terminal shows."""
         parts = [*self.notes]
         for title, lines in (("slower", self.slower), ("faster", self.faster), ("wrong now", self.wrong)):
             parts += [f"{title}:", *(f"  {line}" for line in lines)] if lines else []
@@ -41,11 +42,12 @@ class Comparison:
         return "\n".join(parts)
 
     def judge(self, name: str, ratio: Ratio, threshold: float) -> None:
+        """Sort one ratio of after to before into slower, faster, the same, or too noisy."""
         self.compared += 1
         line = f"{name}: {ratio.value:.2f} times as long ({ratio.low:.2f} to {ratio.high:.2f})"
-        if ratio.status != "few" and ratio.low > 1 + threshold:
+        if ratio.low > 1 + threshold:
             self.slower.append(line)
-        elif ratio.status != "few" and ratio.high < 1 / (1 + threshold):
+        elif ratio.high < 1 / (1 + threshold):
             self.faster.append(line)
         elif ratio.status != "ok":
             self.noisy += 1
@@ -92,7 +94,8 @@ def _rival_changes(
     versions = [(c["machine"]["torch"], c["machine"]["packages"]) for c in (before, after)]
     if versions[0] == versions[1]:
         for key in new:
-            if key in old and key[2] != "engine":
+            enough = key in old and min(len(old[key]), len(new[key])) >= MINIMUM_PAIRS
+            if enough and key[2] != "engine":
                 change = math.log(statistics.median(new[key]) / statistics.median(old[key]))
                 found.setdefault((key[0], key[3]), []).append(change)
     return found

@@ -68,6 +68,7 @@ class Result:
     skipped: list[str] = field(default_factory=list)
 
     def skip(self, why: str) -> None:
+        """Record, once, why something was left out."""
         if why not in self.skipped:
             self.skipped.append(why)
             say(f"left out: {why}")
@@ -198,6 +199,7 @@ def check(backend: Backend, scenario: str, truth: Truth) -> float:
 
 
 def tolerance(backend: Backend) -> float:
+    """Largest relative error with which a backend is timed."""
     return (TOLERANCE if backend.ours else RIVAL_TOLERANCE)[backend.precision]
 
 
@@ -221,6 +223,7 @@ def timed_row(samples: Samples, images: int) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
+    """A row as a line of progress."""
     head = f"  {row['model']:>5} {row['precision']} {row['scenario']:15} {row['backend']:12}"
     if row["status"] == "wrong":
         return f"{head} wrong: error {row['error']:.1e}, {row['tolerance']:.0e} allowed"
@@ -239,4 +242,5 @@ def _one_line(failure: Exception) -> str:
 
 
 def say(text: str) -> None:
+    """A line of progress on standard error."""
     print(text, file=sys.stderr, flush=True)

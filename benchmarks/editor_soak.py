@@ -46,6 +46,7 @@ class Visitors(threading.Thread):
         self.leaving = threading.Event()
 
     def run(self) -> None:
+        """Visit until ``leaving`` is set."""
         while not self.leaving.is_set():
             try:
                 self._visit()
@@ -120,6 +121,7 @@ def soak(host: str, seconds: float, clients: int, memory: Any) -> dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """The command; its exit status is 1 where memory was not bounded."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,17 +1,14 @@
-"""The network in ncnn: `Plain` traced and converted by pnnx, in the form that ncnn is fastest with.
+"""The network in ncnn: lowered to PyTorch operators that pnnx converts to what ncnn is fastest with.
 
-Gains are folded into weights, and γ and β are one convolution. Everything stays float32; ncnn takes its
-Winograd convolutions by default.
+Everything stays float32; ncnn takes its Winograd convolutions by default.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import subprocess
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +17,49 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemap.benchmarks.baselines import SQRT2, Plain
+from stylemap import program
 from stylemap.model import StyleMapGAN
+from stylemap.model.layers import blur_kernel
+from stylemap.program import Features, PlainLowering, Weights
+from stylemap.program.plain import Statistics
 
 _LIMIT = 300
-_UNSCALED = "gamma|beta|convs_[0-9]+_conv2_"
 
 
-class Folded(Plain):
-    """`Plain` with √2 and 1/√2 in the weights, and γ and β in one convolution."""
+class TracedLowering(PlainLowering):
+    """`PlainLowering` for LayerNorm, of operators that pnnx knows, on one image."""
 
-    def __init__(self, model: StyleMapGAN) -> None:
-        super().__init__(model)
-        self.merged: dict[str, tuple[Tensor, Tensor]] = {}
-        for name, value in self.named_buffers():
-            # Positive factors pass through leaky ReLU. The second convolution of a block has its √2 undone.
-            if "skip" in name:
-                value.mul_(math.sqrt(0.5))
-            elif re.search("(weight|activate_bias|_[12]_bias)$", name) and not re.search(_UNSCALED, name):
-                value.mul_(SQRT2)
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        self._centred: tuple[Tensor | None, Tensor] = None, torch.empty(0)
 
-    @staticmethod
-    def leaky(x: Tensor, bias: Tensor) -> Tensor:
-        return F.leaky_relu(x + bias.view(1, -1, 1, 1), 0.2)
+    def blur(
+        self, x: Tensor, padding: tuple[int, int, int, int], gain: float = 1.0, up: int = 1, down: int = 1
+    ) -> Tensor:
+        """Depthwise; up by 2 a bilinear resize with zeros outside."""
+        if up == 2:
+            wide = F.pad(x, (1, 1, 1, 1))
+            wide = F.interpolate(wide, scale_factor=2.0, mode="bilinear", align_corners=False)
+            return wide[:, :, 2:-2, 2:-2]
+        channels = x.shape[1]
+        kernel = blur_kernel(gain).expand(channels, 1, 4, 4)
+        return F.conv2d(x, kernel, padding=padding[0], stride=down, groups=channels)
 
-    @staticmethod
-    def joined(h: Tensor, skip: Tensor) -> Tensor:
-        return h + skip
+    def constant(self, style: Tensor) -> Features[Tensor, Statistics]:
+        """Not expanded: there is one image."""
+        return super().constant(style[:1])
 
-    def modulations(self, code: Tensor, name: str) -> tuple[Tensor, Tensor]:
-        if name not in self.merged:
-            weight, bias = (
-                torch.cat([self._get("decoder", f"{name}conv.{part}.{kind}") for part in ("gamma", "beta")])
-                for kind in ("weight", "bias")
-            )
-            self.merged[name] = weight, bias
-        gamma, beta = F.conv2d(code, *self.merged[name], padding=1).chunk(2, 1)
-        return gamma, beta
+    def statistics(self, y: Tensor, norm: str | None) -> Statistics:
+        """Over H and W, then over C: how compilers like it best."""
+        mean = y.mean((2, 3), keepdim=True).mean(1, keepdim=True)
+        self._centred = y, y - mean
+        variance = self._centred[1].square().mean((2, 3), keepdim=True).mean(1, keepdim=True)
+        return Statistics(mean, torch.rsqrt(variance + program.EPS))
+
+    def normal(self, x: Features[Tensor, Statistics]) -> Tensor:
+        """Of what `statistics` has centred: pnnx does not see that a difference is there already."""
+        y, centred = self._centred
+        return centred * x.statistics.rstd if y is x.x else super().normal(x)
 
 
 class NcnnNetwork:
@@ -71,29 +74,33 @@ class NcnnNetwork:
 
         self._ncnn, self._threads, self._folder = ncnn, threads, folder
         folder.mkdir(parents=True, exist_ok=True)
-        plain, size = Folded(model).eval(), model.config.size
+        op, size = TracedLowering(Weights(model)), model.config.size
+        net = op.network
         image = torch.zeros(1, 3, size, size)
         w = torch.zeros(1, *model.config.stylemap_shape)
         codes = [torch.zeros(1, *shape) for shape in model.config.stylecode_shapes]
-        self._encoder = self._converted("encode", plain, [image])
-        self._decoder = self._converted("decode", plain, [w])
-        self._synthesis = self._converted("synthesize", plain, codes)
-        self.stylecodes = plain.stylecodes
+        self._encoder = self._converted("encode", lambda x: program.encode(op, net, x), [image])
+        self._decoder = self._converted("decode", lambda w: program.decode(op, net, w), [w])
+        self._synthesis = self._converted("synthesize", lambda *c: program.synthesize(op, net, c), codes)
+        self.stylecodes = lambda w: list(program.stylecodes(op, net, w))
 
     def encode(self, images: Tensor) -> Tensor:
+        """One image 1×3×S×S to its stylemap."""
         return self._run(self._encoder, [images])
 
     def decode(self, w: Tensor) -> Tensor:
+        """One stylemap 1×K×L×L to its image."""
         return self._run(self._decoder, [w])
 
     def synthesize(self, codes: Sequence[Tensor]) -> Tensor:
+        """One image's stylecodes to the image."""
         return self._run(self._synthesis, codes)
 
-    def _converted(self, name: str, plain: Plain, inputs: Sequence[Tensor]) -> Any:
+    def _converted(self, name: str, walk: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Any:
         script = self._folder / f"{name}.pt"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that tracing is old, and that shapes are fixed by it
-            torch.jit.trace(_Traced(plain, name), tuple(inputs), check_trace=False).save(str(script))
+            torch.jit.trace(_Walk(walk), tuple(inputs), check_trace=False).save(str(script))
         shapes = ",".join(str(list(x.shape)).replace(" ", "") for x in inputs)
         import pnnx
 
@@ -125,14 +132,12 @@ class NcnnNetwork:
         return torch.from_numpy(np.array(result))[None]
 
 
-class _Traced(nn.Module):
-    """One method of `Plain` with its inputs as positional arguments."""
+class _Walk(nn.Module):
+    """A function as a module: pnnx takes no other."""
 
-    def __init__(self, plain: Plain, name: str) -> None:
+    def __init__(self, walk: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.plain, self._name = plain, name
+        self._walk = walk
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        method = getattr(self.plain, self._name)
-        result: Tensor = method(list(inputs)) if self._name == "synthesize" else method(*inputs)
-        return result
+        return self._walk(*inputs)

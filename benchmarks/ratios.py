@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stylemap.benchmarks.summary import MINIMUM_PAIRS, paired_ratio, rounded, unpaired_ratio
+from stylemap.benchmarks.timing import Samples
 
 Row = Mapping[str, Any]
 Side = tuple[str, str, str]  # backend, precision, scenario
@@ -77,7 +78,8 @@ def _measured(slower: Row, faster: Row, target: float | None) -> dict[str, Any] 
     """
     paired = slower["scenario"] == faster["scenario"]
     if paired:
-        ratio = paired_ratio(by_round(slower), by_round(faster))
+        slow, fast = (Samples(row["stride"], row["milliseconds"]).by_round() for row in (slower, faster))
+        ratio = paired_ratio(slow, fast)
     else:
         ratio = unpaired_ratio(slower["milliseconds"], faster["milliseconds"])
     if ratio is None:
@@ -91,10 +93,6 @@ def _measured(slower: Row, faster: Row, target: float | None) -> dict[str, Any] 
         if row["status"] == "ok":
             row["met"] = row["value"] >= target
     return row
-
-
-def by_round(row: Row) -> dict[int, float]:
-    return {i * row["stride"]: value for i, value in enumerate(row["milliseconds"])}
 
 
 def _side(side: Side) -> dict[str, str]:

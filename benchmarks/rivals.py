@@ -61,6 +61,7 @@ class Makers:
         return make(precision)
 
     def close(self) -> None:
+        """Delete what was exported."""
         self._folder.cleanup()
 
     def _engine(self, precision: str) -> Backend:
@@ -134,19 +135,23 @@ class Compiled:
         }
 
     def encode(self, images: Tensor) -> Tensor:
+        """Images N×3×S×S to stylemaps N×K×L×L."""
         stylemap: Tensor = self._compiled["encode"](images)
         return stylemap
 
     def stylecodes(self, w: Tensor) -> list[Tensor]:
+        """Stylemaps to stylecodes, each N×C×r×r."""
         codes: list[Tensor] = self._compiled["stylecodes"](w)
         return codes
 
     def synthesize(self, codes: list[Tensor]) -> Tensor:
+        """Stylecodes to images."""
         last = [code.contiguous(memory_format=torch.channels_last) for code in codes]
         image: Tensor = self._compiled["synthesize"](last)
         return image
 
     def decode(self, w: Tensor) -> Tensor:
+        """Stylemaps to images."""
         return self.synthesize(self.stylecodes(w))
 
 

@@ -14,6 +14,7 @@ import torch
 from stylemap.benchmarks.backends import Engine, to_bytes
 from stylemap.benchmarks.strokes import script
 from stylemap.benchmarks.summary import rounded
+from stylemap.benchmarks.timing import synchronize
 
 #: Stages of a frame in their order, and how reports name them.
 STAGES = {
@@ -37,6 +38,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """What runs inside counts for this stage."""
         self._turn()
         self._open.append(name)
         try:
@@ -46,8 +48,7 @@ class Stopwatch:
             self._open.pop()
 
     def _turn(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        synchronize(self._device)
         now = time.perf_counter()
         if self._open:
             self.spent[self._open[-1]] += 1e3 * (now - self._since)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,10 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long, with its 95 % confidence interval, from ``pairs`` samples a side."""
+    """How many times as long, with its 95 % confidence interval, from ``pairs`` samples a side.
+
+    All three are NaN where there are too few samples to report.
+    """
 
     value: float
     low: float
@@ -59,17 +63,14 @@ def paired_ratio(slow: Mapping[int, float], fast: Mapping[int, float]) -> Ratio 
     if not rounds:
         return None
     ratios = np.array([slow[i] / fast[i] for i in rounds])
-    low, high = np.percentile(_resampled_medians(ratios, 0), [2.5, 97.5])
-    return Ratio(float(np.median(ratios)), float(low), float(high), len(rounds))
+    return _ratio(float(np.median(ratios)), _resampled_medians(ratios, 0), len(rounds))
 
 
 def unpaired_ratio(slow: Sequence[float], fast: Sequence[float]) -> Ratio:
     """Ratio of the medians of two series that were not taken in turns, bootstrapped over both."""
     upper, lower = (np.asarray(values, dtype=np.float64) for values in (slow, fast))
-    low, high = np.percentile(_resampled_medians(upper, 0) / _resampled_medians(lower, 1), [2.5, 97.5])
-    return Ratio(
-        float(np.median(upper) / np.median(lower)), float(low), float(high), min(len(upper), len(lower))
-    )
+    resampled = _resampled_medians(upper, 0) / _resampled_medians(lower, 1)
+    return _ratio(float(np.median(upper) / np.median(lower)), resampled, min(len(upper), len(lower)))
 
 
 def fit(xs: Sequence[float], ys: Sequence[float], kind: str) -> tuple[float, float]:
@@ -83,7 +84,15 @@ def fit(xs: Sequence[float], ys: Sequence[float], kind: str) -> tuple[float, flo
 
 
 def rounded(value: float, digits: int = 4) -> float:
+    """To so many significant digits."""
     return float(f"{value:.{digits}g}")
+
+
+def _ratio(value: float, resampled: np.ndarray, pairs: int) -> Ratio:
+    if pairs < MINIMUM_PAIRS:
+        return Ratio(math.nan, math.nan, math.nan, pairs)
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return Ratio(value, float(low), float(high), pairs)
 
 
 def _resampled_medians(values: np.ndarray, seed: int) -> np.ndarray:

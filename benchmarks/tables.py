@@ -98,6 +98,7 @@ def frames(content: Mapping[str, Any], model: str, precision: str) -> str:
 
 
 def cold_starts(content: Mapping[str, Any]) -> str:
+    """Seconds to the first edit, and MiB, of processes of their own."""
     return markdown(
         ["process of its own", "imports, s", "ready, s", "open a photo, s", "first edit, s", "peak, MiB"],
         (
@@ -112,6 +113,7 @@ def cold_starts(content: Mapping[str, Any]) -> str:
 
 
 def operators(content: Mapping[str, Any]) -> str:
+    """Operators against their definitions and the machine's peaks."""
     return markdown(
         ["operator", "ms", "times as fast as its definition", "GB/s", "GFLOP/s", "of peak"],
         (
@@ -129,6 +131,7 @@ def operators(content: Mapping[str, Any]) -> str:
 
 
 def training(content: Mapping[str, Any]) -> str:
+    """Iterations per second and MiB of both sides."""
     sides = ("native", "reference")
     return markdown(
         ["training", "it/s", "on the definitions", "times as fast", "MiB", "on the definitions"],
@@ -145,6 +148,7 @@ def training(content: Mapping[str, Any]) -> str:
 
 
 def scaling(content: Mapping[str, Any]) -> str:
+    """Milliseconds along every axis, and the fits."""
     return markdown(
         ["axis", "operation", "at: ms", "fit"],
         (
@@ -207,6 +211,7 @@ def number(value: float | None) -> str:
 
 
 def models(content: Mapping[str, Any]) -> list[str]:
+    """Those that edits were timed with, in their order."""
     return list(dict.fromkeys(row["model"] for row in content.get("edit", [])))
 
 

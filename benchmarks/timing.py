@@ -35,10 +35,12 @@ class Samples:
     milliseconds: list[float] = field(default_factory=list)
 
     def by_round(self) -> dict[int, float]:
+        """Milliseconds by the number of the round."""
         return {i * self.stride: value for i, value in enumerate(self.milliseconds)}
 
     @property
     def median(self) -> float:
+        """Of the milliseconds."""
         return statistics.median(self.milliseconds)
 
     @property
@@ -59,6 +61,7 @@ class Clock:
             self._flush = torch.empty(_CACHE_BYTES, dtype=torch.int8, device=device)
 
     def __call__(self, run: Run, step: int) -> float:
+        """Milliseconds of step number ``step``."""
         if self.device.type != "cuda":
             start = time.perf_counter()
             run(step)
@@ -72,6 +75,12 @@ class Clock:
         end.record()
         end.synchronize()
         return float(begin.elapsed_time(end))
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 @dataclass(frozen=True)

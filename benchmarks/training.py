@@ -45,6 +45,7 @@ class Case:
         return f"{self.size} {self.widths} batch {self.batch} {self.precision}"
 
     def config(self) -> TrainConfig:
+        """The training run whose iterations are timed."""
         table = NARROW if self.widths == "narrow" else {}
         model = Config(size=self.size, small_generator=True, channel_table=table)
         return TrainConfig(model=model, batch=self.batch, precision=self.precision)

@@ -86,6 +86,7 @@ class Recorder(PlainLowering):
         self.counting = False
 
     def convolution(self, x: Tensor, name: str, folded: Folded, **how: Any) -> Tensor:
+        """`PlainLowering.convolution`; its input and output are noted."""
         made = super().convolution(self._keep(x, f"{name}/input"), name, folded, **how)
         return self._keep(made, f"{name}/output")
 

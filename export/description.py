@@ -71,6 +71,7 @@ class Description:
 
 
 def describe(model: StyleMapGAN, graph: str, precision: str, versions: Mapping[str, str]) -> Description:
+    """What a file of a graph of ``model`` says about itself before it is verified."""
     return Description(
         graph, model.config, precision, fingerprint(model), {"stylemap": stylemap.__version__, **versions}
     )

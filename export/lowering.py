@@ -31,19 +31,24 @@ class OnnxLowering(Nodes):
         self._blends: dict[int, Blend] = {}
 
     def conv(self, x: Value, layer: Conv) -> Value:
+        """Conv, or ConvTranspose and a depthwise Conv for the blur, then LeakyRelu."""
         return self._activated(self._linear(x, layer), layer)
 
     def down_conv(self, x: Value, layer: Conv, skip: Value) -> Value:
+        """A depthwise Conv for the blur, Conv of stride 2, LeakyRelu, Add."""
         return self._add(self.conv(x, layer), skip, _block_of(layer))
 
     def down_skip(self, x: Value, layer: Conv) -> Value:
+        """A depthwise Conv of stride 2 for the blur, then Conv."""
         halved = self._blur(x, 1.0, f"{layer.name}/blur", None, [1] * 4, stride=2)
         return self.dense(halved, *self.weights.conv(layer), layer.name)
 
     def up_skip(self, x: Value, layer: Conv) -> Value:
+        """Conv, at the low resolution."""
         return self._linear(x, layer)
 
     def maps(self, code: Value, layer: Conv) -> Value:
+        """One Conv: γ, then β, N×2C×r×r (N×(C+3)×S×S of the last code)."""
         return self._linear(code, layer)
 
     def constant(self, style: Value) -> Features[Value, str | None]:
@@ -54,6 +59,7 @@ class OnnxLowering(Nodes):
     def styled(
         self, x: Features[Value, str | None], code: Value, layer: Styled, skip: Value | None
     ) -> Features[Value, str | None]:
+        """`styled_from_maps` of a stylecode's maps, or what a subclass has in place of `modulated`."""
         return self._styled(self.modulated(x, code, layer), layer, skip)
 
     def styled_from_maps(
@@ -64,6 +70,7 @@ class OnnxLowering(Nodes):
         skip: Value | None,
         statistics: str | None,
     ) -> Features[Value, str | None]:
+        """The norm in float32, Mul, Add, the convolution, and the upsampled skip."""
         return self._styled(self._modulated_by(x, maps, layer), layer, skip)
 
     def modulated(self, x: Features[Value, str | None], code: Value, layer: Styled) -> Value:
@@ -71,6 +78,7 @@ class OnnxLowering(Nodes):
         return self._modulated_by(x, self.maps(code, layer.maps), layer)
 
     def to_rgb(self, x: Features[Value, str | None], maps: Value, layer: ToRgb) -> Value:
+        """Mul, the 1×1 Conv, Add, LeakyRelu."""
         name = layer.conv.name
         gamma, beta = self._split(maps, (layer.conv.inputs, layer.conv.outputs), layer.maps.name)
         scaled = self._multiply(self._normal(x, name), gamma, f"{name}/scale")
@@ -85,9 +93,11 @@ class OnnxLowering(Nodes):
         """The runtimes look after memory."""
 
     def blend(self, code: Value, laid: Value, overlay: Overlay[Value], side: int, name: str) -> Value:
+        """See `blend.Blend`: standard operators for any number of references."""
         return self._blend_of(overlay, side).apply(code, laid, name)
 
     def ring(self, code: Value, maps: Value, laid: Value, overlay: Overlay[Value], layer: Conv) -> Value:
+        """Where between all cells convolved and all cells pasted: these operators skip none."""
         name, (weight, bias) = layer.name, self.weights.conv(layer)
         pasted = self.blend(maps, laid, overlay, layer.side, f"{name}/pasted")
         made = self.dense(code, weight, bias, f"{name}/made", padding=1)
@@ -100,9 +110,11 @@ class OnnxLowering(Nodes):
         return self._blend_of(overlay, side).border
 
     def add_constant(self, x: Value, value: Tensor, name: str) -> Value:
+        """Add with an initializer."""
         return x._replace(name=self.node("Add", [x.name, self.weight(value, name)], f"{name}/add"))
 
     def pixel_norm(self, z: Value) -> Value:
+        """In float32, whatever the precision."""
         name = "mapping_z.0"
         wide = self.to_float(z.name, name)
         square = self.node("Mul", [wide, wide], f"{name}/square")
@@ -111,6 +123,7 @@ class OnnxLowering(Nodes):
         return z._replace(name=self.from_float(self.node("Mul", [wide, scale], f"{name}/normalized"), name))
 
     def linear(self, x: Value, layer: Linear) -> Value:
+        """Gemm and LeakyRelu."""
         weight, bias = self.weights.linear(layer)
         assert bias is not None
         names = [self.weight(weight, f"{layer.name}.weight"), self.weight(bias, f"{layer.name}.bias")]
@@ -118,6 +131,7 @@ class OnnxLowering(Nodes):
         return self._leaky(Value(out, layer.outputs), SLOPE, layer.name)
 
     def reshape(self, x: Value, shape: tuple[int, ...]) -> Value:
+        """Reshape; the batch stays dynamic."""
         out = self.node("Reshape", [x.name, self.integers([-1, *shape])], "mapping_z/reshape")
         return Value(out, shape[0])
 

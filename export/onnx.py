@@ -35,6 +35,7 @@ class Exported:
 
     @property
     def error(self) -> float:
+        """The largest relative error of all cases."""
         return max(self.errors.values())
 
 

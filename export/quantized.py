@@ -18,7 +18,7 @@ from stylemap.export.calibrate import METHODS, Recorder, calibrate
 from stylemap.export.description import Description, describe
 from stylemap.export.files import all_or_nothing, save, set_metadata
 from stylemap.export.onnx import Progress, check, versions
-from stylemap.export.quantize import KINDS, QuantizedLowering, Ranges
+from stylemap.export.quantized_lowering import KINDS, QuantizedLowering, Ranges
 from stylemap.export.sessions import Session, open_session
 from stylemap.export.verify import Samples
 from stylemap.model import StyleMapGAN

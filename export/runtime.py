@@ -72,6 +72,7 @@ class Runtime(Sampling):
 
     @property
     def config(self) -> Config:
+        """Of the exported model."""
         return self.description.config
 
     def encode(self, images: Tensor) -> Tensor:

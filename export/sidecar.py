@@ -45,6 +45,7 @@ class Sidecar:
     plugins: tuple[str, ...] = ()
 
     def to_json(self) -> str:
+        """The text of the file, of format FORMAT."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "description"}
         first = {"format": FORMAT, "description": self.description.to_metadata()}
         return json.dumps({**first, **values}, indent=1)

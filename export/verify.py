@@ -92,14 +92,17 @@ class Samples:
 
     @cached_property
     def z(self) -> Tensor:
+        """count×K, drawn from N(0, 1)."""
         return torch.randn(self.count, self.model.config.latent_channel_size, generator=self.generator)
 
     @cached_property
     def encoded(self) -> Tensor:
+        """Stylemaps count×K×L×L of `images`."""
         return self._each(self.model.encode, self.images)
 
     @cached_property
     def mapped(self) -> Tensor:
+        """Stylemaps count×K×L×L of `z`."""
         return self._each(self.model.map, self.z)
 
     @cached_property
@@ -111,12 +114,14 @@ class Samples:
 
     @cached_property
     def codes(self) -> list[Tensor]:
+        """Stylecodes of `w`, each count×C×r×r."""
         with torch.no_grad():
             each = [self.model.stylecodes(w) for w in self.w.split(1)]
         return [torch.cat(code) for code in zip(*each)]
 
     @cached_property
     def decoded(self) -> Tensor:
+        """Images count×3×S×S of `codes`."""
         return self._synthesize(self.codes)
 
     @cached_property
@@ -151,6 +156,7 @@ class Samples:
 
     @cached_property
     def maps(self) -> list[Tensor]:
+        """γ and β of `codes`, which no model tells: from plain PyTorch."""
         op = self._plain
         with torch.no_grad():
             each = [program.maps(op, op.network, one) for one in zip(*(c.split(1) for c in self.codes))]

@@ -19,6 +19,7 @@ from typing import Any
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m stylemap.benchmarks.gpu",
         description=__doc__,

@@ -41,10 +41,12 @@ class Maker:
     dtype: torch.dtype
 
     def __call__(self, *shape: int, scale: float = 1.0) -> Tensor:
+        """N(0, scale²) of this shape."""
         values = (torch.randn(shape, device=self.device) * scale).to(self.dtype)
         return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
     def text(self, *shape: int) -> str:
+        """A shape and the dtype, as names of cases end."""
         return f"{'x'.join(map(str, shape))} {str(self.dtype)[6:]}"
 
 

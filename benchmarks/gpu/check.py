@@ -33,10 +33,12 @@ def tests(context: Context) -> Result:
 
 
 def memcheck(context: Context) -> Result:
+    """Memory errors of our kernels."""
     return _sanitizer(context, "memcheck")
 
 
 def racecheck(context: Context) -> Result:
+    """Races in the shared memory of our kernels."""
     return _sanitizer(context, "racecheck")
 
 
@@ -143,4 +145,5 @@ def chosen(skip: str) -> list[Step]:
 
 
 def default_folder(device: str) -> Path:
+    """out/gpu_DEVICE."""
     return Path("out") / re.sub(r"[^a-z0-9]+", "_", f"gpu {device}".lower()).strip("_")

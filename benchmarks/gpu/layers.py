@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from stylemap import ops
+from stylemap.benchmarks.tables import markdown
 from stylemap.benchmarks.timing import Budget, Clock, captured, compare
 from stylemap.ops import passes
 
@@ -108,11 +109,18 @@ def _bytes(tensor: Tensor) -> int:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line per pass, and the sums."""
-    lines = ["| pass | ms | roofline ms | of roofline | bound |", "|---|---|---|---|---|"]
-    for row in rows:
-        figures = f"{row['ms']:.4f} | {row['roofline_ms']:.4f} | {row['fraction']:.0%}"
-        lines.append(f"| {row['pass']} | {figures} | {row['bound']} |")
     total, roofline = sum(row["ms"] for row in rows), sum(row["roofline_ms"] for row in rows)
-    if rows:
-        lines.append(f"| all | {total:.4f} | {roofline:.4f} | {roofline / max(total, 1e-9):.0%} | |")
-    return "\n".join(lines)
+    every = {"pass": "all", "ms": total, "roofline_ms": roofline, "fraction": roofline / max(total, 1e-9)}
+    return markdown(
+        ["pass", "ms", "roofline ms", "of roofline", "bound"],
+        (
+            [
+                row["pass"],
+                f"{row['ms']:.4f}",
+                f"{row['roofline_ms']:.4f}",
+                f"{row['fraction']:.0%}",
+                row.get("bound", ""),
+            ]
+            for row in [*rows, *([every] if rows else [])]
+        ),
+    )

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from stylemap.benchmarks.gpu.cases import Case, Maker, convolution_cases, memory_cases
 from stylemap.benchmarks.gpu.steps import write
+from stylemap.benchmarks.tables import markdown
 from stylemap.benchmarks.timing import Clock, captured, compare
 from stylemap.benchmarks.truth import relative_error
 
@@ -97,7 +98,7 @@ def verdict(case: Case, candidates: dict[str, Any]) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown, a line per case."""
-    lines = ["| case | best of ours | ms | of peak | others (ms) | target |", "|---|---|---|---|---|---|"]
+    lines = []
     for row in rows:
         candidates, best = row["candidates"], row.get("best")
         others = ", ".join(
@@ -107,9 +108,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         )
         own = candidates.get(best, {})
         goal = f"{row.get('target', '')} {'met' if row['met'] else 'MISSED'}" if row.get("target") else ""
-        figures = f"{own.get('ms', 0):.3f} | {own.get('fraction', 0):.0%}"
-        lines.append(f"| {row['case']} | {best} | {figures} | {others} | {goal} |")
-    return "\n".join(lines)
+        figures = f"{own.get('ms', 0):.3f}", f"{own.get('fraction', 0):.0%}"
+        lines.append([row["case"], str(best), *figures, others, goal])
+    return markdown(["case", "best of ours", "ms", "of peak", "others (ms)", "target"], lines)
 
 
 def _tensor(result: Any) -> Tensor:

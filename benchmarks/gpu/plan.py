@@ -23,7 +23,8 @@ from stylemap.benchmarks.gpu.operators import peaks
 from stylemap.benchmarks.gpu.steps import write
 from stylemap.benchmarks.rivals import LABELS, Makers
 from stylemap.benchmarks.strokes import script
-from stylemap.benchmarks.timing import Clock, compare
+from stylemap.benchmarks.tables import markdown
+from stylemap.benchmarks.timing import Clock, compare, synchronize
 from stylemap.benchmarks.truth import Truth
 from stylemap.engine.gpu.capture import CapturedGraph
 from stylemap.engine.gpu.plan import GpuPlan
@@ -94,17 +95,12 @@ def _stroke_ms(engine: Engine, device: torch.device) -> float:
     times = []
     for step in itertools.islice(script("stroke"), 20):
         engine.photos.masks(step)
-        _synchronize(device)
+        synchronize(device)
         start = time.perf_counter()
         engine.edit(step)
-        _synchronize(device)
+        synchronize(device)
         times.append(1e3 * (time.perf_counter() - start))
     return statistics.median(times)
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _medians(runs: Mapping[str, Callable[[], Any]], clock: Clock) -> dict[str, Any]:
@@ -113,15 +109,14 @@ def _medians(runs: Mapping[str, Callable[[], Any]], clock: Clock) -> dict[str, A
 
 def table(content: dict[str, Any]) -> str:
     """Markdown, a line per model and run."""
-    lines = ["| model | run | replay ms | call ms | torch.compile ms | target |", "|---|---|---|---|---|---|"]
+    lines = []
     for name, result in content["models"].items():
         for what, row in result.get("rows", {}).items():
             rival = row.get("rival", "")
             rival = f"{rival:.3f}" if isinstance(rival, float) else rival
             goal = row["target_ms"] and f"{row['target_ms']} {'met' if row['met'] else 'MISSED'}"
-            cells = [name, what, f"{row['replay']:.3f}", f"{row['call']:.3f}", rival, goal or ""]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([name, what, f"{row['replay']:.3f}", f"{row['call']:.3f}", rival, goal or ""])
+    return markdown(["model", "run", "replay ms", "call ms", "torch.compile ms", "target"], lines)
 
 
 def run(output: Path, seconds: float, device: str, tiny: bool) -> None:

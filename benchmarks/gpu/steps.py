@@ -116,6 +116,7 @@ def command(arguments: Sequence[str], seconds: float, **variables: str) -> Resul
 
 
 def write(content: Result, path: Path) -> Path:
+    """The content as JSON, whole or not at all; the path."""
     with write_whole(path) as file:
         file.write((json.dumps(content, indent=1) + "\n").encode())
     return path

@@ -26,6 +26,7 @@ class PluginLowering(OnnxLowering):
 
     def modulated(self, x: Features[Value, str | None], code: Value, layer: Styled) -> Value:
         # The constant is one for all images, which the plugin does not take.
+        """One node "modulation": neither γ nor β is written."""
         constant = layer.index == 0
         if constant or "modulation" not in self.names or not takes_modulation(code.channels, x.x.channels):
             return super().modulated(x, code, layer)
@@ -38,6 +39,7 @@ class PluginLowering(OnnxLowering):
         return x.x._replace(name=self._plugin("modulation", inputs, name))
 
     def blend(self, code: Value, laid: Value, overlay: Overlay[Value], side: int, name: str) -> Value:
+        """One node "blend" in place of all that `blend.Blend` adds."""
         if "blend" not in self.names:
             return super().blend(code, laid, overlay, side, name)
         coverage, cells = self._move(overlay, side)
@@ -45,6 +47,7 @@ class PluginLowering(OnnxLowering):
         return code._replace(name=self._plugin("blend", inputs, name))
 
     def ring(self, code: Value, maps: Value, laid: Value, overlay: Overlay[Value], layer: Conv) -> Value:
+        """One node "ring", which convolves only tiles that hold cells of the border."""
         if "ring" not in self.names or not takes_ring(code.channels):
             return super().ring(code, maps, laid, overlay, layer)
         side, name = layer.side, layer.name

@@ -58,6 +58,11 @@ class EngineSession(Session):
         self._lock = threading.Lock()
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `Session.run`. Any thread may call; the first call of a shape takes longest.
+
+        Raises:
+            RuntimeError: TensorRT fails, or has too little memory for these shapes.
+        """
         names = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
         taken = [name for name in names if self._is_input(name)]
         key = tuple(tuple(inputs[name].shape) for name in taken)

@@ -56,6 +56,7 @@ class OnnxRuntimeSession(Session):
         self.path = path
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `Session.run`. Raises RuntimeError where ONNX Runtime fails."""
         binding = self.session.io_binding()
         held = [self._bind_input(binding, node, inputs[node.name]) for node in self.session.get_inputs()]
         batch = len(held[0])

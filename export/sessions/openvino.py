@@ -37,6 +37,7 @@ class OpenVinoSession(Session):
         self.device = torch.device("cpu")
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `Session.run`. Outputs are copies."""
         arrays = {}
         for port in self.model.inputs:
             dtype = port.get_element_type().to_dtype()

@@ -26,6 +26,7 @@ class PlainSession(Session):
 
     @torch.no_grad()
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `Session.run`."""
         graph, config = self.description.graph, self.model.config
         values = {
             port.name: inputs[port.name].to(self.lowering.dtype)

@@ -6,25 +6,21 @@ import os
 import socket
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import uvicorn
 
 from stylemap.editor.app import create_app
-from stylemap.editor.composer import open_composer
+from stylemap.editor.composer import Composer
 from stylemap.editor.directions import load_steps
 from stylemap.editor.gallery import Gallery
 from stylemap.editor.limits import Limits
 from stylemap.editor.studio import Studio
-
-if TYPE_CHECKING:
-    from stylemap.export.runtime import Runtime
-    from stylemap.model import StyleMapGAN
+from stylemap.model import Model
 
 
 def open_studio(
-    model: StyleMapGAN | Runtime,
+    model: Model,
     name: str,
     *,
     folder: Path | None = None,
@@ -46,7 +42,7 @@ def open_studio(
         ValueError, OSError: a folder or file that cannot be used.
     """
     gallery = Gallery(model.config.size, folder)
-    composer = open_composer(model, precision, cache_bytes)
+    composer = Composer(model, precision, cache_bytes)
     steps = load_steps(directions, model.config, composer.usual_step)
     return Studio(composer, gallery, steps, limits or Limits(), name)
 

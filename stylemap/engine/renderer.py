@@ -192,6 +192,8 @@ class PlainRenderer(Renderer):
     @torch.no_grad()
     def frames(self, edit: Edit, weights: Sequence[float]) -> Tensor:
         """`edit.blend`, by the model's own graph for it where it has one."""
+        if not edit.references:
+            return self.decode(edit.original.w).repeat(len(weights), 1, 1, 1)
         masks, shifts = [r.mask[0, 0] for r in edit.references], [r.shift for r in edit.references]
         ws = [image.w for image in edit.images]
         if isinstance(self._model, Blending):

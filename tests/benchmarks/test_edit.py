@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylemap import program
 from stylemap.benchmarks import (
     edit,
     models,
@@ -22,7 +23,7 @@ from stylemap.benchmarks import (
     suite,
 )
 from stylemap.benchmarks.backends import Backend, Engine, Photos, to_bytes
-from stylemap.benchmarks.ncnn_network import Folded
+from stylemap.benchmarks.ncnn_network import TracedLowering
 from stylemap.benchmarks.truth import Truth, relative_error
 from stylemap.cli import main
 from stylemap.config import Config
@@ -164,12 +165,11 @@ def test_every_runtime_computes_the_network(
         assert edit.check(backend, scenario, truth) <= 1e-4, scenario
 
 
-def test_weights_of_the_ncnn_form_are_folded_exactly() -> None:
+def test_the_form_for_ncnn_is_the_network() -> None:
     model, image = models.load("tiny"), models.photos(32)[:1]
-    folded = Folded(model)
-    w = model.encode(image)
-    assert relative_error(folded.encode(image), w) < 2e-6
-    assert relative_error(folded.decode(w), model.decode(w)) < 2e-6
+    op, w = TracedLowering(program.Weights(model)), model.encode(image)
+    assert relative_error(program.encode(op, op.network, image), w) < 2e-6
+    assert relative_error(program.decode(op, op.network, w), model.decode(w)) < 2e-6
 
 
 def test_requests_batches_and_frames_are_the_same_images(tiny: tuple[Photos, Truth, rivals.Makers]) -> None:

@@ -161,6 +161,17 @@ def test_compare_divides_out_what_the_machine_did() -> None:
     assert "divided out" in loaded.text()
 
 
+def test_compare_takes_no_change_from_fewer_than_three_samples() -> None:
+    """A rival that was timed twice says nothing about the machine."""
+    before, after = content(), scaled(1.5, "published", "plain")
+    for row in before["edit"]:
+        if row["backend"] in ("published", "plain"):
+            row["milliseconds"] = row["milliseconds"][:2]
+    found = compare.compare(before, after)
+    assert found.drift == 1
+    assert found.slower == found.faster == []
+
+
 def test_compare_doubts_what_rivals_disagree_on() -> None:
     after = scaled(1.3, "engine")
     for row in after["edit"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -145,14 +146,17 @@ def test_a_ratio_is_reported_only_when_it_is_known() -> None:
     two = summary.paired_ratio({0: 2.0, 1: 2.0}, {0: 1.0, 1: 1.0})
     assert two is not None
     assert two.status == "few"
+    for few in (two, summary.unpaired_ratio([2.0, 2.0], [1.0] * 9), summary.unpaired_ratio([2.0] * 9, [1.0])):
+        assert few.status == "few"
+        assert all(math.isnan(number) for number in (few.value, few.low, few.high))
 
 
 def test_only_rounds_of_both_are_compared() -> None:
     slow = Samples(stride=2, milliseconds=[10.0, 20.0, 30.0]).by_round()
     assert slow == {0: 10.0, 2: 20.0, 4: 30.0}
-    ratio = summary.paired_ratio(slow, {2: 10.0, 3: 1.0})
+    ratio = summary.paired_ratio(slow, {0: 5.0, 2: 10.0, 3: 1.0, 4: 15.0})
     assert ratio is not None
-    assert (ratio.value, ratio.pairs) == (2.0, 1)
+    assert (ratio.value, ratio.pairs) == (2.0, 3)
     assert summary.paired_ratio(slow, {1: 1.0}) is None
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stylemap import edit
-from stylemap.editor.composer import Composer, ExportedComposer, Part, Recipe, SessionComposer
+from stylemap.editor.composer import Composer, Part, Recipe
 from stylemap.model.protocol import Blending, Sampling
 from tests.helpers import tiny
 
@@ -28,15 +28,14 @@ class Exported(Sampling):
     def __call__(self, images: Tensor) -> Tensor:
         return self.decode(self.encode(images))
 
-    def edit(self, *arguments: Any) -> Tensor:
+    def edit(self, *arguments: Any, **options: Any) -> Tensor:
         self.edits += 1
-        return edit.blend(self._model, *arguments)
+        return edit.blend(self._model, *arguments, **options)
 
 
 COMPOSERS = {
-    "plain": lambda: Composer(tiny.model()),
-    "session": lambda: SessionComposer(tiny.model()),
-    "exported": lambda: ExportedComposer(Exported()),
+    "checkpoint": lambda: Composer(tiny.model()),
+    "exported": lambda: Composer(Exported()),
 }
 
 
@@ -100,14 +99,22 @@ def test_random_images(name: str) -> None:
 def test_an_exported_model_edits_in_its_own_graph() -> None:
     model = Exported()
     assert isinstance(model, Blending)
-    composer = ExportedComposer(model)
+    composer = Composer(model)
     a, b = (composer.add(photo) for photo in tiny.photos(2))
     composer.render(Recipe(a, [Part(b, edit.masks.box(tiny.SIZE, 0, 0, 1, 1), (0, 0))]))
     assert model.edits == 1
 
 
+def test_an_exported_model_shows_an_image_by_its_decoder_alone() -> None:
+    model = Exported()
+    model.stylecodes = model.synthesize = model.edit = None  # type: ignore[assignment, method-assign]
+    composer = Composer(model)
+    handle = composer.add(tiny.photos(1)[0])
+    torch.testing.assert_close(composer.render(Recipe(handle)), tiny.model()(tiny.photos(1))[0])
+
+
 def test_moved_originals_are_kept_once_per_owner() -> None:
-    composer = SessionComposer(tiny.model())
+    composer = Composer(tiny.model())
     a, b = (composer.add(photo) for photo in tiny.photos(2))
     part = Part(b, edit.masks.box(tiny.SIZE, 0, 0, 0.5, 0.5), (0, 0))
     for step in range(5):

@@ -53,12 +53,13 @@ class QuantizedLowering(OnnxLowering):
         self._rounded: dict[str, tuple[str, float]] = {}
 
     def phased(self, name: str) -> bool:
-        # There is no transposed convolution in int8 or float8.
+        """True for what is quantised: there is no transposed convolution in int8 or float8."""
         return f"{name}/input" in self.ranges
 
     def dense(
         self, x: Value, weight: Tensor, bias: Tensor | None, name: str, padding: int = 0, stride: int = 1
     ) -> Value:
+        """See `OnnxLowering.dense`; between QuantizeLinear and DequantizeLinear where there are ranges."""
         if f"{name}/input" not in self.ranges:
             return super().dense(x, weight, bias, name, padding, stride)
         taken, x_scale = self._round(x.name, self.ranges[f"{name}/input"])
