@@ -18,8 +18,8 @@ from stylemap.export.engine_options import CheckedOptions, EngineOptions, checke
 from stylemap.export.files import all_or_nothing, save, set_metadata
 from stylemap.export.graphs import build
 from stylemap.export.onnx import check, export_onnx
-from stylemap.export.quantized_lowering import KINDS
 from stylemap.export.quantized import LEAST_PSNR, QuantizationError, export_quantized, held_out, psnr
+from stylemap.export.quantized_lowering import KINDS
 from stylemap.export.sessions.base import ENGINE_SUFFIX
 from stylemap.export.sidecar import Sidecar, digest, sidecar_path
 from stylemap.export.tensorrt import build_engine
