@@ -18,3 +18,7 @@ def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
         return getattr(importlib.import_module(f"stylemap.export.{_EXPORTS[name]}"), name)
     raise AttributeError(f"module 'stylemap.export' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,13 +12,23 @@ from torch import Tensor
 
 from stylemap.config import Config
 from stylemap.edit.blend import blend
-from stylemap.edit.checks import broadcast_batch, check_pair, in_chunks, per_sample
+from stylemap.edit.checks import (
+    MasksLike,
+    ReferencesLike,
+    ShiftsLike,
+    broadcast_batch,
+    check_pair,
+    in_chunks,
+    per_sample,
+    references_with_masks,
+)
 from stylemap.edit.masks import as_mask
 from stylemap.export import ports
 from stylemap.export.sessions import Session, open_session
 from stylemap.export.sessions.base import ENGINE_SUFFIX, ONNX_SUFFIX, default_provider
+from stylemap.inputs import ImagesLike, MaskLike
 from stylemap.model import Sampling
-from stylemap.model.checks import check_codes, check_images, check_stylemap, check_tensor
+from stylemap.model.checks import as_images, check_codes, check_stylemap, check_tensor
 
 
 def is_exported(path: str | os.PathLike[str]) -> bool:
@@ -75,9 +85,17 @@ class Runtime(Sampling):
         """Of the exported model."""
         return self.description.config
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
-        check_images(images, self.config, self.like)
+    def _about(self) -> dict[str, str]:
+        found = super()._about()
+        return {
+            **found,
+            "runs in": f"{self.provider} on {self.device}",
+            "exported as": self.description.precision,
+        }
+
+    def encode(self, images: ImagesLike) -> Tensor:
+        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1], or of pictures (`stylemap.inputs.ImagesLike`)."""
+        images = as_images(images, self.config, self.like)
         return self._run("encoder", {"images": images})["w"]
 
     def stylecodes(self, w: Tensor) -> list[Tensor]:
@@ -103,9 +121,9 @@ class Runtime(Sampling):
         check_tensor("z", z, (self.config.latent_channel_size,), self.like)
         return self._run("mapping", {"z": z})["w"]
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: ImagesLike) -> Tensor:
         """Reconstruction: decode(encode(images))."""
-        check_images(images, self.config, self.like)
+        images = as_images(images, self.config, self.like)
         if not self.has("reconstruct"):
             return self.decode(self.encode(images))
         return self._run("reconstruct", {"images": images})["reconstruction"]
@@ -113,19 +131,20 @@ class Runtime(Sampling):
     def edit(
         self,
         original_w: Tensor,
-        reference_ws: Sequence[Tensor],
-        masks: Sequence[Tensor],
-        shifts: Sequence[tuple[float, float]] | None = None,
+        reference_ws: ReferencesLike,
+        masks: MasksLike,
+        shifts: ShiftsLike | None = None,
         weights: float | Sequence[float] | Tensor = 1.0,
         *,
         chunk: int = 4,
     ) -> Tensor:
         """The interactive blend: `stylemap.edit.blend` with these arguments, in the editor graph."""
+        reference_ws, masks, shifts = references_with_masks(reference_ws, masks, shifts)
         count = len(reference_ws)
         if not self.has("editor") or count == 0 or count > (self._open("editor").max_references or count):
             return blend(self, original_w, reference_ws, masks, shifts, weights, chunk=chunk)
-        for reference in reference_ws:
-            check_pair(original_w, reference, "original_w", "a reference")
+        for index, reference in enumerate(reference_ws):
+            check_pair(original_w, reference, "original_w", f"reference_ws[{index}]")
         original = Prepared(self.stylecodes(original_w), [])
         references = [Prepared(self.stylecodes(reference), []) for reference in reference_ws]
         return self._edit("editor", original, references, masks, shifts, weights, chunk)
@@ -164,7 +183,7 @@ class Runtime(Sampling):
         graph: str,
         original: Prepared,
         references: Sequence[Prepared],
-        masks: Sequence[Tensor],
+        masks: Sequence[MaskLike],
         shifts: Sequence[tuple[float, float]] | None,
         weights: float | Sequence[float] | Tensor,
         chunk: int,

@@ -204,3 +204,12 @@ def _table_from_json(table: object) -> object:
     return {
         int(key) if isinstance(key, str) and key.isdecimal() else key: value for key, value in table.items()
     }
+
+
+__all__ = [
+    "Config",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

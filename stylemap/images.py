@@ -11,16 +11,18 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
-from PIL import (  # the plugins register the formats that may be opened
+from PIL import (  # the plugins register the formats that may be opened and written
     ExifTags,
+    GifImagePlugin,  # noqa: F401
     Image,
     ImageOps,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
@@ -35,7 +37,16 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PIXELS = 80_000_000
 
 _READ_FORMATS = ("JPEG", "PNG", "WEBP")
-_WRITE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_WRITE_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+}
+WRITE_SUFFIXES = tuple(_WRITE_FORMATS)
 _WHITE = (255, 255, 255)
 
 
@@ -148,6 +159,8 @@ def to_image(tensor: Tensor) -> Image.Image:
     """
     if tensor.ndim == 4 and tensor.shape[0] == 1:
         tensor = tensor[0]
+    if tensor.ndim == 4:
+        raise ImageError(f"{tuple(tensor.shape)} is a batch: convert its images one at a time")
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         raise ImageError(f"an image tensor is 3 x H x W, got {tuple(tensor.shape)}")
     values = tensor.detach().float().cpu()
@@ -158,7 +171,7 @@ def to_image(tensor: Tensor) -> Image.Image:
 
 
 def save(image: Tensor | Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write PNG (or JPEG, WebP, by the suffix), whole or not at all.
+    """Write PNG, JPEG, WebP, TIFF or GIF, as the suffix says, whole or not at all.
 
     Raises:
         ImageError: another suffix, or a tensor ``to_image`` refuses.
@@ -166,9 +179,13 @@ def save(image: Tensor | Image.Image, path: str | os.PathLike[str]) -> None:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITE_FORMATS:
-        raise ImageError(f"cannot write {path}: its name must end in {', '.join(SUFFIXES)}")
+        raise ImageError(f"cannot write {path}: its name must end in {', '.join(WRITE_SUFFIXES)}")
     picture = to_image(image) if isinstance(image, Tensor) else image
-    options = {} if suffix == ".png" else {"quality": 95}
+    options: dict[str, Any] = {}
+    if suffix in (".jpg", ".jpeg", ".webp"):
+        options["quality"] = 95
+    elif suffix in (".tif", ".tiff"):
+        options["compression"] = "tiff_deflate"
     with write_whole(path) as file:
         picture.save(file, format=_WRITE_FORMATS[suffix], **options)
 
@@ -271,3 +288,34 @@ def _resize(image: Image.Image, size: tuple[int, int], box: tuple[int, int, int,
 def _natural(path: Path) -> list[tuple[int, int | str]]:
     parts = re.split(r"(\d+)", path.name.lower())
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+
+
+__all__ = [
+    "FITS",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "WRITE_SUFFIXES",
+    "Colour",
+    "Fit",
+    "ImageError",
+    "check_pixels",
+    "errors_named",
+    "find",
+    "fit_square",
+    "flatten",
+    "grey",
+    "inside",
+    "load",
+    "open_grey",
+    "open_rgb",
+    "open_upright",
+    "save",
+    "to_image",
+    "to_tensor",
+    "upright",
+    "upright_size",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

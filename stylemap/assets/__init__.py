@@ -35,3 +35,16 @@ def recipe(name: str) -> Path:
 def _existing(name: str) -> Path | None:
     path = FOLDER / name
     return path if path.is_file() else None
+
+
+__all__ = [
+    "FOLDER",
+    "RECIPES",
+    "demo_directions",
+    "demo_model",
+    "recipe",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

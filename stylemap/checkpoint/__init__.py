@@ -1,10 +1,11 @@
 """Checkpoints: read the published .pt layout and our .safetensors, write both, convert between them."""
 
 from stylemap.checkpoint.contents import Checkpoint, CheckpointError
-from stylemap.checkpoint.reading import load, load_state, notes
+from stylemap.checkpoint.reading import DEMO, load, load_state, notes
 from stylemap.checkpoint.writing import convert, save_published, save_safetensors
 
 __all__ = [
+    "DEMO",
     "Checkpoint",
     "CheckpointError",
     "convert",
@@ -14,3 +15,7 @@ __all__ = [
     "save_published",
     "save_safetensors",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

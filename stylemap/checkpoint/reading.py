@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylemap import assets
 from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, class_names, one_line
 from stylemap.checkpoint.published import LEGACY_MAGIC, ZIP_MAGIC, read_published
 from stylemap.checkpoint.safetensors_file import read_safetensors
@@ -16,13 +17,18 @@ from stylemap.checkpoint.verify import CLASSES, NETWORKS, all_finite, verify
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import available_device
 
+DEMO = "demo"
+
 
 def load(
-    path: str | os.PathLike[str], device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    path: str | os.PathLike[str] = DEMO,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
 ) -> StyleMapGAN:
     """The StyleMapGAN of a checkpoint, ready to edit with.
 
-    path: a published .pt, or a .safetensors written by `save_safetensors`; its content decides which.
+    path: a published .pt, or a .safetensors written by `save_safetensors`; its content decides which. "demo",
+        the default, is the model that the package bundles (a file of that name is "./demo").
     device, dtype: of the weights; float32 by default, whatever the file has.
 
     Returns the averaged (EMA) weights in evaluation mode, frozen (``requires_grad`` is False), in memory
@@ -32,7 +38,7 @@ def load(
     damaged, not a checkpoint, wrong keys or shapes, values that are not finite. Nothing in a file is run.
     ValueError for a device that is not there.
     """
-    file = Path(path)
+    file = _file(path)
     target, dtype = available_device(device), dtype or torch.float32
     if not dtype.is_floating_point:
         raise TypeError(f"dtype: expected a floating-point dtype, got {dtype}")
@@ -59,7 +65,7 @@ def load_state(path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises CheckpointError as `load` does.
     """
-    file = Path(path)
+    file = _file(path)
     checkpoint = _read(file)
     verify(file, checkpoint, NETWORKS)
     for part in (*NETWORKS, *CLASSES):
@@ -74,7 +80,19 @@ def notes(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises CheckpointError where it is none.
     """
-    return dict(_read(Path(path)).train_args)
+    return dict(_read(_file(path)).train_args)
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    """The path named, or for "demo" that of the bundled model."""
+    if path != DEMO:
+        return Path(path)
+    bundled = assets.demo_model()
+    if bundled is None:
+        raise CheckpointError(
+            f"{DEMO}: this copy of stylemap bundles no model; name the file of a checkpoint"
+        )
+    return bundled
 
 
 def _read(path: Path) -> Checkpoint:

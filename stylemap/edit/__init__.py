@@ -4,7 +4,7 @@ from stylemap.edit import masks
 from stylemap.edit.arrays import load_map, load_stylemap
 from stylemap.edit.blend import blend, frame_weights
 from stylemap.edit.direction import Direction, fit_direction, load_direction, save_direction
-from stylemap.edit.direction_set import NamedDirection, load_directions, save_directions
+from stylemap.edit.direction_set import NamedDirection, find_direction, load_directions, save_directions
 from stylemap.edit.interpolate import interpolate
 from stylemap.edit.invert import Inversion, invert
 from stylemap.edit.local import local
@@ -22,6 +22,7 @@ __all__ = [
     "Inversion",
     "NamedDirection",
     "blend",
+    "find_direction",
     "fit_direction",
     "frame_weights",
     "interpolate",
@@ -44,3 +45,7 @@ __all__ = [
     "transplant",
     "union",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

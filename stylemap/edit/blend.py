@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from stylemap import ops
-from stylemap.edit.checks import broadcast_batch, check_pair, in_chunks, per_sample
+from stylemap.edit.checks import (
+    MasksLike,
+    ReferencesLike,
+    ShiftsLike,
+    broadcast_batch,
+    check_pair,
+    in_chunks,
+    per_sample,
+    references_with_masks,
+)
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
 
 if TYPE_CHECKING:
@@ -25,9 +34,9 @@ def frame_weights(count: int) -> list[float]:
 def blend(
     model: Model,
     original_w: Tensor,
-    reference_ws: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    shifts: Sequence[tuple[float, float]] | None = None,
+    reference_ws: ReferencesLike,
+    masks: MasksLike,
+    shifts: ShiftsLike | None = None,
     weights: float | Sequence[float] | Tensor = 1.0,
     *,
     chunk: int = 4,
@@ -41,9 +50,10 @@ def blend(
     Args:
         model: the network.
         original_w: stylemap N x K x L x L.
-        reference_ws: one stylemap per reference, batch N or 1.
-        masks: one per reference, S x S or N x 1 x S x S, over the reference's own pixels (before its shift).
-        shifts: (dx, dy) in pixels per reference, right and down; None shifts nothing.
+        reference_ws: one stylemap per reference, batch N or 1; or a tensor k x K x L x L of k references.
+        masks: one per reference, over the reference's own pixels (before its shift): S x S or N x 1 x S x S,
+            or what else `edit.masks.as_mask` takes; or a tensor k x 1 x S x S of k masks.
+        shifts: (dx, dy) in pixels per reference, right and down, or one for all; None shifts nothing.
         weights: 0 leaves the original, 1 is the full edit. T of them, with N = 1 or N = T.
         chunk: how many images are decoded at once.
 
@@ -53,18 +63,15 @@ def blend(
     Raises:
         ValueError: lists of different lengths, shapes that do not go together, a mask of another size.
     """
-    if shifts is None:
-        shifts = [(0, 0)] * len(reference_ws)
-    if not len(reference_ws) == len(masks) == len(shifts):
-        raise ValueError(
-            f"each reference needs a mask and a shift: got {len(reference_ws)} references, "
-            f"{len(masks)} masks and {len(shifts)} shifts"
-        )
+    reference_ws, masks, moves = references_with_masks(reference_ws, masks, shifts)
     weight = per_sample(weights, original_w)
     count = broadcast_batch(len(weight), original_w.shape[0], "weights")
-    full = [as_mask(mask, model.config.size, original_w.device) for mask in masks]
-    for reference, mask in zip(reference_ws, full):
-        check_pair(original_w, reference, "original_w", "a reference")
+    full = [
+        as_mask(mask, model.config.size, original_w.device, f"masks[{index}]")
+        for index, mask in enumerate(masks)
+    ]
+    for index, (reference, mask) in enumerate(zip(reference_ws, full)):
+        check_pair(original_w, reference, "original_w", f"reference_ws[{index}]")
         count = broadcast_batch(count, reference.shape[0], "images")
         count = broadcast_batch(count, mask.shape[0], "images")
     originals = model.stylecodes(original_w)
@@ -75,7 +82,7 @@ def blend(
         mixed = []
         for index, code in enumerate(originals):
             layers = [(codes[index], mask) for codes, mask in zip(references, full)]
-            mixed.append(_blend_code(code, layers, shifts, alpha, model.config.size, part))
+            mixed.append(_blend_code(code, layers, moves, alpha, model.config.size, part))
         return model.synthesize(mixed)
 
     return in_chunks(count, chunk, render)

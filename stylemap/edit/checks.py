@@ -3,9 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+
+from stylemap.inputs import MaskLike
+
+#: Stylemaps, one per reference, each N x K x L x L or K x L x L; or a tensor k x K x L x L of k of them.
+ReferencesLike: TypeAlias = Sequence[Tensor] | Tensor
+#: Masks, one per reference; or a tensor k x 1 x S x S (or k x S x S) of k of them.
+MasksLike: TypeAlias = Sequence[MaskLike] | MaskLike
+#: (dx, dy) in pixels per reference; or one for all.
+Shift: TypeAlias = tuple[float, float]
+ShiftsLike: TypeAlias = Sequence[Shift] | Shift
+
+
+def references_with_masks(
+    reference_ws: ReferencesLike, masks: MasksLike, shifts: ShiftsLike | None
+) -> tuple[list[Tensor], list[MaskLike], list[Shift]]:
+    """The three arguments of a blend as lists of one length.
+
+    A tensor of stylemaps or masks is split along its first axis: one for each reference.
+
+    Raises:
+        ValueError: lists of different lengths; the message names both arguments and their shapes.
+    """
+    references = [one[None] if one.ndim == 3 else one for one in _parts(reference_ws, 3)]
+    given_masks = _parts(masks, 2)
+    count = len(references)
+    if len(given_masks) != count:
+        raise ValueError(
+            f"masks: expected {count}, one for each of reference_ws ({_told(reference_ws)}), "
+            f"got {len(given_masks)} ({_told(masks)})"
+        )
+    if shifts is None:
+        shifts = (0, 0)
+    if len(shifts) == 2 and all(isinstance(one, int | float) for one in shifts):
+        shifts = [shifts] * count  # type: ignore[list-item]
+    if len(shifts) != count:
+        raise ValueError(
+            f"shifts: expected {count} pairs (dx, dy), one for each of reference_ws ({_told(reference_ws)}), "
+            f"got {len(shifts)}"
+        )
+    return references, given_masks, list(shifts)  # type: ignore[arg-type]
+
+
+def _parts(given: Any, ndim: int) -> list[Any]:
+    """A list as it is; one element of ``ndim`` axes in a list; a stack of them split, each with its axis."""
+    if isinstance(given, Tensor):
+        return [given] if given.ndim <= ndim else list(given.split(1))
+    shape = getattr(given, "shape", None)
+    if shape is not None:  # numpy: a stack has an axis before H x W
+        return [given] if len(shape) <= ndim or shape[-1] == 1 else list(given)
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _told(given: Any) -> str:
+    """The shape of a tensor, the shapes of a list of them."""
+    parts = given if isinstance(given, list | tuple) else [given]
+    shapes = [" x ".join(map(str, getattr(one, "shape", ()))) or type(one).__name__ for one in parts]
+    return ", ".join(shapes) if shapes else "none"
 
 
 def check_pair(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:

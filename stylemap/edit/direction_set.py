@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stylemap import assets
+from stylemap.edit.direction import load_direction
 from stylemap.edit.manipulate import unit
 from stylemap.files import write_whole
 
@@ -76,3 +79,54 @@ def load_directions(
         if one.vector.ndim != 3 or (shape is not None and tuple(one.vector.shape) != tuple(shape)):
             raise ValueError(f"{path}: {name} is {tuple(one.vector.shape)}, the stylemaps {shape}")
     return found
+
+
+def find_direction(text: str, shape: tuple[int, int, int] | None = None) -> NamedDirection:
+    """The direction that a user wrote.
+
+    Args:
+        text: NAME of one of the bundled model's directions; FILE:NAME of a file that `save_directions` wrote;
+            or FILE of a single direction, which has no scale of its own: its step is 1.
+        shape: the K x L x L expected.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no direction of that name (the message lists those there are), several in a file without a
+            name, another content or shape.
+    """
+    if Path(text).exists():
+        try:
+            found = load_directions(text)
+        except ValueError:
+            one = load_direction(text, shape)
+            return NamedDirection(one.vector, 1.0, one.accuracy)
+        if len(found) > 1:
+            raise ValueError(f"{text} holds several directions: write {text}:NAME, one of {', '.join(found)}")
+        return _shaped(next(iter(found.values())), text, shape)
+    file, colon, name = text.rpartition(":")
+    if colon and Path(file).exists():
+        return _shaped(_named(load_directions(file), name, file), text, shape)
+    bundled = assets.demo_directions()
+    if not is_bundled(text) or bundled is None:
+        raise FileNotFoundError(f"no such file: {file or text}")
+    return _shaped(_named(load_directions(bundled), text, "the bundled file"), text, shape)
+
+
+def is_bundled(text: str) -> bool:
+    """Whether `find_direction` takes a text as the name of a direction of the bundled model."""
+    return not Path(text).exists() and not Path(text).suffix and not {":", "/", os.sep} & set(text)
+
+
+def _named(found: Mapping[str, NamedDirection], name: str, where: str) -> NamedDirection:
+    if name in found:
+        return found[name]
+    near = difflib.get_close_matches(name, list(found), 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(f"{where} has no direction {name!r}, but {', '.join(found)}{hint}")
+
+
+def _shaped(one: NamedDirection, text: str, shape: tuple[int, int, int] | None) -> NamedDirection:
+    if shape is not None and tuple(one.vector.shape) != tuple(shape):
+        found = tuple(one.vector.shape)
+        raise ValueError(f"{text}: the direction is {found}, but the model's stylemaps are {tuple(shape)}")
+    return one

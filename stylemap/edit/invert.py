@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stylemap.edit.invert_loss import InversionLoss, Perceptual
 from stylemap.edit.sample import latents
+from stylemap.inputs import ImagesLike, image_batch
 
 if TYPE_CHECKING:
     from stylemap.model import Model
@@ -44,7 +45,7 @@ class Inversion:
 
 def invert(
     model: Model,
-    image: Tensor,
+    image: ImagesLike,
     *,
     steps: int = 200,
     w_steps: int = 0,
@@ -63,7 +64,7 @@ def invert(
 
     Args:
         model: the network.
-        image: N x 3 x S x S in [-1, 1].
+        image: N x 3 x S x S in [-1, 1], or pictures (see `stylemap.inputs.ImagesLike`).
         steps: of Adam, on w, or on z with such a start; 0 only evaluates the start.
         w_steps: after the search for z, steps on the stylemap it maps to; 0 leaves that out.
         learning_rate: of Adam.
@@ -82,7 +83,13 @@ def invert(
         FloatingPointError: the loss stopped being finite; the message names the step.
     """
     _check_steps(steps, w_steps, start)
-    loss = InversionLoss(image, l1_weight, pixel_weight, perceptual_weight, perceptual)
+    loss = InversionLoss(
+        image_batch(image, model.config.size, model.like, "image"),
+        l1_weight,
+        pixel_weight,
+        perceptual_weight,
+        perceptual,
+    )
     with _frozen(model):
         first = _start(model, loss, start, seed)
         if first.ndim == 2 and len(getattr(model, "class_names", ())) > 1:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stylemap.edit.checks import broadcast_batch, check_pair
 from stylemap.edit.masks import as_mask, pool_max
+from stylemap.inputs import MaskLike
 
 if TYPE_CHECKING:
     from stylemap.model import Model
@@ -18,7 +19,7 @@ def local(
     model: Model,
     original_w: Tensor,
     reference_w: Tensor,
-    mask: Tensor,
+    mask: MaskLike,
     *,
     space: Literal["w", "w+"] = "w+",
 ) -> Tensor:
@@ -27,8 +28,8 @@ def local(
     Args:
         model: the network.
         original_w, reference_w: stylemaps N x K x L x L; batches of 1 broadcast.
-        mask: S x S or N x 1 x S x S, on where > 0.5 (see ``edit.masks.as_mask``). For a part of a face
-            use the union of both images' part masks (``edit.union``).
+        mask: S x S or N x 1 x S x S, on where > 0.5, or a picture (see ``edit.masks.as_mask``). For a part
+            of a face use the union of both images' part masks (``edit.union``).
         space: "w" mixes the stylemaps, "w+" every stylecode; the mask is max-pooled to each.
 
     Returns:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from stylemap.edit.checks import broadcast_batch, per_sample
-from stylemap.edit.masks import as_mask, pool_max
+from stylemap.edit.masks import mask_over, pool_max
+from stylemap.inputs import MaskLike
 
 
 def unit(direction: Tensor) -> Tensor:
@@ -28,7 +29,7 @@ def manipulate(
     w: Tensor,
     direction: Tensor,
     strength: float | Sequence[float] | Tensor,
-    mask: Tensor | None = None,
+    mask: MaskLike | None = None,
 ) -> Tensor:
     """w + strength * v, v the direction scaled to length 1; inside the mask only, where there is one.
 
@@ -37,7 +38,8 @@ def manipulate(
         direction: K x L x L, any length above 0. It is normalised before the mask is applied.
         strength: d, negative for the opposite. T of them, with N = 1 or N = T.
         mask: over the cells, L x L or N x 1 x L x L; or over pixels, its side a multiple of L, in which
-            case a cell is on where any of its pixels is. On where > 0.5.
+            case a cell is on where any of its pixels is. On where > 0.5. Or a picture: see
+            `edit.masks.mask_over`.
 
     Returns:
         A new stylemap max(N, T) x K x L x L.
@@ -53,7 +55,7 @@ def manipulate(
     count = broadcast_batch(len(amount), w.shape[0], "strengths")
     step = amount[:, None, None, None] * unit(direction).to(w.device, amount.dtype)
     if mask is not None:
-        cells = pool_max(as_mask(mask, mask.shape[-1], w.device), w.shape[-1])
+        cells = pool_max(mask_over(mask, w.shape[-1], w.device), w.shape[-1])
         broadcast_batch(cells.shape[0], count, "masks")
         step = step * cells
     return (w + step).to(w.dtype)

@@ -9,14 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap.edit.checks import broadcast_batch, per_sample
-from stylemap.edit.masks import as_mask, pool_max
+from stylemap.edit.masks import mask_over, pool_max
+from stylemap.inputs import MaskLike
 
 
 def modulate_map(
     w: Tensor,
     map: Tensor,
     strength: float | Sequence[float] | Tensor = 1.0,
-    mask: Tensor | None = None,
+    mask: MaskLike | None = None,
 ) -> Tensor:
     """w * (1 + strength * (map - 1)): strength 1 multiplies by the map, 0 leaves w; more goes beyond it.
 
@@ -42,7 +43,7 @@ def modulate_map(
     count = broadcast_batch(len(amount), w.shape[0], "strengths")
     change = amount[:, None, None, None] * (factors.to(w.device, amount.dtype) - 1)
     if mask is not None:
-        cells = pool_max(as_mask(mask, mask.shape[-1], w.device), w.shape[-1])
+        cells = pool_max(mask_over(mask, w.shape[-1], w.device), w.shape[-1])
         broadcast_batch(cells.shape[0], count, "masks")
         change = change * cells
     return (w * (1 + change)).to(w.dtype)

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from stylemap.edit.checks import in_chunks
+from stylemap.inputs import ImagesLike
 from stylemap.model.classes import own_classes
 
 if TYPE_CHECKING:
     from stylemap.model import Model
 
 
-def reconstruct(model: Model, images: Tensor) -> Tensor:
-    """D(E(x)): N x 3 x S x S in [-1, 1] to the same shape."""
+def reconstruct(model: Model, images: ImagesLike) -> Tensor:
+    """D(E(x)): N x 3 x S x S in [-1, 1], or pictures (see `stylemap.inputs.ImagesLike`), to N x 3 x S x S."""
     return model.decode(model.encode(images))
 
 

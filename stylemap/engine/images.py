@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import PIL.Image
 from torch import Tensor
 
 from stylemap.config import Config
 from stylemap.edit.masks import as_mask
+from stylemap.images import to_image
+from stylemap.inputs import MaskLike
 from stylemap.program.ring import CellMask, cell_masks
+from stylemap.sheets import overlay
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageHandle:
     """An image that a session has encoded. Numbers are never used twice, not by other sessions either."""
 
     number: int
+    render: Callable[[ImageHandle], Tensor] | None = field(default=None, compare=False)
+
+    def image(self) -> PIL.Image.Image:
+        """The image as the model decodes it, S×S, RGB.
+
+        Raises:
+            ValueError: it was removed from its session, or the session is gone.
+        """
+        if self.render is None:
+            raise ValueError(f"image {self.number} is in no session")
+        return to_image(self.render(self))
+
+    def __repr__(self) -> str:
+        return f"ImageHandle({self.number})"
+
+    def _repr_png_(self) -> bytes | None:
+        """For notebooks; None once it is removed."""
+        try:
+            return png(self.image())
+        except ValueError:
+            return None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EditReference:
     """A part of an image that an edit puts into another: from `EditSession.reference`.
 
@@ -37,18 +63,43 @@ class EditReference:
     shift: tuple[float, float]
     cells: dict[int, CellMask]
 
+    def picture(self) -> PIL.Image.Image:
+        """Its image as the model decodes it, with the mask drawn over it; errors as `ImageHandle.image`."""
+        return overlay(self.image.image(), [self.mask])
+
+    def __repr__(self) -> str:
+        side, share = self.mask.shape[-1], float((self.mask > 0.5).float().mean())
+        moved = f", shift ({self.shift[0]:g}, {self.shift[1]:g})" if any(self.shift) else ""
+        return f"EditReference(image {self.image.number}, mask over {share:.0%} of {side}×{side}{moved})"
+
+    def _repr_png_(self) -> bytes | None:
+        """For notebooks; None once its image is removed."""
+        try:
+            return png(self.picture())
+        except ValueError:
+            return None
+
+
+def png(picture: PIL.Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
 
 def edit_reference(
-    image: ImageHandle, mask: Tensor, shift: tuple[float, float], config: Config
+    image: ImageHandle, mask: MaskLike, shift: tuple[float, float], config: Config
 ) -> EditReference:
     """A reference from a mask as `edit.masks.as_mask` takes it; its contents are copied.
 
     Raises:
         ValueError: a mask of another size, or more than one.
     """
-    mask = as_mask(mask.detach(), config.size, "cpu")  # a copy: it clamps
+    mask = mask.detach() if isinstance(mask, Tensor) else mask
+    mask = as_mask(mask, config.size, "cpu")  # a copy: it clamps
     if mask.shape[0] != 1:
-        raise ValueError(f"a reference has one mask, got {mask.shape[0]}")
+        shape = "×".join(map(str, mask.shape))
+        raise ValueError(f"mask: a reference has one, {config.size}×{config.size}; got {shape}")
     return EditReference(image, mask, shift, cell_masks(mask, shift, config.resolutions))
 
 

@@ -17,8 +17,9 @@ from stylemap.engine.gpu.lowering import why_not
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
 from stylemap.engine.renderer import PlainRenderer, Plan, Renderer
+from stylemap.inputs import ImagesLike
 from stylemap.model import Model, Sampling, StyleMapGAN
-from stylemap.model.checks import check_tensor
+from stylemap.model.checks import as_images, check_tensor
 from stylemap.ops import _native
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -119,9 +120,9 @@ class PlannedModel(Sampling):
         self.plan = plan
         self.checkpoint = model
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
-        return self._batched(self.plan.encode, images)
+    def encode(self, images: ImagesLike) -> Tensor:
+        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1], or of pictures (`stylemap.inputs.ImagesLike`)."""
+        return self._batched(self.plan.encode, as_images(images, self.config, self.like))
 
     def stylecodes(self, w: Tensor) -> list[Tensor]:
         """The codes of a stylemap, from the coarsest resolution to the finest."""
@@ -141,7 +142,7 @@ class PlannedModel(Sampling):
         check_tensor("z", z, (self.config.latent_channel_size,), self.like)
         return self.checkpoint.map(z.to(self.checkpoint.like), classes).to(self.like)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: ImagesLike) -> Tensor:
         """Reconstruction: decode(encode(images))."""
         return self.decode(self.encode(images))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import itertools
 import threading
-from collections.abc import Iterable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,13 +17,15 @@ from stylemap import edit
 from stylemap.edit.checks import per_sample
 from stylemap.edit.mix import code_indices
 from stylemap.edit.transplant import Box
-from stylemap.engine.images import Edit, EditReference, Image, ImageHandle, edit_reference
+from stylemap.engine.images import Edit, EditReference, Image, ImageHandle, edit_reference, png
 from stylemap.engine.plans import DTYPES, PlannedModel, open_renderer
 from stylemap.engine.renderer import PlainRenderer, Plan, Renderer
+from stylemap.inputs import ImageLike, MaskLike, image_batch
 from stylemap.model import Model
 from stylemap.model.checks import check_finite, check_images, check_stylemap
 
 _numbers = itertools.count()
+_SHOWN = 12
 
 
 class EditSession:
@@ -28,7 +33,8 @@ class EditSession:
 
         session = stylemap.EditSession(model)
         original, other = session.add(photo), session.add(reference_photo)
-        image = session.edit(original, [session.reference(other, mask, shift=(8, 0))])
+        result = session.edit(original, session.reference(other, mask, shift=(8, 0)))
+        stylemap.to_pil(result)
 
     The stylecodes of every image and the γ, β they make (its maps) are cached. An edit copies maps inside
     and outside the masks, convolves those of a ring around their borders, and runs the main path: on a CPU
@@ -80,6 +86,7 @@ class EditSession:
             model, torch.device(device), precision, cache_bytes, DTYPES[cache_precision], plan
         )
         self._images: dict[int, Image] = {}
+        self._render = _renders(self)
         self._lock = threading.RLock()
 
     @classmethod
@@ -91,16 +98,25 @@ class EditSession:
             return cls(model, model.like.device, model.plan.precision, **options)
         return cls(model, renderer=PlainRenderer(model), **options)
 
-    def add(self, image: Tensor) -> ImageHandle:
-        """Encode an image 3×S×S or 1×3×S×S, of a floating-point dtype, finite, in [-1, 1]."""
-        image = image.detach()
-        image = image[None] if image.ndim == 3 else image
-        check_images(image, self.config, image)
-        check_finite("images", image)
-        if image.shape[0] != 1:
-            raise ValueError(f"images are added one at a time, got {image.shape[0]}")
+    def add(self, image: ImageLike) -> ImageHandle:
+        """Encode an image.
+
+        Args:
+            image: a tensor 3×S×S or 1×3×S×S, of a floating-point dtype, finite, in [-1, 1]; or a PIL image,
+                numpy pixels H×W×3 uint8 or the path of a file, of which the centre square is taken.
+
+        Raises:
+            TypeError, ValueError: another type, shape or dtype, several images.
+        """
+        batch = image_batch(image, self.config.size, torch.empty(0))
+        batch = batch.detach()
+        batch = batch[None] if batch.ndim == 3 else batch
+        check_images(batch, self.config, batch)
+        check_finite("images", batch)
+        if batch.shape[0] != 1:
+            raise ValueError(f"images are added one at a time, got {batch.shape[0]}")
         with self._lock:
-            return self._keep(self.renderer.encode(image))
+            return self._keep(self.renderer.encode(batch))
 
     def add_stylemap(self, w: Tensor) -> ImageHandle:
         """An image that is known by its stylemap, 1×K×L×L; an edited one, say."""
@@ -129,12 +145,13 @@ class EditSession:
             self.renderer.cleared()
 
     def reference(
-        self, image: ImageHandle, mask: Tensor, shift: tuple[float, float] = (0, 0)
+        self, image: ImageHandle, mask: MaskLike, shift: tuple[float, float] = (0, 0)
     ) -> EditReference:
         """A part of an image, for `edit`.
 
         Args:
-            mask: S×S, 1×S×S or 1×1×S×S over the image's own pixels, as `stylemap.edit.blend` takes it.
+            mask: S×S, 1×S×S or 1×1×S×S over the image's own pixels, as `stylemap.edit.blend` takes it; a PIL
+                image, a numpy array, the path of a file, or a text such as "ellipse:0.5,0.7,0.2,0.12".
             shift: (dx, dy) in pixels, right and down; what leaves the frame is lost.
 
         Raises:
@@ -148,7 +165,7 @@ class EditSession:
     def edit(
         self,
         original: ImageHandle,
-        references: Sequence[EditReference] = (),
+        references: EditReference | Sequence[EditReference] = (),
         weight: float = 1.0,
         *,
         preview: bool = False,
@@ -156,20 +173,26 @@ class EditSession:
         """`stylemap.edit.blend` with one weight: 0 leaves the original, 1 is the full edit; 3×S×S.
 
         Args:
+            references: one from `reference`, or several, laid one over the other in their order.
             preview: an approximation, for while a brush is moving: changes near the masks only, normalised
                 as the original. On a CPU it is faster unless the masks cover much of the frame; elsewhere,
                 and then, it is the exact image.
         """
         if not preview:
             return self.frames(original, references, [weight])[0]
+        references = _several(references)
         (value,) = per_sample([weight], torch.empty(0, dtype=torch.float64, device="cpu")).tolist()
         with self._lock:
             return self.renderer.preview(self._edit(original, references), value)[0]
 
     def frames(
-        self, original: ImageHandle, references: Sequence[EditReference], weights: Sequence[float] | Tensor
+        self,
+        original: ImageHandle,
+        references: EditReference | Sequence[EditReference],
+        weights: Sequence[float] | Tensor,
     ) -> Tensor:
         """The same edit with several weights, T×3×S×S: an interpolation strip (`edit.frame_weights`)."""
+        references = _several(references)
         values: list[float] = per_sample(weights, torch.empty(0, dtype=torch.float64, device="cpu")).tolist()
         with self._lock:
             return self.renderer.frames(self._edit(original, references), values)
@@ -195,7 +218,7 @@ class EditSession:
             return self._decode(edit.transplant(self._image(original).w, self._image(reference).w, boxes))[0]
 
     def manipulate(
-        self, image: ImageHandle, direction: Tensor, strength: float, mask: Tensor | None = None
+        self, image: ImageHandle, direction: Tensor, strength: float, mask: MaskLike | None = None
     ) -> Tensor:
         """The image of `stylemap.edit.manipulate`, 3×S×S; direction K×L×L, mask over cells or pixels."""
         with self._lock:
@@ -214,11 +237,30 @@ class EditSession:
                 **self.renderer.stats(),
             }
 
+    def __repr__(self) -> str:
+        size, where = self.config.size, next(iter(self._images.values()), None)
+        device = "" if where is None else f" on {where.w.device}"
+        numbers = ", ".join(str(number) for number in list(self._images)[:_SHOWN])
+        more = ", …" if len(self._images) > _SHOWN else ""
+        held = f"{len(self._images)} images: {numbers}{more}" if self._images else "no images"
+        return f"EditSession({size}×{size}, {self.precision}{device}; {held})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the images it holds, as they are decoded, by number."""
+        shown = []
+        for handle in [ImageHandle(number, self._render) for number in list(self._images)[:_SHOWN]]:
+            data = base64.b64encode(png(handle.image())).decode()
+            shown.append(
+                f"<figure style='display:inline-block;margin:4px'><img src='data:image/png;base64,{data}'>"
+                f"<figcaption>{handle.number}</figcaption></figure>"
+            )
+        return f"<div>{html.escape(repr(self))}</div>{''.join(shown)}"
+
     def _keep(self, w: Tensor) -> ImageHandle:
         image = Image(next(_numbers), w)
         self._images[image.number] = image
         self.renderer.added(image)
-        return ImageHandle(image.number)
+        return ImageHandle(image.number, self._render)
 
     def _image(self, handle: ImageHandle) -> Image:
         image = self._images.get(handle.number)
@@ -232,3 +274,25 @@ class EditSession:
     def _decode(self, ws: Tensor) -> Tensor:
         """One at a time: batches gain little and take memory for each image."""
         return torch.cat([self.renderer.decode(w[None]) for w in ws])
+
+
+def _several(references: EditReference | Sequence[EditReference]) -> Sequence[EditReference]:
+    several = [references] if isinstance(references, EditReference) else references
+    for index, one in enumerate(several):
+        if not isinstance(one, EditReference):
+            kind = type(one).__name__
+            raise TypeError(f"references[{index}]: expected one from session.reference, got {kind}")
+    return several
+
+
+def _renders(session: EditSession) -> Callable[[ImageHandle], Tensor]:
+    """What decodes the images of a session, without keeping the session."""
+    weak = weakref.ref(session)
+
+    def render(handle: ImageHandle) -> Tensor:
+        found = weak()
+        if found is None:
+            raise ValueError(f"image {handle.number} is in no session: its session is gone")
+        return found.edit(handle)
+
+    return render

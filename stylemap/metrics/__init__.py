@@ -3,3 +3,7 @@
 from stylemap.metrics.evaluate import Classes, Evaluation, Options, Report
 
 __all__ = ["Classes", "Evaluation", "Options", "Report"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,6 +8,14 @@ import torch
 from torch import Tensor
 
 from stylemap.config import Config
+from stylemap.inputs import ImagesLike, image_batch
+
+
+def as_images(images: ImagesLike, config: Config, like: Tensor) -> Tensor:
+    """N×3×S×S in the dtype and on the device of ``like``; pictures are converted, tensors only checked."""
+    batch = images if isinstance(images, Tensor) else image_batch(images, config.size, like)
+    check_images(batch, config, like)
+    return batch
 
 
 def check_images(images: Tensor, config: Config, like: Tensor) -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from stylemap.config import Config
+from stylemap.inputs import ImagesLike, MaskLike
+from stylemap.model import about
 from stylemap.model.checks import check_stylemap
 
 _MAPPING_BATCH = 512
@@ -25,8 +27,8 @@ class Model(Protocol):
     def like(self) -> Tensor:
         """A tensor of the dtype and on the device of images and stylemaps; its values mean nothing."""
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
+    def encode(self, images: ImagesLike) -> Tensor:
+        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1], or of pictures (`stylemap.inputs.ImagesLike`)."""
 
     def stylecodes(self, w: Tensor) -> list[Tensor]:
         """The codes of a stylemap, from the coarsest resolution to the finest."""
@@ -46,7 +48,7 @@ class Model(Protocol):
     def sample(self, z: Tensor, truncation: float = 1.0, mean_stylemap: Tensor | None = None) -> Tensor:
         """See `Sampling`."""
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: ImagesLike) -> Tensor:
         """Reconstruction: decode(encode(images))."""
 
 
@@ -57,9 +59,9 @@ class Blending(Model, Protocol):
     def edit(
         self,
         original_w: Tensor,
-        reference_ws: Sequence[Tensor],
-        masks: Sequence[Tensor],
-        shifts: Sequence[tuple[float, float]] | None = None,
+        reference_ws: Sequence[Tensor] | Tensor,
+        masks: Sequence[MaskLike] | MaskLike,
+        shifts: Sequence[tuple[float, float]] | tuple[float, float] | None = None,
         weights: float | Sequence[float] | Tensor = 1.0,
         *,
         chunk: int = 4,
@@ -77,7 +79,17 @@ class Conditional(Model, Protocol):
 
 
 class Sampling:
-    """What follows from `Model.map` and `Model.decode`, whatever computes those."""
+    """What follows from `Model.map` and `Model.decode`, whatever computes those; and how a model is shown."""
+
+    def _about(self: Model) -> dict[str, str]:
+        return about.facts(self)
+
+    def __repr__(self) -> str:
+        return about.line(type(self).__name__, self._about())  # type: ignore[misc]
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return about.table(type(self).__name__, self._about())  # type: ignore[misc]
 
     @torch.no_grad()
     def mean_stylemap(self: Model, samples: int = 4096, seed: int = 0) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from stylemap.config import Config
-from stylemap.model.checks import check_classes, check_codes, check_images, check_stylemap, check_tensor
+from stylemap.inputs import ImagesLike
+from stylemap.model.checks import as_images, check_classes, check_codes, check_stylemap, check_tensor
 from stylemap.model.classes import class_number, own_classes
 from stylemap.model.decoder import Generator
 from stylemap.model.encoder import Encoder
@@ -42,10 +43,9 @@ class StyleMapGAN(Sampling, nn.Module):
         """Of the dtype and on the device of images and stylemaps."""
         return self.generator.decoder.input.input
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1]."""
-        check_images(images, self.config, self.like)
-        stylemap: Tensor = self.encoder(images)
+    def encode(self, images: ImagesLike) -> Tensor:
+        """Stylemap N×K×L×L of images N×3×S×S in [-1, 1], or of pictures (`stylemap.inputs.ImagesLike`)."""
+        stylemap: Tensor = self.encoder(as_images(images, self.config, self.like))
         return stylemap
 
     def stylecodes(self, w: Tensor) -> list[Tensor]:
@@ -94,6 +94,6 @@ class StyleMapGAN(Sampling, nn.Module):
         model.class_vectors = nn.Embedding.from_pretrained(chosen)
         return model.train(self.training)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: ImagesLike) -> Tensor:
         """Reconstruction: decode(encode(images))."""
         return self.decode(self.encode(images))

@@ -21,3 +21,7 @@ __all__ = [
     "set_backend",
     "upfirdn2d",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -133,7 +133,8 @@ def test_blend_batches() -> None:
 
 def test_blend_refuses_what_does_not_fit() -> None:
     model, w = tiny.model(), tiny.stylemaps(3)
-    with pytest.raises(ValueError, match="1 references, 2 masks and 1 shifts"):
+    message = r"masks: expected 1, .*reference_ws \(1 x 8 x 8 x 8\).*got 2 \(32 x 32, 32 x 32\)"
+    with pytest.raises(ValueError, match=message):
         edit.blend(model, w[:1], [w[1:2]], [FULL, FULL], [(0, 0)])
     with pytest.raises(ValueError, match=r"32 x 32.*got 64 x 64"):
         edit.blend(model, w[:1], [w[1:2]], [torch.ones(64, 64)])

@@ -123,7 +123,7 @@ def test_edit_of_a_batch(runtime: Runtime) -> None:
 
 def test_edit_checks_its_arguments(runtime: Runtime) -> None:
     w = tiny.stylemaps(2)
-    with pytest.raises(ValueError, match="each reference needs a mask and a shift"):
+    with pytest.raises(ValueError, match="masks: expected 1, one for each of reference_ws"):
         runtime.edit(w[:1], [w[1:]], [])
     with pytest.raises(ValueError, match="mask must be 32 x 32"):
         runtime.edit(w[:1], [w[1:]], [torch.zeros(8, 8)])

@@ -1,7 +1,7 @@
 """Parametric faces: generated portraits with part masks and labels."""
 
 from stylemap.data.faces.attributes import Attributes, sample_attributes
-from stylemap.data.faces.dataset import FacesDataset
+from stylemap.data.faces.dataset import FacesDataset, demo_faces
 from stylemap.data.faces.labels import BINARY, CATEGORICAL, CONTINUOUS, class_names, classes, label_of, labels
 from stylemap.data.faces.labels import NAMES as LABEL_NAMES
 from stylemap.data.faces.parts import Part
@@ -17,8 +17,13 @@ __all__ = [
     "Part",
     "class_names",
     "classes",
+    "demo_faces",
     "label_of",
     "labels",
     "render",
     "sample_attributes",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

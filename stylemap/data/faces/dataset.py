@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from stylemap.data.faces.attributes import Attributes, sample_attributes
@@ -76,3 +77,21 @@ class FacesDataset(ImageDataset):
                 kept[start : start + len(rows)] = self.raw(rows)
             self._kept = kept
         return self
+
+
+def demo_faces(count: int = 2, size: int = 128, seed: int = 0) -> list[Image.Image]:
+    """Drawn portraits that the bundled model has not seen in training, as RGB images: something to try it on.
+
+    Args:
+        count: how many.
+        size: side in pixels.
+        seed: of the series; image i of a seed does not depend on ``count``.
+
+    Raises:
+        ValueError: a count below 1.
+        RuntimeError: the native library, which draws, is missing.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    drawn = FacesDataset(size, count, seed, held_out=True).raw(range(count))
+    return [Image.fromarray(face.permute(1, 2, 0).contiguous().numpy()) for face in drawn]
