@@ -29,7 +29,7 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise _named(error, target) from error
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
