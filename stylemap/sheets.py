@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,9 @@ PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
     (86, 180, 233),
 )
-_MIN_TILE = 160
+_MIN_TILE = 256
 _MAX_TILE = 512
+_MIN_WIDTH = 320
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ def contact_sheet(
         rows: each a sequence of tiles; None leaves a gap. Rows may have different lengths.
         title: at the top. note: smaller text under it, wrapped.
         columns: one heading per column. labels: one name per row, at its left.
-        tile: side of a picture in pixels; by default the largest picture's own, between 160 and 512, so
-            that captions stay legible. Pictures keep their aspect ratio.
+        tile: room for a picture in pixels, square; by default the largest picture's own side, where that is
+            below 256 its smallest multiple that is not, and at most 512. Pictures are enlarged by whole
+            numbers, each pixel a square, and are never blurred; they keep their aspect ratio.
 
     Raises:
         ValueError: no tile at all.
@@ -65,14 +68,14 @@ def contact_sheet(
     sides = [max(picture.size) for row in pictures for picture in row if picture is not None]
     if not sides:
         raise ValueError("a contact sheet needs at least one picture")
-    side = tile or min(max(max(sides), _MIN_TILE), _MAX_TILE)
+    side = tile or tile_side(max(sides))
     style = _Style(side)
     captioned = any(cell.caption for row in rows for cell in row if cell is not None)
     left = style.margin
     if any(labels):
         left += min(max(round(_width(label, style.body)) for label in labels), side) + style.gap
     count = max(len(row) for row in rows)
-    width = max(left + count * (side + style.gap) - style.gap + style.margin, 2 * _MIN_TILE)
+    width = max(left + count * (side + style.gap) - style.gap + style.margin, _MIN_WIDTH)
     note_lines = _wrap(note, style.small, width - 2 * style.margin)
     top = style.margin
     title_at, top = top, top + (style.line(style.head) if title else 0)
@@ -99,6 +102,11 @@ def contact_sheet(
             if cell is not None and picture is not None:
                 _place(sheet, picture, cell.caption, left + column * (side + style.gap), y, style)
     return sheet
+
+
+def tile_side(side: int) -> int:
+    """The room that a sheet gives pictures of this side: a multiple of it from 256 on, at most 512."""
+    return min(side * max(1, -(-_MIN_TILE // side)), _MAX_TILE)
 
 
 def overlay(
@@ -177,11 +185,11 @@ class _Style:
 
 def _place(sheet: Image.Image, picture: Image.Image, caption: str, x: int, y: int, style: _Style) -> None:
     factor = style.side / max(picture.size)
+    if factor > 1:
+        factor = math.floor(factor)
     width, height = (max(1, round(length * factor)) for length in picture.size)
     if (width, height) != picture.size:
-        # Enlarged pixels of tiny models stay what they are; photos are resampled.
-        nearest = factor >= 2 and float(factor).is_integer()
-        method = Image.Resampling.NEAREST if nearest else Image.Resampling.LANCZOS
+        method = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
         picture = picture.resize((width, height), method)
     at = (x + (style.side - width) // 2, y + (style.side - height) // 2)
     sheet.paste(picture, at)
@@ -238,3 +246,23 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
         else:
             lines.append(word)
     return lines
+
+
+__all__ = [
+    "BACKGROUND",
+    "FAINT",
+    "INK",
+    "PALETTE",
+    "RULE",
+    "Row",
+    "Tile",
+    "contact_sheet",
+    "curve",
+    "curves",
+    "overlay",
+    "tile_side",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -17,22 +17,37 @@ def _contains(sheet: Image.Image, colour: tuple[int, int, int]) -> int:
 
 def test_every_tile_is_there_at_its_size() -> None:
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    tiles = [Tile(Image.new("RGB", (200, 200), colour), "caption") for colour in colours]
+    tiles = [Tile(Image.new("RGB", (300, 300), colour), "caption") for colour in colours]
     sheet = contact_sheet([tiles[:2], [None, tiles[2]]], title="Title", note="A note.", labels=["one", "two"])
-    assert [_contains(sheet, colour) for colour in colours] == [200 * 200] * 3
+    assert [_contains(sheet, colour) for colour in colours] == [300 * 300] * 3
     border = np.asarray(sheet)[[0, -1]]
     assert (border == BACKGROUND).all()
 
 
-@pytest.mark.parametrize(("side", "shown"), [(8, 160), (32, 160), (256, 256), (1024, 512)])
+@pytest.mark.parametrize(
+    ("side", "shown"), [(8, 256), (32, 256), (128, 256), (160, 320), (256, 256), (1024, 512)]
+)
 def test_tiles_are_legible_at_any_size(side: int, shown: int) -> None:
     sheet = contact_sheet([[Tile(Image.new("RGB", (side, side), (255, 0, 0)))]])
     assert _contains(sheet, (255, 0, 0)) == shown**2
 
 
+def test_enlarged_pixels_stay_squares() -> None:
+    """Beside a picture of 256, one of 128 is doubled, one of 200 left alone: neither gets a new colour."""
+    noise = [
+        np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8) for side in (256, 128, 200)
+    ]
+    sheet = np.asarray(contact_sheet([[Tile(Image.fromarray(pixels)) for pixels in noise]]))
+    whole, doubled, small = noise[0], noise[1].repeat(2, 0).repeat(2, 1), noise[2]
+    for pixels in (whole, doubled, small):
+        rows, columns = np.nonzero((sheet == pixels[0, 0]).all(-1))
+        side = len(pixels)
+        assert any((sheet[y : y + side, x : x + side] == pixels).all() for y, x in zip(rows, columns))
+
+
 def test_the_aspect_ratio_is_kept() -> None:
-    sheet = contact_sheet([[Tile(Image.new("RGB", (200, 100), (255, 0, 0)))]], tile=300)
-    assert _contains(sheet, (255, 0, 0)) == 300 * 150
+    sheet = contact_sheet([[Tile(Image.new("RGB", (200, 100), (255, 0, 0)))]], tile=400)
+    assert _contains(sheet, (255, 0, 0)) == 400 * 200
 
 
 def test_texts_add_ink_and_room() -> None:
