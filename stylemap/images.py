@@ -160,7 +160,9 @@ def to_image(tensor: Tensor) -> Image.Image:
     if tensor.ndim == 4 and tensor.shape[0] == 1:
         tensor = tensor[0]
     if tensor.ndim == 4:
-        raise ImageError(f"{tuple(tensor.shape)} is a batch: convert its images one at a time")
+        raise ImageError(
+            f"an image tensor is 3 x H x W, got {tuple(tensor.shape)}: convert the images of a batch singly"
+        )
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         raise ImageError(f"an image tensor is 3 x H x W, got {tuple(tensor.shape)}")
     values = tensor.detach().float().cpu()

@@ -210,7 +210,7 @@ def test_results_become_pictures() -> None:
     assert (picture.size, picture.mode) == ((SIZE, SIZE), "RGB")
     assert stylemap.to_pil(result[None]) == picture
     assert a.image() == picture
-    with pytest.raises(ValueError, match=r"\(2, 3, 32, 32\) is a batch"):
+    with pytest.raises(ValueError, match=r"got \(2, 3, 32, 32\): convert the images of a batch singly"):
         stylemap.to_pil(torch.zeros(2, 3, SIZE, SIZE))
 
 

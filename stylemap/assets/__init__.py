@@ -41,6 +41,7 @@ __all__ = [
     "FOLDER",
     "RECIPES",
     "demo_directions",
+    "demo_metrics",
     "demo_model",
     "recipe",
 ]
