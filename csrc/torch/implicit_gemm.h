@@ -51,6 +51,11 @@ inline std::optional<Tensor> new_sums(ImplicitGemm& g, int64_t columns, const Te
   return sums;
 }
 
+// Whether the tensor-core kernels take these operands, which are packed.
+inline bool suits_tensor_cores(const Tensor& x, const Tensor& weight) {
+  return implicit_gemm_suits(implicit_gemm(x, weight, 1, 0, false));
+}
+
 inline void check_suits(const ImplicitGemm& g) {
   STD_TORCH_CHECK(
       implicit_gemm_suits(g),

@@ -4,16 +4,16 @@
 #include "torch/modulated_conv2d.h"
 
 #include "kernels/bias_act/bias_act_cuda.h"
-#include "kernels/implicit_gemm/implicit_gemm_cuda.h"
-#include "kernels/upfirdn2d/upfirdn2d_cuda.h"
 #include "torch/aten.h"
 #include "torch/bias_act.h"
 #include "torch/implicit_gemm.h"
+#include "torch/passes_cuda.h"
 #include "torch/statistics_cuda.h"
-#include "torch/upfirdn2d.h"
 
 namespace stylemap {
 namespace {
+
+constexpr int64_t kAnyTile = 0;
 
 struct Activation {
   const Tensor& bias;
@@ -21,29 +21,23 @@ struct Activation {
   double gain;
 };
 
-// y = norm(x) * gamma + beta from the stylecode's convolutions, as one kernel where it suits.
+// A weight as the tensor-core kernels read it, where they take it and x.
+std::optional<Tensor> for_tensor_cores(const Tensor& x, const Tensor& weight) {
+  if (*layout_of(x) != Layout::kChannelsLast) return std::nullopt;
+  const Tensor last = packed(weight, Layout::kChannelsLast);
+  return suits_tensor_cores(x, last) ? std::optional(last) : std::nullopt;
+}
+
+// y = norm(x) * gamma + beta from the stylecode's convolutions, as one pass where it suits.
 Tensor modulated(const OnDeviceOf& device, const Tensor& x, const Tensor& style,
-                 const Tensor (&weights)[2], const Tensor (&biases)[2], const NormShape& shape,
+                 const Tensor (&weights)[2], const Tensor (&biases)[2], int64_t groups,
                  const Statistics& statistics) {
   const Layout layout = *layout_of(x);
   if (layout == Layout::kChannelsLast) {
-    const Tensor gamma = packed(weights[0], layout), beta = packed(weights[1], layout);
-    const Tensor code = packed(style, layout), map = packed(x, layout);
-    ImplicitGemm g = implicit_gemm(code, gamma, 1, 1, false);
-    if (implicit_gemm_suits(g)) {
-      Tensor y = new_like(map);
-      const std::optional<Tensor> sums = new_sums(g, 2 * g.columns, x);
-      const ModulateConvParams params{.gemm = g,
-                                      .gamma_bias = data(biases[0]),
-                                      .beta_weight = data(beta),
-                                      .beta_bias = data(biases[1]),
-                                      .shape = shape,
-                                      .map = data(map),
-                                      .mean = static_cast<const float*>(data(statistics.mean)),
-                                      .rstd = static_cast<const float*>(data(statistics.rstd)),
-                                      .y = mutable_data(y)};
-      check_launch(modulate_conv_cuda(params, device.stream()), "modulated_conv2d");
-      return y;
+    const Tensor code = packed(style, layout);
+    if (const auto gamma = for_tensor_cores(code, weights[0])) {
+      return modulate_conv(x, code, *gamma, biases[0], weights[1], biases[1], statistics.mean,
+                           statistics.rstd, groups, kAnyTile);
     }
   }
   Tensor gamma = dense(convolution(style, weights[0], biases[0], 1, 1, false), layout);
@@ -51,36 +45,23 @@ Tensor modulated(const OnDeviceOf& device, const Tensor& x, const Tensor& style,
   const Rows offset =
       rows(dense(convolution(style, weights[1], biases[1], 1, 1, false), layout), layout);
   // Written over gamma: an activation less to allocate.
-  check_launch(modulate_cuda(modulate_params(shape, x, scale, offset, statistics.mean,
-                                             statistics.rstd, gamma),
+  check_launch(modulate_cuda(modulate_params(norm_shape(x, groups), x, scale, offset,
+                                             statistics.mean, statistics.rstd, gamma),
                              device.stream()),
                "modulated_conv2d");
   return gamma;
 }
 
-// The convolution with the activation, as one kernel where it suits.
+// The convolution with the activation, as one pass where it suits.
 Tensor plain(const OnDeviceOf& device, const Tensor& x, const Tensor& weight,
              const Activation& activation) {
-  const Layout layout = *layout_of(x);
   const int64_t padding = weight.size(2) / 2;
-  if (layout == Layout::kChannelsLast) {
-    const Tensor last = packed(weight, layout);
-    ImplicitGemm g = implicit_gemm(x, last, 1, padding, false);
-    if (implicit_gemm_suits(g)) {
-      Tensor y = new_tensor(x, {x.size(0), g.columns, g.out_height(), g.out_width()}, layout);
-      const std::optional<Tensor> sums = new_sums(g, g.columns, x);
-      const ConvActParams params{.gemm = g,
-                                 .bias = data(activation.bias),
-                                 .skip = nullptr,
-                                 .y = mutable_data(y),
-                                 .negative_slope = static_cast<float>(activation.negative_slope),
-                                 .gain = static_cast<float>(activation.gain),
-                                 .partials = nullptr};
-      check_launch(conv_act_cuda(params, device.stream()), "modulated_conv2d");
-      return y;
-    }
+  if (const auto last = for_tensor_cores(x, weight)) {
+    return std::get<0>(conv_act(x, *last, activation.bias, std::nullopt, 1, padding,
+                                activation.negative_slope, activation.gain, kNoStatistics, 0,
+                                kAnyTile));
   }
-  const Tensor y = dense(convolution(x, weight, std::nullopt, 1, padding, false), layout);
+  const Tensor y = dense(convolution(x, weight, std::nullopt, 1, padding, false), *layout_of(x));
   check_launch(bias_act_cuda(bias_act_params(y, activation.bias, y, activation.negative_slope,
                                              activation.gain),
                              device.stream()),
@@ -88,43 +69,16 @@ Tensor plain(const OnDeviceOf& device, const Tensor& x, const Tensor& weight,
   return y;
 }
 
-// The transposed convolution, as one kernel of four phases where it suits.
-Tensor widened(const OnDeviceOf& device, const Tensor& x, const Tensor& weight) {
-  const Layout layout = *layout_of(x);
-  if (layout == Layout::kChannelsLast) {
-    const Tensor last = packed(weight, layout);
-    ImplicitGemm g = implicit_gemm(x, last, 2, 0, true);
-    if (implicit_gemm_suits(g)) {
-      Tensor y = new_tensor(x, {x.size(0), g.columns, g.out_height(), g.out_width()}, layout);
-      const std::optional<Tensor> sums = new_sums(g, g.columns, x);
-      const ConvActParams params{.gemm = g,
-                                 .bias = nullptr,
-                                 .skip = nullptr,
-                                 .y = mutable_data(y),
-                                 .negative_slope = 1,
-                                 .gain = 1,
-                                 .partials = nullptr};
-      check_launch(conv_act_cuda(params, device.stream()), "modulated_conv2d");
-      return y;
-    }
-  }
-  const Tensor y = convolution(x, torch::stable::transpose(weight, 0, 1), std::nullopt, 2, 0, true);
-  return dense(y, layout);
-}
-
-Tensor blurred(const OnDeviceOf& device, const Tensor& x, const Tensor& filter, Layout layout,
+// The transposed convolution, as one pass of four phases where it suits, and the blur.
+Tensor widened(const Tensor& x, const Tensor& weight, const Tensor& filter,
                const Activation& activation) {
-  const Tensor taps = in_dtype(filter, compute_dtype(x));
-  Upfirdn2dParams p = upfirdn2d_params(x, taps, 1, 1, {1, 1, 1, 1}, false);
-  p.channels_last = layout == Layout::kChannelsLast;
-  Tensor y = new_tensor(x, {p.batch, p.channels, p.out_height, p.out_width}, layout);
-  p.y = mutable_data(y);
-  p.activate = true;
-  p.bias = data(activation.bias);
-  p.negative_slope = activation.negative_slope;
-  p.gain = activation.gain;
-  check_launch(upfirdn2d_cuda(p, device.stream()), "modulated_conv2d");
-  return y;
+  const auto last = for_tensor_cores(x, weight);
+  const Tensor wide =
+      last ? transposed_conv(x, *last, kAnyTile)
+           : dense(convolution(x, torch::stable::transpose(weight, 0, 1), std::nullopt, 2, 0, true),
+                   *layout_of(x));
+  return std::get<0>(blur_act(wide, filter, activation.bias, {1, 1, 1, 1},
+                              activation.negative_slope, activation.gain, kNoStatistics, 0));
 }
 
 Tensor modulated_conv2d(Tensor x, Tensor style, Tensor weight, Tensor bias, Tensor gamma_weight,
@@ -151,10 +105,9 @@ Tensor modulated_conv2d(Tensor x, Tensor style, Tensor weight, Tensor bias, Tens
   const Tensor weights[2] = {gamma_weight, beta_weight};
   const Tensor biases[2] = {torch::stable::contiguous(gamma_bias),
                             torch::stable::contiguous(beta_bias)};
-  const Tensor y = modulated(device, x, style, weights, biases, shape, statistics);
+  const Tensor y = modulated(device, x, style, weights, biases, groups, statistics);
   const Activation activation{bias, negative_slope, gain};
-  if (!filter) return plain(device, y, weight, activation);
-  return blurred(device, widened(device, y, weight), *filter, layout, activation);
+  return filter ? widened(y, weight, *filter, activation) : plain(device, y, weight, activation);
 }
 
 }  // namespace

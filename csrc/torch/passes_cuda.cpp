@@ -1,4 +1,4 @@
-#include <tuple>
+#include "torch/passes_cuda.h"
 
 #include "kernels/implicit_gemm/implicit_gemm_cuda.h"
 #include "kernels/modulated_rgb/modulated_rgb_cuda.h"
@@ -10,7 +10,6 @@
 namespace stylemap {
 namespace {
 
-using WithStatistics = std::tuple<Tensor, Tensor, Tensor>;
 constexpr Layout kLast = Layout::kChannelsLast;
 
 // Partial moments of `chunks` blocks per sample of x, three floats each.
@@ -31,6 +30,8 @@ void check_channels(const std::optional<Tensor>& bias, const Tensor& like, int64
   STD_TORCH_CHECK(bias->dim() == 1 && bias->size(0) == channels && bias->is_contiguous(),
                   "bias must be contiguous with one value per output channel");
 }
+
+}  // namespace
 
 WithStatistics conv_act(Tensor x, Tensor weight, std::optional<Tensor> bias,
                         std::optional<Tensor> skip, int64_t stride, int64_t padding,
@@ -86,6 +87,8 @@ Tensor transposed_conv(Tensor x, Tensor weight, int64_t tile) {
   check_launch(conv_act_cuda(params, device.stream()), "transposed_conv");
   return y;
 }
+
+namespace {
 
 // The convolution of a list of rows; x and weight are packed.
 ConvActParams rows_params(const Tensor& y, const Tensor& x, const Tensor& weight,
@@ -165,6 +168,8 @@ void check_given_statistics(const Tensor& mean, const Tensor& rstd, const Tensor
   check_statistics(rstd, x, shape, "rstd");
 }
 
+}  // namespace
+
 Tensor modulate_conv(Tensor x, Tensor style, Tensor gamma_weight, Tensor gamma_bias,
                      Tensor beta_weight, Tensor beta_bias, Tensor mean, Tensor rstd, int64_t groups,
                      int64_t tile) {
@@ -200,6 +205,8 @@ Tensor modulate_conv(Tensor x, Tensor style, Tensor gamma_weight, Tensor gamma_b
   return y;
 }
 
+namespace {
+
 Tensor apply_modulation(Tensor x, Tensor gamma, Tensor beta, Tensor mean, Tensor rstd,
                         int64_t groups) {
   const OnDeviceOf device(x);
@@ -214,6 +221,8 @@ Tensor apply_modulation(Tensor x, Tensor gamma, Tensor beta, Tensor mean, Tensor
   check_launch(modulate_cuda(params, device.stream()), "apply_modulation");
   return y;
 }
+
+}  // namespace
 
 WithStatistics blur_act(Tensor x, Tensor filter, std::optional<Tensor> bias,
                         std::vector<int64_t> padding, double negative_slope, double gain,
@@ -240,6 +249,8 @@ WithStatistics blur_act(Tensor x, Tensor filter, std::optional<Tensor> bias,
   }
   return with_statistics(device, y, partials, groups, eps);
 }
+
+namespace {
 
 WithStatistics skip_add(Tensor x, Tensor skip, Tensor filter, double gain, int64_t groups,
                         double eps) {
