@@ -12,11 +12,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import stylemap
 from stylemap.checkpoint import CheckpointError
-from stylemap.cli import streams
+from stylemap.cli import completion, said, streams, usage
 
 COMMANDS = (
     "info",
@@ -43,24 +43,37 @@ COMMANDS = (
 EXPECTED = (OSError, ValueError, ImportError, ArithmeticError, RuntimeError, MemoryError, CheckpointError)
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with its errors on one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line, with every command of `COMMANDS`."""
-    parser = _Parser(prog="stylemap", description="Edit images with StyleMapGAN.")
+    parser = usage.Parser(prog="stylemap", description="Edit images with StyleMapGAN.")
     parser.add_argument("--version", action="version", version=f"stylemap {stylemap.__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=completion.PrintCompletion,
+        choices=completion.SHELLS,
+        help="write a script that completes commands, flags and files in that shell",
+    )
+    parser.set_defaults(debug=False, quiet=False, json=False)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = importlib.import_module(f"stylemap.cli.{name.replace('-', '_')}")
         command = module.add_parser(subparsers)
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.set_defaults(run=module.run)
+        for part in completion.parsers(command):
+            _add_speech(part)
     return parser
+
+
+def _add_speech(parser: argparse.ArgumentParser) -> None:
+    """The flags that every command has."""
+    group = parser.add_argument_group("what it says")
+    for flag, text in (
+        ("--quiet", "nothing but warnings and errors"),
+        ("--json", "the results as one JSON object on stdout, no progress"),
+        ("--debug", "the traceback of an error"),
+    ):
+        # Without a default of its own: a part of a command would undo what stands before its name.
+        group.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,9 +82,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Wrong usage ends in SystemExit(2), as argparse does.
     """
     streams.prepare()
-    args = _at_home(build_parser().parse_args(argv))
+    try:
+        args = _at_home(build_parser().parse_args(argv))
+    except ImportError as error:  # of what writes the completion
+        streams.tell(f"stylemap: error: {one_line(error)}")
+        return 1
+    said.begin(quiet=args.quiet, json=args.json, command=args.command)
     try:
         args.run(args)
+        said.finish()
         sys.stdout.flush()
     except KeyboardInterrupt:
         streams.tell("stylemap: interrupted")
@@ -81,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         text = traceback.format_exc() if args.debug else ""
+        said.fail(one_line(error))
         streams.tell(text or f"stylemap {args.command}: error: {one_line(error)}")
         _flush_or_drop(sys.stdout)
         return 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from stylemap.cli import common
+from stylemap.cli import common, said
 
 _DEFAULT = "out/bench"
 
@@ -33,7 +33,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         _add_common(parts.add_parser(name, help=text))
     report = parts.add_parser("report", help="the report of a JSON file: Markdown, pictures, HTML")
     report.add_argument("file", type=Path, metavar="JSON")
-    report.add_argument("--output", default=argparse.SUPPRESS, metavar="DIR", help="default: beside the file")
+    report.add_argument(
+        "-o", "--output", default=argparse.SUPPRESS, metavar="DIR", help="default: beside the file"
+    )
     report.set_defaults(output_given=False)
     compare = parts.add_parser("compare", help="what became slower from one JSON file to another")
     compare.add_argument("before", type=Path, metavar="BEFORE")
@@ -72,9 +74,10 @@ def run(args: argparse.Namespace) -> None:
     content = suite.run(asked, keep)
     report = _benchmarks("report")
     for path in (results.write(content, folder / "bench.json"), *report.write(content, folder)):
-        print(f"wrote {path}")
+        said.add("written", path)
+        said.say(f"wrote {path}")
     partial.unlink(missing_ok=True)
-    print(report.summary(content))
+    said.say(report.summary(content))
 
 
 def _benchmarks(name: str) -> Any:
@@ -93,7 +96,11 @@ def _add_common(parser: argparse.ArgumentParser, defaults: dict[str, Any] | None
         return argparse.SUPPRESS if defaults is None else defaults[name]
 
     parser.add_argument(
-        "--output", default=default("output"), metavar="DIR", help=f"for the results (default: {_DEFAULT})"
+        "-o",
+        "--output",
+        default=default("output"),
+        metavar="DIR",
+        help=f"for the results (default: {_DEFAULT})",
     )
     parser.add_argument(
         "--quick", action="store_true", default=default("quick"), help="a few minutes on two cores"
@@ -137,7 +144,8 @@ def _report(args: argparse.Namespace) -> None:
     content = _benchmarks("results").read(args.file)
     folder = Path(args.output) if args.output != _DEFAULT else args.file.parent
     for path in _benchmarks("report").write(content, folder, args.file.stem):
-        print(f"wrote {path}")
+        said.add("written", path)
+        said.say(f"wrote {path}")
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -145,7 +153,7 @@ def _compare(args: argparse.Namespace) -> None:
     found = _benchmarks("compare").compare(
         results.read(args.before), results.read(args.after), args.threshold
     )
-    print(found.text())
+    said.say(found.text())
     if found.slower:
         raise RuntimeError(f"{len(found.slower)} of {found.compared} measurements became slower")
 

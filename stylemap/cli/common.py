@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 import stylemap
-from stylemap import assets, images
-from stylemap.cli import streams
+from stylemap import assets, checkpoint, images
+from stylemap.cli import said, streams
 from stylemap.model.checks import available_device
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="FILE",
-        help="published .pt, .safetensors, or what stylemap export wrote (default: the bundled one)",
+        help="published .pt, .safetensors, or what stylemap export wrote (default: demo, the bundled one)",
     )
     group.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1, … (default: cuda where there is one)"
@@ -48,6 +49,26 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a class-conditional model, by its name or number: what random images are of (default: any)",
     )
     group.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+
+
+def add_original_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the photos that a command works on: IMAGE …, or --original PATH …; `originals` reads them."""
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files or folders")
+    parser.add_argument(
+        "--original", nargs="+", default=[], metavar="PATH", help="the same, as the other commands have it"
+    )
+
+
+def originals(args: argparse.Namespace) -> list[str]:
+    """The photos that `add_original_argument` was given.
+
+    Raises:
+        ValueError: none.
+    """
+    named = [*args.images, *args.original]
+    if not named:
+        raise ValueError("no photo: name image files or folders")
+    return named
 
 
 def add_fit_argument(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +130,7 @@ def default_model() -> Path | None:
 
 
 def _path(args: argparse.Namespace) -> Path:
-    path = Path(args.model) if args.model else assets.demo_model()
+    path = Path(args.model) if args.model not in (None, "", checkpoint.DEMO) else assets.demo_model()
     if path is None:
         raise ValueError("no model: this copy of stylemap bundles none; name a checkpoint with --model FILE")
     return path
@@ -175,11 +196,6 @@ def pair_up(a: Sequence[T], b: Sequence[T]) -> list[tuple[T, T]]:
     return [(a[i % len(a)], b[i % len(b)]) for i in range(count)]
 
 
-def warn(line: str) -> None:
-    """Say on stderr what the user may not have meant."""
-    streams.tell(f"stylemap: warning: {line}")
-
-
 def shown_of(count: int) -> list[int]:
     """Which of ``count`` frames a contact sheet shows: all of few, else some at equal steps, both ends."""
     if count <= MAX_COLUMNS:
@@ -194,17 +210,29 @@ def thumbnail(image: Tensor) -> Image.Image:
     return picture
 
 
+def _span(seconds: float) -> str:
+    """About how long: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
     """Yield the items and show the progress on stderr: a bar on a terminal, elsewhere about ten lines."""
     if total is None:
         total = len(items)  # type: ignore[arg-type]
+    if not said.voice().shows_progress:
+        yield from items
+        return
     if sys.stderr.isatty():
         from tqdm import tqdm
 
         yield from tqdm(items, desc=label, total=total, leave=False)
         return
     every = max(1, -(-total // 10))
+    begin = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
         if done % every == 0 or done == total:
-            streams.tell(f"{label}: {done}/{total}")
+            left = (time.monotonic() - begin) / done * (total - done)
+            streams.tell(f"{label}: {done}/{total}" + (f", {_span(left)} left" if left >= 1 else ""))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stylemap import checkpoint
-from stylemap.cli import common, results
+from stylemap.cli import common, results, said
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -18,8 +18,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         description="Write a checkpoint as .safetensors or in the published .pt layout, as OUTPUT ends. "
         "Weights are kept bit for bit unless --precision asks for another type.",
     )
-    parser.add_argument("input", metavar="INPUT", help="checkpoint to read")
-    parser.add_argument("output", metavar="OUTPUT", help="file to write, .safetensors or .pt")
+    parser.add_argument("--model", metavar="FILE", help="checkpoint to read")
+    parser.add_argument("-o", "--output", metavar="FILE", help="file to write, .safetensors or .pt")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="the two files, in that order")
     results.add_overwrite(parser)
     parser.add_argument("--precision", choices=sorted(common.PRECISIONS), help="default: as in the input")
     return parser
@@ -28,7 +29,16 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Read a checkpoint and write it in the layout that the suffix of OUTPUT names."""
     dtype = None if args.precision is None else common.PRECISIONS[args.precision]
+    files = [args.model, args.output]
+    for name in args.files:
+        if None not in files:
+            raise ValueError(f"two files are needed, --model and --output; {name} is one more")
+        files[files.index(None)] = name
+    if None in files:
+        raise ValueError("two files are needed: --model FILE --output FILE")
+    source, target = map(Path, files)
     if not args.overwrite:
-        results.refuse_inputs([Path(args.output)], [Path(args.input)])
-    checkpoint.convert(args.input, args.output, dtype=dtype)
-    print(f"wrote {args.output} ({Path(args.output).stat().st_size / 1e6:.1f} MB)")
+        results.refuse_inputs([target], [source])
+    checkpoint.convert(source, target, dtype=dtype)
+    said.note(model=source, output=target, bytes=target.stat().st_size)
+    said.say(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB)")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stylemap.cli import common
+from stylemap.cli import common, said
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -33,7 +33,7 @@ def _add_faces(kinds: Any) -> None:
     parser.add_argument("--held-out", action="store_true", help="faces that no training run sees")
     parser.add_argument("--no-masks", action="store_true", help="write no part masks")
     parser.add_argument(
-        "--output", required=True, metavar="DIR", help="folder for *.png, masks/, labels.csv and sheet/"
+        "-o", "--output", required=True, metavar="DIR", help="folder for *.png, masks/, labels.csv and sheet/"
     )
 
 
@@ -50,7 +50,8 @@ def _run_faces(args: argparse.Namespace) -> None:
         masks=not args.no_masks,
         progress=lambda rows: common.progress(rows, "faces"),
     )
-    print(f"wrote {args.count} faces in {args.output}, contact sheet {sheet}")
+    said.note(output=args.output, count=args.count, sheet=sheet)
+    said.say(f"wrote {args.count} faces in {args.output}, contact sheet {sheet}")
 
 
 def _add_lmdb(kinds: Any) -> None:
@@ -62,7 +63,7 @@ def _add_lmdb(kinds: Any) -> None:
     parser.add_argument(
         "input", help="folder of images, or builtin:faces (faces where no folder has that name)"
     )
-    parser.add_argument("--output", required=True, metavar="PATH", help="the LMDB to write")
+    parser.add_argument("-o", "--output", required=True, metavar="PATH", help="the LMDB to write")
     parser.add_argument("--sizes", default="256", help="sides in pixels, separated by commas (default: 256)")
     parser.add_argument(
         "--format", choices=("png", "jpg"), default="png", help="default: png, which loses nothing"
@@ -100,9 +101,11 @@ def _run_lmdb(args: argparse.Namespace) -> None:
             args.output, paths, sizes, fit=args.fit, skip_corrupt=args.skip_corrupt, **options
         )
     for name, reason in state.skipped:
-        print(f"skipped {name}: {reason}")
+        said.say(f"skipped {name}: {reason}")
+    skipped = [{"file": name, "reason": reason} for name, reason in state.skipped]
+    said.note(output=args.output, written=state.written, skipped=skipped)
     left_out = f", {len(state.skipped)} skipped" if state.skipped else ""
-    print(f"wrote {state.written} images of size {args.sizes} to {args.output}{left_out}")
+    said.say(f"wrote {state.written} images of size {args.sizes} to {args.output}{left_out}")
 
 
 def _sizes(text: str) -> list[int]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylemap import edit, images
-from stylemap.cli import common, results
+from stylemap.cli import common, results, said
 from stylemap.metrics.directions import ATTRIBUTES, fit_directions
 
 _YES = {"1", "1.0", "true", "yes"}
@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--held-out", type=float, default=0.2, help="share kept for the accuracy (default: 0.2)"
     )
     parser.add_argument("--cost", type=float, default=1.0, help="C of the SVM (default: 1)")
-    parser.add_argument("--output", required=True, metavar="FILE", help=".npz or .safetensors")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help=".npz or .safetensors")
     results.add_overwrite(parser)
     common.add_fit_argument(parser)
     common.add_model_arguments(parser)
@@ -81,8 +81,9 @@ def run(args: argparse.Namespace) -> None:
     )
     edit.save_direction(direction, args.output)
     held_out = direction.facts["held_out"]
+    said.note(output=args.output, accuracy=direction.accuracy, **direction.facts)
     told = f"accuracy {direction.accuracy:.1%} on {held_out} held-out images" if held_out else "none held out"
-    print(f"wrote {args.output}: {len(positive)} images with, {len(negative)} without; {told}")
+    said.say(f"wrote {args.output}: {len(positive)} images with, {len(negative)} without; {told}")
 
 
 def _from_faces(args: argparse.Namespace) -> None:
@@ -97,9 +98,11 @@ def _from_faces(args: argparse.Namespace) -> None:
 
     found = fit_directions(encode, model.config.size, args.count, names, progress=common.progress)
     edit.save_directions(found, args.output)
+    about = {name: {"accuracy": one.accuracy, "step": one.step} for name, one in found.items()}
+    said.note(output=args.output, directions=about)
     for name, one in found.items():
-        print(f"{name}: {one.accuracy:.1%} of the held-out pairs told apart, one step is {one.step:.3g}")
-    print(f"wrote {args.output}")
+        said.say(f"{name}: {one.accuracy:.1%} of the held-out pairs told apart, one step is {one.step:.3g}")
+    said.say(f"wrote {args.output}")
 
 
 def _examples(args: argparse.Namespace) -> tuple[list[Path], list[Path]]:

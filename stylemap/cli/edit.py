@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from stylemap import edit, images, ops
-from stylemap.cli import common, masks, photos, results
+from stylemap.cli import clip_masks, clips, common, masks, photos, results
 from stylemap.model import Model
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
 
 if TYPE_CHECKING:
     from stylemap.engine.session import EditSession
 
-_DESCRIPTION = """Edit photos locally. Each --reference goes with one --mask (and one --union and one --shift,
-where given), in the order written; a single --mask serves every reference. With a folder of originals (the
-frames of a clip) a --mask that is a folder too holds one mask per frame."""
+_DESCRIPTION = """Edit photos and videos locally. Each --reference goes with one --mask (and one --union and
+one --shift, where given), in the order written; a single --mask serves every reference. With a video, or a
+folder of originals, a --mask that is a folder holds one mask per frame; with a video it may be one too."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -29,7 +29,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "edit", help="put parts of references into photos", description=_DESCRIPTION
     )
-    parser.add_argument("--original", required=True, metavar="PATH", help="image file, or folder of them")
+    parser.add_argument(
+        "--original", required=True, metavar="PATH", help="image file, folder of them, or video"
+    )
     parser.add_argument(
         "--reference", required=True, action="append", metavar="FILE", help="where the part is from"
     )
@@ -47,7 +49,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         default=[],
         type=_shift,
         metavar="DX,DY",
-        help="move the part right and down, in pixels of the model's image; mind the = in --shift=-8,4",
+        help="move the part right and down, in pixels of the model's image, as in -8,4",
     )
     parser.add_argument(
         "--mode",
@@ -87,6 +89,10 @@ class _Layer:
 def run(args: argparse.Namespace) -> None:
     """Edit every original and write the results and the contact sheet."""
     _check(args)
+    clip = clips.one_clip([args.original])
+    if clip is not None:
+        _run_clip(args, clip)
+        return
     originals = images.find([args.original])
     references = images.find(args.reference)
     mask_texts = _masks_per_frame(args, len(references), len(originals))
@@ -94,13 +100,8 @@ def run(args: argparse.Namespace) -> None:
     model = common.load_for_edits(args)
     session = common.session_of(model) if args.mode == "blend" else None
     album = photos.Album(args, model, session)
-    shifts = args.shift or [(0, 0)] * len(references)
-    layers = []
-    for index, (path, texts, shift) in enumerate(zip(references, mask_texts, shifts)):
-        photo = album.read_reference(path, index)
-        layers.append(_Layer(path, photo, album.encode(photo), texts, shift))
-    cells = model.config.latent_spatial_size if args.mode == "blend" else None
-    reader = masks.MaskReader(model.config.size, args.fit, cells, album)
+    layers = _layers(args, album, references, mask_texts)
+    reader = _mask_reader(args, model, album)
     rows: list[Row] = []
     shown = set(common.shown_of(args.frames))
     steps = common.progress(range(output.count), "edit")
@@ -115,13 +116,73 @@ def run(args: argparse.Namespace) -> None:
             output.save(pasted, output.names[frame] + output.parts[index])
             next(steps)
             if index in shown and len(rows) < common.MAX_ROWS:
-                tiles.append(Tile(common.thumbnail(image)))
+                tiles.append(Tile(common.thumbnail(image), _from_whom(original.name, layers)))
+        if output.sheet_wanted and len(rows) < common.MAX_ROWS:
+            decoded = _decoded(model, session, source)
+            rows.append([*_row(photo[0], decoded, original.name, layers, frame_masks), *tiles])
         if session is not None:
             session.remove(source)
-        if len(rows) < common.MAX_ROWS:
-            rows.append([*_row(photo[0], original, layers, frame_masks), *tiles])
     next(steps, None)  # past the last: it finishes its line
-    output.finish(_sheet(rows, args))
+    output.finish(_sheet(rows, args) if rows else None)
+
+
+def _run_clip(args: argparse.Namespace, path: Path) -> None:
+    """The same for the frames of a video, in one session."""
+    if args.frames > 1:
+        raise ValueError("--frames is of photos: a video has frames of its own")
+    references = images.find(args.reference)
+    texts = [[args.mask[i % len(args.mask)], *args.union[i : i + 1]] for i in range(len(references))]
+    read = [*references, *(Path(text) for many in texts for text in many)]
+    model = common.load_for_edits(args)
+    session = common.session_of(model) if args.mode == "blend" else None
+    encode: Callable[[Tensor], Any] = model.encode if session is None else session.add
+    album = photos.Album(args, model, session)
+    layers = _layers(args, album, references, [[] for _ in references])
+    reader = _mask_reader(args, model, album)
+    moving = [
+        [clip_masks.open_masks(text, reader, [reference]) for text in many]
+        for reference, many in zip(references, texts)
+    ]
+    current: list[Tensor] = []
+
+    def edited(frame: clips.Frame) -> Tensor:
+        current[:] = [edit.union([one(frame.picture) for one in many]) for many in moving]
+        source = encode(frame.photo)
+        (image,) = _images(model, session, source, layers, current, args)
+        if session is not None:
+            session.remove(source)
+        return image
+
+    def row(frame: clips.Frame, image: Tensor) -> Row:
+        decoded = model.decode(model.encode(frame.photo))[0].cpu()
+        name = f"{frame.at:.2f} s of {path.name}"
+        tiles = _row(frame.photo[0], decoded, name, layers, current)
+        return [*tiles, Tile(common.thumbnail(image), _from_whom(path.name, layers))]
+
+    columns = [*_columns(args), "result"]
+    clips.render(args, path, model, edited, row, title="Edit", columns=columns, read=read)
+
+
+def _layers(
+    args: argparse.Namespace, album: photos.Album, references: list[Path], mask_texts: list[list[list[str]]]
+) -> list[_Layer]:
+    found = []
+    shifts = args.shift or [(0, 0)] * len(references)
+    for index, (path, texts, shift) in enumerate(zip(references, mask_texts, shifts)):
+        photo = album.read_reference(path, index)
+        found.append(_Layer(path, photo, album.encode(photo), texts, shift))
+    return found
+
+
+def _mask_reader(args: argparse.Namespace, model: Model, album: photos.Album) -> masks.MaskReader:
+    cells = model.config.latent_spatial_size if args.mode == "blend" else None
+    return masks.MaskReader(model.config.size, args.fit, cells, album)
+
+
+def _decoded(model: Model, session: EditSession | None, source: Any) -> Tensor:
+    """The unedited image 3 x S x S as the model decodes it: what the result is to be compared with."""
+    image: Tensor = model.decode(source)[0] if session is None else session.edit(source)
+    return image.cpu()
 
 
 def _output(
@@ -155,14 +216,20 @@ def _weights(args: argparse.Namespace) -> list[float]:
     return [args.weight * weight for weight in edit.frame_weights(args.frames)]
 
 
-def _row(photo: Tensor, path: Path, layers: list[_Layer], frame_masks: list[Tensor]) -> list[Tile]:
-    """Source, references with their masks, where the masks come to lie."""
+def _from_whom(name: str, layers: list[_Layer]) -> str:
+    return f"{name}, inside the mask {', '.join(layer.path.name for layer in layers)}"
+
+
+def _row(
+    photo: Tensor, decoded: Tensor, name: str, layers: list[_Layer], frame_masks: list[Tensor]
+) -> list[Tile]:
+    """Original, the same decoded, references with their masks, where the masks come to lie."""
     photo = photo.cpu()
-    row = [Tile(photo, path.name)]
+    row = [Tile(photo, name), Tile(decoded, f"{name}, not edited")]
     for index, (layer, mask) in enumerate(zip(layers, frame_masks)):
         colours = [PALETTE[index % len(PALETTE)]]
-        row.append(Tile(overlay(layer.photo[0].cpu(), [mask], colours), layer.path.name))
-    return [*row, Tile(overlay(photo, _moved(layers, frame_masks)), "edited part")]
+        row.append(Tile(overlay(layer.photo[0].cpu(), [mask], colours), f"from {layer.path.name}"))
+    return [*row, Tile(overlay(photo, _moved(layers, frame_masks)), f"goes into {name}")]
 
 
 def _moved(layers: list[_Layer], frame_masks: list[Tensor]) -> list[Tensor]:
@@ -185,13 +252,17 @@ def _asked(layers: list[_Layer], frame_masks: list[Tensor], cells: int, mode: st
 
 
 def _sheet(rows: list[Row], args: argparse.Namespace) -> Any:
-    many = len(args.reference) > 1
-    names = [f"reference {i + 1}" if many else "reference" for i in range(len(args.reference))]
     weights = [f"weight {_weights(args)[index]:.2f}" for index in common.shown_of(args.frames)]
-    columns = ["original", *names, "mask", *(weights if args.frames > 1 else ["result"])]
+    columns = [*_columns(args), *(weights if args.frames > 1 else ["result"])]
     blend = f"Interactive blend in W+, weight {args.weight:g}."
     kind = {"blend": blend, "w+": "Local edit in W+.", "w": "Local edit in W."}[args.mode]
     return contact_sheet(rows, title="Edit", note=kind, columns=columns)
+
+
+def _columns(args: argparse.Namespace) -> list[str]:
+    many = len(args.reference) > 1
+    names = [f"reference {i + 1}" if many else "reference" for i in range(len(args.reference))]
+    return ["original", "decoded", *names, "mask"]
 
 
 def _check(args: argparse.Namespace) -> None:

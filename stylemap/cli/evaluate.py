@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylemap import edit
-from stylemap.cli import common, results
+from stylemap.cli import common, results, said, streams
 
 if TYPE_CHECKING:
     from stylemap.metrics import Options, Report
@@ -54,7 +53,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         metavar="DIR",
         help="measure every checkpoint of a training run, name the best, and plot the metrics",
     )
-    parser.add_argument("--output", metavar="FILE", help="also write the results there, as JSON")
+    parser.add_argument("-o", "--output", metavar="FILE", help="also write the results there, as JSON")
     results.add_overwrite(parser)
     common.add_model_arguments(parser)
     return parser
@@ -70,7 +69,8 @@ def run(args: argparse.Namespace) -> None:
         _run_of_training(args)
         return
     report = _measure(args)
-    print(report.table())
+    said.note(model=args.model or "bundled", **report.to_dict())
+    said.say(report.table())
     if args.output:
         _write(Path(args.output), _about(args, args.model or "bundled") | report.to_dict())
 
@@ -124,17 +124,19 @@ def _run_of_training(args: argparse.Namespace) -> None:
     reports = _measured(output, about, args.overwrite)
     for file in files:
         if file.name not in reports:
-            print(f"{file}:", file=sys.stderr)
+            if said.voice().shows_progress:
+                streams.tell(f"{file}:")
             args.model = str(file)
             reports[file.name] = _measure(args).to_dict()
             _write(output, about | {"checkpoints": dict(sorted(reports.items()))})
     found = {name: report["values"] for name, report in sorted(reports.items())}
-    print(history.table(found))
-    print(f"best: {history.best(found)} (lowest mean rank over the metrics)")
-    print(f"wrote {output}")
+    said.note(best=history.best(found), checkpoints=found, output=output)
+    said.say(history.table(found))
+    said.say(f"best: {history.best(found)} (lowest mean rank over the metrics)")
+    said.say(f"wrote {output}")
     picture = output.with_suffix(".png")
     if history.plot(found, picture):
-        print(f"wrote {picture}")
+        said.say(f"wrote {picture}")
 
 
 def _measured(path: Path, about: dict[str, Any], overwrite: bool) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 import stylemap
 from stylemap import assets, images
-from stylemap.cli import common
+from stylemap.cli import common, said, streams
 
 if TYPE_CHECKING:
     from stylemap.model import StyleMapGAN
@@ -37,10 +36,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser, precisions: tuple[str, ...], default: str) -> None:
-    parser.add_argument(
-        "checkpoint", nargs="?", metavar="CHECKPOINT", help=".pt or .safetensors (default: the bundled model)"
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder for the files")
+    parser.add_argument("--model", metavar="FILE", help=".pt or .safetensors (default: the bundled model)")
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="the same, as --model")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the files")
     parser.add_argument(
         "--graphs",
         type=lambda text: text.split(","),
@@ -96,8 +94,11 @@ def _run_onnx(args: argparse.Namespace) -> None:
     )
     for file in written:
         size = file.path.stat().st_size / 1e6
-        print(f"{file.path.name}: {size:.1f} MB, {args.precision}, relative error at most {file.error:.1e}")
-    print(f"wrote {len(written)} files in {args.output}")
+        said.add("files", {"path": file.path, "error": file.error})
+        said.say(
+            f"{file.path.name}: {size:.1f} MB, {args.precision}, relative error at most {file.error:.1e}"
+        )
+    said.say(f"wrote {len(written)} files in {args.output}")
 
 
 def _run_int8(args: argparse.Namespace) -> None:
@@ -120,8 +121,9 @@ def _run_int8(args: argparse.Namespace) -> None:
     )
     for file in written:
         size = file.path.stat().st_size / 1e6
-        print(f"{file.path.name}: {size:.1f} MB, int8 in {file.layers}, {file.psnr:.1f} dB against fp32")
-    print(f"wrote {len(written)} files in {args.output}")
+        said.add("files", {"path": file.path, "psnr": file.psnr})
+        said.say(f"{file.path.name}: {size:.1f} MB, int8 in {file.layers}, {file.psnr:.1f} dB against fp32")
+    said.say(f"wrote {len(written)} files in {args.output}")
 
 
 def _add_tensorrt(formats: Any) -> None:
@@ -187,14 +189,17 @@ def _run_tensorrt(args: argparse.Namespace) -> None:
         progress=_progress,
     )
     for engine in built:
-        print(describe_built(engine))
-    print(f"wrote {len(built)} engines in {args.output}")
+        said.add("engines", describe_built(engine))
+        said.say(describe_built(engine))
+    said.say(f"wrote {len(built)} engines in {args.output}")
 
 
 def _load(args: argparse.Namespace) -> StyleMapGAN:
-    path = args.checkpoint or assets.demo_model()
+    if args.model and args.checkpoint:
+        raise ValueError(f"two models: --model {args.model} and {args.checkpoint}")
+    path = args.model or args.checkpoint or assets.demo_model()
     if path is None:
-        raise ValueError("no model: this copy of stylemap bundles none; name a CHECKPOINT")
+        raise ValueError("no model: this copy of stylemap bundles none; name a checkpoint with --model FILE")
     model = stylemap.load(path, device="cpu", dtype=torch.float32)
     return model if args.class_name is None else model.of_class(args.class_name)
 
@@ -215,4 +220,5 @@ def _photos(args: argparse.Namespace, size: int, count: int = 8) -> Tensor | Non
 
 
 def _progress(step: str) -> None:
-    print(step, file=sys.stderr, flush=True)
+    if said.voice().shows_progress:
+        streams.tell(step)

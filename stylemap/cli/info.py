@@ -13,7 +13,7 @@ import torch
 
 import stylemap
 from stylemap import assets
-from stylemap.cli import common
+from stylemap.cli import common, said
 from stylemap.export import ports
 from stylemap.model import StyleMapGAN
 
@@ -41,9 +41,12 @@ def run(args: argparse.Namespace) -> None:
     else:
         sections.append(("model", _model(args, str(path))))
     for title, lines in sections:
-        print(title)
+        said.say(title)
+        facts = {}
         for name, value in lines:
-            print(f"  {name:<14} {value}")
+            facts[name] = value
+            said.say(f"  {name:<14} {value}")
+        said.note(**{title: facts})
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -46,11 +46,18 @@ def run(args: argparse.Namespace) -> None:
             output.save(encode.album.returned(a.path, frame), name + parts[index])
             next(steps)
             if index in shown and len(rows) < common.MAX_ROWS:
-                tiles.append(Tile(common.thumbnail(frame), f"{1 - weight:.2f}"))
+                tiles.append(Tile(common.thumbnail(frame), _share(1 - weight, a.label, b.label)))
         if len(rows) < common.MAX_ROWS:
             rows.append([*tiles, Tile(common.thumbnail(second), b.label)])
     next(steps, None)  # past the last: it finishes its line
     sheet = contact_sheet(
-        rows, title="Interpolation", note="Under each decoded image: the weight of the left photo's stylemap."
+        rows, title="Interpolation", note="Under each decoded image: whose stylemap it has."
     )
     output.finish(sheet)
+
+
+def _share(weight: float, a: str, b: str) -> str:
+    """Whose stylemap a frame has: at the ends it is the decoded image of one alone."""
+    if weight in (0, 1):
+        return f"{a if weight else b}, decoded"
+    return f"{weight:.0%} {a}, {1 - weight:.0%} {b}"

@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "invert", help="optimise stylemaps towards photos", description=_DESCRIPTION
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
+    common.add_original_argument(parser)
     parser.add_argument(
         "--start",
         default="encoder",
@@ -67,7 +67,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Optimise the stylemap of every photo; write decoded image, curves, .npz and the contact sheet."""
     _check(args)
-    paths = images.find(args.images)
+    paths = images.find(common.originals(args))
     perceptual = _perceptual(args)
     read = paths if args.start in _STARTS else [*paths, Path(args.start)]
     stems = [path.stem for path in paths]

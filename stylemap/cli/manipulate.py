@@ -9,12 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from stylemap import edit, images
-from stylemap.cli import common, masks, photos, results
+from stylemap import checkpoint, edit, images
+from stylemap.cli import clip_masks, clips, common, masks, photos, results
 from stylemap.model import Model
 from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
-_DESCRIPTION = """Move stylemaps along a direction found by stylemap direction, or multiply them by a map."""
+_DESCRIPTION = """Move photos, or the frames of a video, along a direction that the package has or stylemap
+direction found, or multiply their stylemaps by a map."""
 _ARRAYS = (".npy", ".npz", ".safetensors")
 _Change = Callable[[Tensor, Path, Tensor | None], Tensor]
 
@@ -24,9 +25,14 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "manipulate", help="move images along a direction, or multiply by a map", description=_DESCRIPTION
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
+    common.add_original_argument(parser)
     how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--direction", metavar="FILE", help="move along it: .npz or .safetensors")
+    how.add_argument(
+        "--direction",
+        metavar="NAME",
+        help="move along it: smile, or another of the bundled model's; FILE:NAME of a file of several, as "
+        "stylemap direction --faces writes it; or FILE of one, .npz or .safetensors",
+    )
     how.add_argument(
         "--map",
         metavar="FILE",
@@ -37,8 +43,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--strength",
         type=_numbers,
         metavar="D[,D…]",
-        help="how far; several make one image each, as in --strength=-10,0,10 (mind the = before a minus). "
-        "With --map 1, the default, multiplies by it, 0 leaves the image, negative inverts the change",
+        help="how far; several make one image each, as in -1,0,1. Of a direction with a name 1, the default, "
+        "is as far as examples with and without the attribute differ; of one without, it is the length. With "
+        "--map 1, the default, multiplies by it, 0 leaves the image, negative inverts the change",
     )
     parser.add_argument(
         "--mask", metavar="MASK", help=f"change only the stylemap cells it touches; {masks.HELP}"
@@ -52,41 +59,117 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Change every image, once for each strength; write the results."""
+    clip = clips.one_clip(common.originals(args))
     if args.strength is None:
-        if args.direction is not None:
-            raise ValueError("--direction needs --strength")
         args.strength = [1.0]
-    paths = images.find(args.images)
+        if args.direction is not None and not _is_scaled(args.direction):
+            raise ValueError(f"{args.direction} has no scale of its own: it needs --strength")
+    if clip is not None:
+        _run_clip(args, clip)
+        return
+    paths = images.find(common.originals(args))
     parts = _parts(args.strength)
-    read = [*paths, *(Path(file) for file in (args.direction, args.map, args.mask) if file is not None)]
+    read = [*paths, *_files(args)]
     output = results.Output.of(args, [path.stem for path in paths], read, own=paths, parts=parts)
     model = common.load_for_edits(args)
-    album = photos.Album(args, model)
     change = _along_direction(model, args) if args.map is None else _by_map(model, args)
+    album = photos.Album(args, model)
     reader = masks.MaskReader(model.config.size, args.fit, album=album)
     rows: list[Row] = []
     for path, name in common.progress(list(zip(paths, output.names)), "manipulate"):
         photo = album.read(path)
         mask = None if args.mask is None else reader.read(args.mask, [path])
-        w = change(album.encode(photo), path, mask)
-        found = [model.decode(one[None])[0].cpu() for one in w]
+        w = album.encode(photo)
+        moved = change(w, path, mask)
+        found = [model.decode(one[None])[0].cpu() for one in moved]
         for part, result in zip(parts, found):
             output.save(album.returned(path, result), name + part)
         if len(rows) < common.MAX_ROWS:
-            shown = photo[0].cpu() if mask is None else overlay(photo[0], [mask])
-            tiles = [
-                Tile(result, f"{strength:+g}" if strength else "0")
-                for strength, result in zip(args.strength, found)
-            ]
-            rows.append([Tile(shown, path.name), *tiles])
-    title = f"Direction {Path(args.direction).stem}" if args.map is None else f"Map {Path(args.map).stem}"
-    sheet = contact_sheet(rows, title=title, note="Under each result: the strength.")
-    output.finish(sheet)
+            rows.append(_row(photo[0], model.decode(w)[0], path.name, mask, found, args))
+    output.finish(contact_sheet(rows, title=_title(args), columns=_columns(args)))
+
+
+def _run_clip(args: argparse.Namespace, path: Path) -> None:
+    """The same for the frames of a video, with one strength."""
+    if len(args.strength) != 1:
+        raise ValueError(f"a video takes one --strength, got {len(args.strength)}")
+    model = common.load_for_edits(args)
+    change = _along_direction(model, args) if args.map is None else _by_map(model, args)
+    reader = masks.MaskReader(model.config.size, args.fit)
+    moving = None if args.mask is None else clip_masks.open_masks(args.mask, reader, [])
+    current: list[Tensor | None] = [None]
+
+    def edited(frame: clips.Frame) -> Tensor:
+        current[0] = None if moving is None else moving(frame.picture)
+        return model.decode(change(model.encode(frame.photo), path, current[0]))[0].cpu()
+
+    def row(frame: clips.Frame, image: Tensor) -> Row:
+        decoded = model.decode(model.encode(frame.photo))[0]
+        return _row(frame.photo[0], decoded, f"{frame.at:.2f} s", current[0], [image], args)
+
+    title, columns, read = _title(args), _columns(args), _files(args)
+    clips.render(args, path, model, edited, row, title=title, columns=columns, read=read)
+
+
+def _row(
+    photo: Tensor,
+    decoded: Tensor,
+    name: str,
+    mask: Tensor | None,
+    found: list[Tensor],
+    args: argparse.Namespace,
+) -> Row:
+    """The photo with the mask over it, the same decoded, and the results."""
+    shown = photo.cpu() if mask is None else overlay(photo, [mask])
+    what = _what(args)
+    tiles = [Tile(image, f"{what} {strength:+g}") for strength, image in zip(args.strength, found)]
+    return [Tile(shown, name), Tile(decoded.cpu(), "not changed"), *tiles]
+
+
+def _columns(args: argparse.Namespace) -> list[str]:
+    where = "photo" if args.mask is None else "photo, mask"
+    return [where, "decoded", *(f"strength {strength:+g}" for strength in args.strength)]
+
+
+def _title(args: argparse.Namespace) -> str:
+    return f"Direction {_what(args)}" if args.map is None else f"Map {_what(args)}"
+
+
+def _what(args: argparse.Namespace) -> str:
+    """What the direction or the map is called: its name, else that of its file."""
+    if args.map is not None:
+        return Path(args.map).stem
+    text: str = args.direction
+    return Path(text).stem if Path(text).exists() else text.rpartition(":")[2]
+
+
+def _files(args: argparse.Namespace) -> list[Path]:
+    """The files that are read beside the photos."""
+    direction = args.direction and args.direction.rpartition(":")[0]
+    named = (args.direction, direction, args.map, args.mask)
+    return [Path(text) for text in named if text and Path(text).exists()]
+
+
+def _is_scaled(text: str) -> bool:
+    """Whether a direction is one of several with a name, which have steps of their own."""
+    if not Path(text).exists():
+        return True
+    try:
+        return bool(edit.load_directions(text))
+    except ValueError:
+        return False
 
 
 def _along_direction(model: Model, args: argparse.Namespace) -> _Change:
-    vector = edit.load_direction(args.direction, model.config.stylemap_shape).vector
-    return lambda w, path, mask: edit.manipulate(w, vector, args.strength, mask)
+    other = args.model not in (None, "", checkpoint.DEMO)
+    if other and edit.direction_set.is_bundled(args.direction):
+        raise ValueError(
+            f"the direction {args.direction!r} is one of the bundled model's, and {args.model} is another: "
+            f"name a file, as in FILE:{args.direction}"
+        )
+    one = edit.find_direction(args.direction, model.config.stylemap_shape)
+    strengths = [one.step * strength for strength in args.strength]
+    return lambda w, path, mask: edit.manipulate(w, one.vector, strengths, mask)
 
 
 def _by_map(model: Model, args: argparse.Namespace) -> _Change:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylemap import edit, images
-from stylemap.cli import common, mask_files
+from stylemap.cli import mask_files, said
 
 if TYPE_CHECKING:
     from stylemap.cli.photos import Album
@@ -37,23 +37,23 @@ class MaskReader:
         self._size, self._fit, self._cells, self._album = size, fit, cells, album
         self._told: set[str] = set()
 
-    def read(self, text: str, photos: Sequence[Path]) -> Tensor:
+    def read(self, text: str, photos: Sequence[Path], frame: tuple[int, int] | None = None) -> Tensor:
         """The mask of a file, ``box:…`` or ``ellipse:…``.
 
-        A file must be size x size already, or as large as one of ``photos``: then it is fitted as they are.
+        A file must be size x size already, or as large as one of ``photos`` or as the ``frame`` of a video,
+        width and height: then it is fitted as they are.
 
         Raises:
             ValueError: numbers that make no shape, or a file of another size; the message names both sizes.
         """
-        shape, _, numbers = text.partition(":")
-        if shape in ("box", "ellipse") and numbers:
-            mask = _drawn(shape, numbers, self._size, text)
+        if edit.masks.is_shape(text):
+            mask = edit.masks.drawn(text, self._size)
             if not bool(mask.any()):
                 self._tell(
                     text, f"selects nothing: no centre of a pixel of {self._size} x {self._size} is in it"
                 )
         else:
-            mask = self._from_file(Path(text), photos)
+            mask = self._from_file(Path(text), photos, frame)
         if bool(mask.any()):
             self._tell_if_small(text, mask)
         return mask
@@ -62,11 +62,18 @@ class MaskReader:
         """Where any of several masks is on."""
         return edit.union([self.read(text, photos) for text in texts])
 
-    def _from_file(self, path: Path, photos: Sequence[Path]) -> Tensor:
-        picture, note = mask_files.read(path)
+    def fitted(
+        self, picture: Image.Image, path: Path, photos: Sequence[Path], frame: tuple[int, int] | None = None
+    ) -> Tensor:
+        """The mask that a grey picture is; sizes and errors as in `read`, which name ``path``."""
         cut = None if self._album is None else self._album.fitted_mask(picture, [*photos])
-        fitted = cut or square(picture, path, self._size, photos, self._fit)
-        mask = images.to_tensor(fitted)[0] > 0
+        return (
+            images.to_tensor(cut or square(picture, path, self._size, photos, self._fit, frame=frame))[0] > 0
+        )
+
+    def _from_file(self, path: Path, photos: Sequence[Path], frame: tuple[int, int] | None) -> Tensor:
+        picture, note = mask_files.read(path)
+        mask = self.fitted(picture, path, photos, frame)
         if note:
             self._tell(str(path), note)
         elif not bool(mask.any()):
@@ -88,7 +95,7 @@ class MaskReader:
     def _tell(self, text: str, note: str) -> None:
         if text not in self._told:
             self._told.add(text)
-            common.warn(f"mask {text} {note}")
+            said.warn(f"mask {text} {note}")
 
 
 def square(
@@ -100,37 +107,24 @@ def square(
     *,
     what: str = "mask",
     border: int = 0,
+    frame: tuple[int, int] | None = None,
 ) -> Image.Image:
     """A grey picture as size x size, fitted as ``photos`` are where it is as large as one of them.
 
-    what: the word for it in errors. border: what "pad" adds around it.
+    what: the word for it in errors. border: what "pad" adds around it. frame: width and height of a video's
+    frames, which count as a photo.
 
     Raises:
         ValueError: another size; the message names both.
     """
     if picture.size == (size, size):
         return picture
-    sizes = {photo: images.upright_size(photo) for photo in photos}
-    if picture.size not in sizes.values():
-        others = "".join(f", or {w} x {h} as {photo.name}" for photo, (w, h) in sizes.items())
+    sizes = [(photo.name, images.upright_size(photo)) for photo in photos]
+    sizes += [] if frame is None else [("the frames", frame)]
+    if picture.size not in [one for _, one in sizes]:
+        others = "".join(f", or {w} x {h} as {name}" for name, (w, h) in sizes)
         raise ValueError(
             f"{what} {path} is {picture.width} x {picture.height}; "
             f"it must be {size} x {size} as the model's images{others}"
         )
     return images.fit_square(picture, size, fit, border)
-
-
-def _drawn(shape: str, numbers: str, size: int, text: str) -> Tensor:
-    try:
-        values = [float(number) for number in numbers.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != 4:
-        raise ValueError(f"mask {text!r}: expected four numbers, as in box:0.2,0.3,0.8,0.6")
-    if max(values) > 1:
-        values = [value / size for value in values]
-    draw = edit.masks.box if shape == "box" else edit.masks.ellipse
-    try:
-        return draw(size, *values)
-    except ValueError as error:
-        raise ValueError(f"mask {text!r}: {error}") from error

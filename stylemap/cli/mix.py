@@ -47,11 +47,21 @@ def run(args: argparse.Namespace) -> None:
         result = edit.mix_styles(model, w1, w2, take=take)
         output.save(encode.album.returned(a.path, result), name)
         if len(rows) < common.MAX_ROWS:
-            rows.append([Tile(first, a.label), Tile(second, b.label), Tile(result[0].cpu())])
+            plain = [model.decode(w)[0].cpu() for w in (w1, w2)]
+            names = [a.label, f"{a.label}, not mixed", b.label, f"{b.label}, not mixed"]
+            tiles = [Tile(one, name) for one, name in zip((first, plain[0], second, plain[1]), names)]
+            rows.append([*tiles, Tile(result[0].cpu(), _from_whom(take, a.label, b.label))])
     words = {"coarse": "all stylecodes but the first two", "fine": "the first two stylecodes"}
     taken = words[take] if isinstance(take, str) else f"stylecodes {', '.join(map(str, take))}"
-    sheet = contact_sheet(rows, title="Style mixing", note=f"From B: {taken}.", columns=["A", "B", "mixed"])
-    output.finish(sheet)
+    columns = ["A", "A decoded", "B", "B decoded", "mixed"]
+    output.finish(contact_sheet(rows, title="Style mixing", note=f"From B: {taken}.", columns=columns))
+
+
+def _from_whom(take: str | list[int], a: str, b: str) -> str:
+    if isinstance(take, str):
+        layout, details = (a, b) if take == "coarse" else (b, a)
+        return f"layout of {layout}, details of {details}"
+    return f"{a} with stylecodes {', '.join(map(str, take))} of {b}"
 
 
 def _from_layer(layer: int, count: int) -> list[int]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageColor
 from torch import Tensor
 
-from stylemap import edit, images
-from stylemap.cli import common
+from stylemap import checkpoint, edit, images
+from stylemap.cli import common, said
 from stylemap.model import StyleMapGAN
 from stylemap.photo import CONVENTIONS, MODES, Convention, Crop, Landmarks, Photo, align, faces, resample
 from stylemap.photo import crop as crops
@@ -106,7 +106,8 @@ class Album:
         self._cropped = bool(args.align or args.landmarks or args.crop or args.paste)
         self._background = _colour(args.background)
         self._landmarks = None if args.landmarks is None else points.parse(args.landmarks)
-        self._knowledge = known(Path(args.model)) if args.model else known(common.default_model())
+        named = args.model not in (None, "", checkpoint.DEMO)
+        self._knowledge = known(Path(args.model) if named else common.default_model())
         self._crops: dict[Path, tuple[tuple[int, int], Crop | None]] = {}
         self._first: Crop | None = None
         self._original: _Seen | None = None
@@ -134,7 +135,7 @@ class Album:
         try:
             crop = self._crop(photo, landmarks, written)
         except faces.NoFaceError:
-            common.warn(f"no face was found in {path}: the middle of it is the reference")
+            said.warn(f"no face was found in {path}: the middle of it is the reference")
             crop = Crop.middle(photo.size)
         return self._told(path, photo, crop, self._square(photo, crop))
 
@@ -236,7 +237,7 @@ class Album:
 def _tell_if_far(name: str, photo: Tensor, decoded: Tensor, knowledge: Knowledge) -> None:
     error = reconstruction_error(photo, decoded)
     if knowledge.error is not None and knowledge.is_far(error):
-        common.warn(
+        said.warn(
             f"{name} is far from what the model knows: the squared error of its reconstruction is "
             f"{error:.4f}, {error / knowledge.error:.0f} times that of the images it was tested on"
         )

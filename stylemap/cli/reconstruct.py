@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from stylemap import images
-from stylemap.cli import common, photos, results
+from torch import Tensor
+
+from stylemap import edit, images
+from stylemap.cli import clips, common, photos, results, said
 from stylemap.sheets import Row, Tile, contact_sheet
 
 
@@ -15,7 +18,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "reconstruct", help="encode photos and decode them again", description=__doc__
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
+    common.add_original_argument(parser)
     results.add_arguments(parser, "folder for the results, or a file for a single one")
     photos.add_arguments(parser)
     common.add_fit_argument(parser)
@@ -25,7 +28,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Encode and decode every photo; write the results and their errors."""
-    paths = images.find(args.images)
+    clip = clips.one_clip(common.originals(args))
+    if clip is not None:
+        _run_clip(args, clip)
+        return
+    paths = images.find(common.originals(args))
     output = results.Output.of(args, [path.stem for path in paths], paths, own=paths)
     model = common.load_for_edits(args)
     album = photos.Album(args, model)
@@ -34,10 +41,33 @@ def run(args: argparse.Namespace) -> None:
         photo = album.read(path)
         result = model.decode(album.encode(photo))
         output.save(album.returned(path, result, mode="replace"), name)
+        error = float((result - photo).float().square().mean())
+        said.add("errors", error)
         if len(rows) < common.MAX_ROWS:
-            error = float((result - photo).float().square().mean())
             rows.append(
                 [Tile(photo[0].cpu(), path.name), Tile(result[0].cpu(), f"mean squared error {error:.4f}")]
             )
     sheet = contact_sheet(rows, title="Reconstruction", columns=["photo", "decoded"])
     output.finish(sheet)
+
+
+def _run_clip(args: argparse.Namespace, path: Path) -> None:
+    """The same for the frames of a video."""
+    model = common.load_for_edits(args)
+
+    def row(frame: clips.Frame, image: Tensor) -> Row:
+        error = float((image - frame.photo[0].cpu()).square().mean())
+        return [
+            Tile(frame.photo[0].cpu(), f"{frame.at:.2f} s"),
+            Tile(image, f"mean squared error {error:.4f}"),
+        ]
+
+    clips.render(
+        args,
+        path,
+        model,
+        lambda frame: edit.reconstruct(model, frame.photo)[0].cpu(),
+        row,
+        title="Reconstruction",
+        columns=["photo", "decoded"],
+    )

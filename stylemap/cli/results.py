@@ -13,19 +13,27 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from stylemap import images
+from stylemap import checkpoint, images, video
+from stylemap.cli import kinds, said
 from stylemap.photo import Photo
 
 _MAX_BYTES = 255  # of a file name, on every file system in use
 _NUMBER_BYTES = 8  # kept for a number that makes a name unique
 _SHEET = "sheet.png"
+_KINDS = "a picture, or of several .gif, .webp, .tiff, .mp4 or .webm, as its name ends"
 _Identity = tuple[int, int]
 
 
 def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add --output, which ``what`` describes, --no-sheet and --overwrite; `Output.of` reads them."""
-    parser.add_argument("-o", "--output", required=True, metavar="PATH", help=what)
+    """Add --output, which ``what`` describes, --no-sheet, --fps and --overwrite; `Output.of` reads them."""
+    parser.add_argument("-o", "--output", required=True, metavar="PATH", help=f"{what}; {_KINDS}")
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="N",
+        help=f"frames a second of a moving picture (default: {video.RATE:g})",
+    )
     add_overwrite(parser)
 
 
@@ -36,15 +44,17 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class Output:
-    """The destination of results: one image file, or a folder. `of` checks it before any work is done.
+    """The destination of results: an image file, a moving picture, or a folder; `of` checks it first.
 
     names: one for every group of results, in their order; each writes the images name + part.
+    frames: what takes the images one after the other, where they are the frames of one file.
     """
 
     path: Path
     names: list[str] = field(default_factory=list)
     parts: tuple[str, ...] = ("",)
     sheet_wanted: bool = True
+    frames: video.Writer | None = None
 
     @classmethod
     def of(
@@ -68,17 +78,16 @@ class Output:
             beside: endings of further files of a group, with their suffix.
 
         Raises:
-            ValueError: a file name for several images; an output that is an input.
+            ValueError: a file name for several images; an output that is an input, or of an unknown kind.
+            ImportError: a video without PyAV.
             OSError: the folder cannot be made.
         """
         output = cls(Path(args.output), [], tuple(parts), not args.no_sheet)
-        count = len(stems) * len(parts)
-        if output.is_file and count > 1:
-            raise ValueError(f"{count} images cannot go into one file {args.output}: name a folder")
+        moving = kinds.is_moving(output.path, len(stems) * len(parts))
         endings = [f"{part}.png" for part in parts] + list(beside)
         output.names = unique_names(stems, endings, [_SHEET])
         model = getattr(args, "model", None)
-        read = [*inputs, Path(model)] if model else list(inputs)
+        read = [*inputs, *([Path(model)] if model and model != checkpoint.DEMO else [])]
         targets = [
             [output.file(name + part) for part in parts] + [output.beside(name, one) for one in beside]
             for name in output.names
@@ -91,12 +100,16 @@ class Output:
         else:
             refuse_inputs([target for group in targets for target in group], read)
         (output.path.parent if output.is_file else output.path).mkdir(parents=True, exist_ok=True)
+        if moving:
+            output.frames = video.open_writer(output.path, video.RATE if args.fps is None else args.fps)
+        elif args.fps is not None:
+            raise ValueError(f"--fps is of moving pictures, and {args.output} is none")
         return output
 
     @property
     def is_file(self) -> bool:
-        """Whether --output names an image file rather than a folder."""
-        return self.path.suffix.lower() in images.SUFFIXES
+        """Whether --output names one file rather than a folder."""
+        return kinds.is_file(self.path)
 
     @property
     def count(self) -> int:
@@ -104,7 +117,7 @@ class Output:
         return len(self.names) * len(self.parts)
 
     def file(self, name: str) -> Path:
-        """Path of the image ``name`` (without suffix)."""
+        """Path of the image ``name`` (without suffix), or of the moving picture it is a frame of."""
         return self.path if self.is_file else self.path / f"{name}.png"
 
     def beside(self, name: str, ending: str) -> Path:
@@ -116,10 +129,14 @@ class Output:
 
     def save(self, image: Tensor | Image.Image | Photo, name: str) -> Path:
         """Write the image ``name`` (without suffix); its path. Errors: see `stylemap.images.save`."""
-        if isinstance(image, Photo):
+        if self.frames is not None:
+            self.frames.add(_picture(image))
+        elif isinstance(image, Photo):
             image.save(self.file(name))
+            said.add("images", self.file(name))
         else:
             images.save(image, self.file(name))
+            said.add("images", self.file(name))
         return self.file(name)
 
     @property
@@ -127,15 +144,26 @@ class Output:
         """Path of the contact sheet: beside the file, or in the folder."""
         return self.beside("", "_sheet.png") if self.is_file else self.path / _SHEET
 
-    def finish(self, sheet: Image.Image) -> None:
-        """Write the contact sheet, if it is wanted, and say on stdout what was written."""
+    def finish(self, sheet: Image.Image | None) -> None:
+        """Write the moving picture and the contact sheet, if they are wanted, and say what was written."""
         what = (
             str(self.path) if self.is_file else f"{self.count} image{'s' * (self.count != 1)} in {self.path}"
         )
-        if self.sheet_wanted:
+        if self.frames is not None:
+            self.frames.finish()
+            what += f" ({self.count} frames)"
+        said.note(output=self.path)
+        if self.sheet_wanted and sheet is not None:
+            said.note(sheet=self.sheet_path)
             images.save(sheet, self.sheet_path)
             what += f", contact sheet {self.sheet_path}"
-        print(f"wrote {what}")
+        said.say(f"wrote {what}")
+
+
+def _picture(image: Tensor | Image.Image | Photo) -> Image.Image:
+    if isinstance(image, Photo):
+        return image.srgb()
+    return images.to_image(image) if isinstance(image, Tensor) else image
 
 
 def frame_parts(count: int) -> list[str]:

@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     photos.add_arguments(parser, references=True)
     parser.add_argument("a", nargs="?", metavar="A", help=HELP)
     parser.add_argument("b", nargs="?", metavar="B", help="likewise; one goes with all of the other")
+    parser.add_argument("--original", metavar="PATH", help="A, as the other commands have it")
+    parser.add_argument("--reference", metavar="PATH", help="B, likewise")
     parser.add_argument(
         "--seeds",
         nargs="+",
@@ -70,7 +72,7 @@ def sides(args: argparse.Namespace) -> tuple[list[Source], list[Source]]:
         ValueError: not two sides, or a seed that is no number.
         FileNotFoundError: a path that does not exist.
     """
-    texts = [text for text in (args.a, args.b) if text is not None]
+    texts = [text for text in (args.original, args.a, args.b, args.reference) if text is not None]
     texts += [f"seed:{seed}" for seed in args.seeds]
     if len(texts) != 2:
         named = f"got {' '.join(texts)}" if texts else "got none"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stylemap import assets
+from stylemap.cli import said
 
 # What drawn faces need, and a CPU can train in minutes; photographs take the published widths.
 FACES: dict[str, Any] = {
@@ -33,7 +34,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         " written into the folder of the run. Without either, drawn faces get a narrow model that a CPU can"
         " train. Start several processes with torchrun.",
     )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the run")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--config", metavar="FILE", help="YAML or JSON, as in the config.yaml of a run")
     source.add_argument(
@@ -61,11 +62,14 @@ def run(args: argparse.Namespace) -> None:
     elif args.resume and written.exists():
         values = TrainConfig.load(written).to_dict()
     elif is_drawn(getattr(args, "data", "faces")):
-        print("drawn faces: the demo model's narrow channels, batch and precision, where no flag says more")
+        said.say(
+            "drawn faces: the demo model's narrow channels, batch and precision, where no flag says more"
+        )
         values = FACES
     last = train(TrainConfig.from_dict(merge(values, args)), folder, resume=args.resume)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes only the first writes
-        print(f"wrote {last}")
+        said.note(checkpoint=last)
+        said.say(f"wrote {last}")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

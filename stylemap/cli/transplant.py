@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> None:
         second = album.read_reference(reference)
         w2 = album.encode(second)
         first = album.read(original)
-        result = model.decode(edit.transplant(album.encode(first), w2, args.box))
+        w = album.encode(first)
+        result = model.decode(edit.transplant(w, w2, args.box))
         output.save(album.returned(original, result), name)
         if len(rows) < common.MAX_ROWS:
             source = [_rectangle(ry, rx, h, w, size, cells) for _, (ry, rx), h, w in args.box]
@@ -56,13 +57,14 @@ def run(args: argparse.Namespace) -> None:
             rows.append(
                 [
                     Tile(overlay(first[0], target), original.name),
-                    Tile(overlay(second[0], source), reference.name),
-                    Tile(result[0].cpu()),
+                    Tile(model.decode(w)[0].cpu(), f"{original.name}, not edited"),
+                    Tile(overlay(second[0], source), f"from {reference.name}"),
+                    Tile(result[0].cpu(), f"{original.name}, in the cells {reference.name}"),
                 ]
             )
     note = f"Rectangles of a stylemap of {cells} x {cells} cells."
     sheet = contact_sheet(
-        rows, title="Transplantation", note=note, columns=["original", "reference", "result"]
+        rows, title="Transplantation", note=note, columns=["original", "decoded", "reference", "result"]
     )
     output.finish(sheet)
 

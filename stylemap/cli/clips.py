@@ -1,0 +1,137 @@
+"""Videos through a command: frames in, edited one by one, frames out, with the sound of the original."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from stylemap import images, video
+from stylemap.cli import common, kinds, results, said
+from stylemap.model import Model
+from stylemap.sheets import Row, contact_sheet
+
+SHEET_ROWS = 6
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame of a clip: its number, time in seconds, and photo 1 x 3 x S x S as the model takes it."""
+
+    index: int
+    at: float
+    picture: Image.Image
+    photo: Tensor
+
+
+def one_clip(paths: Sequence[str]) -> Path | None:
+    """The video that is the only input of a command; None where its inputs are photos.
+
+    Raises:
+        ValueError: a video beside others.
+    """
+    found = [path for path in paths if video.is_clip(path)]
+    if found and len(paths) > 1:
+        raise ValueError(f"a video is edited alone: {found[0]} is one of {len(paths)} inputs")
+    return Path(found[0]) if found else None
+
+
+def render(
+    args: argparse.Namespace,
+    path: Path,
+    model: Model,
+    edit: Callable[[Frame], Tensor],
+    row: Callable[[Frame, Tensor], Row],
+    *,
+    title: str,
+    columns: Sequence[str],
+    read: Sequence[Path] = (),
+) -> None:
+    """Edit the frames of a video, one in memory at a time, and write them where --output says.
+
+    Args:
+        args: of a command with `results.add_arguments`.
+        path: the video. Its sound is copied into a video.
+        model: which says how photos are read.
+        edit: a frame to its image 3 x S x S.
+        row: a frame and its image to a row of the contact sheet, which has at most six.
+        title, columns: of the sheet.
+        read: the other files of the command, which are not written over.
+
+    Raises:
+        ValueError: an --output that holds no frames, or is an input.
+        ImageError: a damaged video.
+    """
+    for name in ("align", "landmarks", "crop", "paste", "refine"):
+        if getattr(args, name, None):
+            raise ValueError(f"--{name} is of photos: the frames of a video are fitted as --fit says")
+    clip = video.Clip(path)
+    output = _Frames(args, clip, [path, *read])
+    every = max(1, clip.count // SHEET_ROWS)
+    rows: list[Row] = []
+    frames = _frames(clip, model, args)
+    for frame in common.progress(frames, args.command, total=max(clip.count, 1)):
+        image = edit(frame)
+        output.add(image, frame)
+        if output.sheet_wanted and frame.index % every == every // 2 and len(rows) < SHEET_ROWS:
+            rows.append(row(frame, image))
+    output.finish(contact_sheet(rows, title=title, columns=columns) if rows else None)
+
+
+def _frames(clip: video.Clip, model: Model, args: argparse.Namespace) -> Iterator[Frame]:
+    for index, (picture, at) in enumerate(clip):
+        square = images.fit_square(picture, model.config.size, args.fit)
+        yield Frame(index, at, picture, common.to_model(model, images.to_tensor(square)))
+
+
+class _Frames:
+    """Where the frames go: a moving picture, or a folder of numbered PNG files."""
+
+    def __init__(self, args: argparse.Namespace, clip: video.Clip, read: Sequence[Path]) -> None:
+        self._path = Path(args.output)
+        moving = kinds.is_moving(self._path, 2)
+        self._sheet = (
+            self._path.with_name(f"{self._path.stem}_sheet.png") if moving else self._path / "sheet.png"
+        )
+        self.sheet_wanted = not args.no_sheet
+        self._digits = max(6, len(str(clip.count)))
+        self._count = 0
+        self._stem = clip.path.stem
+        if not args.overwrite:
+            results.refuse_inputs([self._path, *([self._sheet] if self.sheet_wanted else [])], read)
+        self._writer: video.Writer | None = None
+        if moving:
+            rate = clip.rate if args.fps is None else args.fps
+            sound = (
+                clip.path if self._path.suffix.lower() in video.VIDEO_SUFFIXES and args.fps is None else None
+            )
+            self._writer = video.open_writer(self._path, rate, audio=sound, audio_start=clip.start)
+            self._times = args.fps is None
+        elif args.fps is not None:
+            raise ValueError(f"--fps is of moving pictures, and {args.output} is none")
+
+    def add(self, image: Tensor, frame: Frame) -> None:
+        self._count += 1
+        if self._writer is not None:
+            self._writer.add(images.to_image(image), frame.at if self._times else None)
+            return
+        images.save(image, self._path / f"{self._stem}_{frame.index:0{self._digits}d}.png")
+
+    def finish(self, sheet: Image.Image | None) -> None:
+        if self._writer is not None:
+            self._writer.finish()
+        said.note(output=self._path, frames=self._count)
+        what = (
+            f"{self._path} ({self._count} frames)"
+            if self._writer
+            else f"{self._count} images in {self._path}"
+        )
+        if sheet is not None and self.sheet_wanted:
+            images.save(sheet, self._sheet)
+            said.note(sheet=self._sheet)
+            what += f", contact sheet {self._sheet}"
+        said.say(f"wrote {what}")
