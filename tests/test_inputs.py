@@ -264,7 +264,7 @@ def test_a_copy_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "name",
     "stylemap assets checkpoint config data.faces edit edit.masks export images inputs metrics model ops "
-    "sheets train".split(),
+    "photo sheets train video".split(),
 )
 def test_public_modules_show_their_public_names(name: str) -> None:
     module = importlib.import_module("stylemap" if name == "stylemap" else f"stylemap.{name}")
@@ -284,3 +284,16 @@ def test_no_other_public_name_is_defined() -> None:
             if getattr(value, "__module__", None) == module.__name__ and not key.startswith("_")
         }
         assert own <= set(module.__all__), name
+
+
+def test_the_first_example() -> None:
+    """Pictures in, a picture out: the mouth of another face, and the rest as it was decoded before."""
+    session = EditSession(stylemap.load())
+    faces = stylemap.demo_faces(5)
+    original, other = session.add(faces[3]), session.add(faces[4])
+    part = session.reference(other, "ellipse:0.5,0.68,0.22,0.14")
+    result = stylemap.to_pil(session.edit(original, part))
+    assert result.size == faces[3].size
+    change = np.abs(np.asarray(result).astype(int) - np.asarray(original.image())).mean(-1)
+    assert change[75:100, 45:85].mean() > 10
+    assert change[:40].mean() < 1

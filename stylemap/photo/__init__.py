@@ -7,3 +7,7 @@ from stylemap.photo.paste import MODES
 from stylemap.photo.photo import Photo
 
 __all__ = ["CONVENTIONS", "DRAWN", "FFHQ", "MODES", "Convention", "Crop", "Landmarks", "Photo", "align"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -60,7 +60,10 @@ def known(path: Path | None) -> Knowledge:
         return Knowledge()
     if demo is not None and path.resolve() == demo.resolve():
         return _demo()
-    notes = checkpoint.notes(path)
+    try:
+        notes = checkpoint.notes(path)
+    except checkpoint.CheckpointError:
+        return Knowledge()  # of an exported model; what is no model at all is refused where it is opened
     error = notes.get("held_out_mse")
     measured = isinstance(error, int | float) and not isinstance(error, bool) and error > 0
     return Knowledge(_convention(notes), float(error) if measured else None)  # type: ignore[arg-type]
