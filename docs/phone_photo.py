@@ -18,9 +18,9 @@ from stylemap.data.faces.dataset import HELD_OUT
 
 SIZE = (4000, 3000)
 SHOWN = (1000, 750)
-FACE, REFERENCE = 23, 25  # held-out faces, which training has not seen
+FACE, REFERENCE = 23, 2  # held-out faces, which training has not seen
 PLACE, SIDE, ANGLE = (1700, 2190), 2000, 12.0  # of the face's picture in the photo
-MASK = "ellipse:0.5,0.545,0.29,0.125"
+MASK = "ellipse:0.5,0.735,0.17,0.09"
 
 
 def draw(folder: Path) -> tuple[Path, Path]:

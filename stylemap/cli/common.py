@@ -124,11 +124,6 @@ def _load(args: argparse.Namespace, device: torch.device, dtype: torch.dtype = t
     return model if chosen is None else model.of_class(chosen)
 
 
-def default_model() -> Path | None:
-    """The model where --model names none."""
-    return assets.demo_model()
-
-
 def _path(args: argparse.Namespace) -> Path:
     path = Path(args.model) if args.model not in (None, "", checkpoint.DEMO) else assets.demo_model()
     if path is None:

@@ -49,6 +49,7 @@ def save(
     Raises OSError, naming the file, when it cannot be written; the older files are then all still there.
     """
     arguments = config.model.to_namespace()
+    arguments.data = config.data  # what photos are aligned by: see stylemap.photo.models
     if class_names:
         arguments.class_names = list(class_names)
     state: dict[str, Any] = networks.state_dict() | {
