@@ -47,6 +47,11 @@ def test_it_loads_as_a_model(tmp_path: Path) -> None:
     assert torch.allclose(model.decode(model.map(z)), expected, atol=1e-5)
 
 
+def test_it_notes_its_data(tmp_path: Path) -> None:
+    networks, config = trained(), tiny_run.config()
+    assert stylemap.checkpoint.notes(checkpoints.save(tmp_path, networks, config, 1))["data"] == config.data
+
+
 def test_the_last_few_are_kept(tmp_path: Path) -> None:
     networks, config = trained(), tiny_run.config(keep=2)
     for iteration in (2, 4, 6, 10):
