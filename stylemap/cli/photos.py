@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageColor
 from torch import Tensor
 
-from stylemap import checkpoint, edit, images
+from stylemap import assets, checkpoint, edit, images
 from stylemap.cli import common, said
 from stylemap.model import StyleMapGAN
 from stylemap.photo import CONVENTIONS, MODES, Convention, Crop, Landmarks, Photo, align, faces, resample
@@ -107,7 +107,7 @@ class Album:
         self._background = _colour(args.background)
         self._landmarks = None if args.landmarks is None else points.parse(args.landmarks)
         named = args.model not in (None, "", checkpoint.DEMO)
-        self._knowledge = known(Path(args.model) if named else common.default_model())
+        self._knowledge = known(Path(args.model) if named else assets.demo_model())
         self._crops: dict[Path, tuple[tuple[int, int], Crop | None]] = {}
         self._first: Crop | None = None
         self._original: _Seen | None = None
