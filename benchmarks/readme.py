@@ -1,4 +1,4 @@
-"""README's tables, written from the committed results by ``stylemap bench readme``.
+"""The tables of README and docs/speed.md, written from the committed results by ``stylemap bench readme``.
 
 What lies between ``<!-- bench:NAME -->`` and ``<!-- /bench -->`` is generated; it is empty without results.
 """
@@ -14,6 +14,7 @@ from stylemap.benchmarks import results, tables
 from stylemap.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "speed.md")
 RESULT = ROOT / "benchmarks" / "results" / "bench.json"
 _BLOCK = re.compile(r"(<!-- bench:(\w+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 
@@ -26,6 +27,7 @@ def _model(content: Mapping[str, Any]) -> str:
 BLOCKS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "machine": lambda content: tables.machine(content) + ".",
     "goals": tables.goals,
+    "short": lambda content: tables.like_for_like(content, _model(content)),
     "frames": lambda content: tables.frames(content, _model(content), "fp32"),
     "backends": lambda content: tables.latencies(content, _model(content)),
 }
@@ -41,15 +43,21 @@ def generated(text: str, content: Mapping[str, Any] | None) -> str:
     def fill(match: re.Match[str]) -> str:
         opening, name, _, closing = match.groups()
         if name not in BLOCKS:
-            raise ValueError(f"README has an unknown block bench:{name}; there are {', '.join(BLOCKS)}")
+            raise ValueError(f"there is an unknown block bench:{name}; known are {', '.join(BLOCKS)}")
         body = "" if content is None else f"{BLOCKS[name](content)}\n"
         return f"{opening}{body}{closing}"
 
     return _BLOCK.sub(fill, text)
 
 
-def update(*, check: bool = False, readme: Path = ROOT / "README.md", result: Path = RESULT) -> bool:
-    """Write README's blocks; whether they changed.
+def update_all(*, check: bool = False) -> bool:
+    """`update` of every document that has blocks; whether any changed."""
+    changed = [update(check=check, readme=document) for document in DOCUMENTS]
+    return any(changed)
+
+
+def update(*, check: bool = False, readme: Path = DOCUMENTS[0], result: Path = RESULT) -> bool:
+    """Write a document's blocks; whether they changed.
 
     Raises:
         ValueError: with ``check``, where they would change.

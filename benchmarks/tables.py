@@ -44,6 +44,26 @@ def goals(content: Mapping[str, Any]) -> str:
     )
 
 
+def like_for_like(content: Mapping[str, Any], model: str) -> str:
+    """The goals' ratios of one scenario on both sides, of one model; empty where none was measured."""
+    rows = [
+        row
+        for row in content.get("ratios", [])
+        if row.get("met") is not None
+        and row["model"] == model
+        and row["slow"]["scenario"] == row["fast"]["scenario"]
+    ]
+    if not rows:
+        return ""
+    return markdown(
+        ["times as fast as", "measured", "95 % interval", "samples a side"],
+        (
+            [_goal_name(row), times(row), f"{row['low']:.3g} to {row['high']:.3g}", str(row["pairs"])]
+            for row in rows
+        ),
+    )
+
+
 def _goal_name(row: Row) -> str:
     """What is compared with what."""
     slow, fast = row["slow"], row["fast"]
