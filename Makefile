@@ -1,6 +1,7 @@
 # make demo   install what it needs, then edit two photos and write the picture
 # make editor   the same, then serve the web editor to this machine's browser
 # make test   set up, then run the tests
+# make docs   build the documentation site, strictly
 # make bench  set up, then measure everything on this machine (more than an hour on two cores) and write README's tables
 # make gpu-check   on a machine with a GPU: build, test, sanitize and time the CUDA kernels, without network
 # make lint   ruff, mypy, clang-format, layering, CUDA compilation where nvcc exists
@@ -17,7 +18,7 @@ FOR_USE := STYLEMAP_CUDA=$(or $(STYLEMAP_CUDA),$(shell command -v nvidia-smi > /
 PIP_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo editor test bench gpu-check lint native format clean
+.PHONY: demo editor test docs bench gpu-check lint native format clean
 
 demo: $(LIGHT)
 	@$(FOR_USE) $(BIN)/python -m stylemap._build
@@ -31,6 +32,10 @@ test: native
 	tests/install_chromium.sh
 	tests/install_typescript.sh
 	$(BIN)/python -m pytest
+
+docs: native
+	$(BIN)/mkdocs build --strict
+	@echo "open build/site/index.html"
 
 bench: native
 	$(BIN)/stylemap bench --output benchmarks/results

@@ -159,4 +159,4 @@ def _compare(args: argparse.Namespace) -> None:
 
 
 def _readme(args: argparse.Namespace) -> None:
-    _benchmarks("readme").update(check=args.check)
+    _benchmarks("readme").update_all(check=args.check)

@@ -1,4 +1,4 @@
-"""The picture of the editor in README.
+"""The picture of the editor in README, or an animation of painting where the output is a .gif.
 
 python -m tests.editor.screenshot docs/editor.png [--model FILE] [--directions FILE]
 """
@@ -6,11 +6,14 @@ python -m tests.editor.screenshot docs/editor.png [--model FILE] [--directions F
 from __future__ import annotations
 
 import argparse
+import io
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 import stylemap
 from stylemap import assets
@@ -19,6 +22,7 @@ from tests.editor import serving
 from tests.editor.browser import EditorPage, chromium
 
 _ORIGINAL, _EYES, _MOUTH = 4, 17, 5  # places in the gallery
+_SHOWN, _STEPS = (960, 600), 5
 _STROKES = {
     "eyes": [((0.26, 0.46), (0.74, 0.46)), ((0.74, 0.55), (0.26, 0.55))],
     "mouth": [((0.38, 0.74), (0.62, 0.74)), ((0.6, 0.79), (0.4, 0.79))],
@@ -43,6 +47,59 @@ def take(browser: Any, address: str, path: Path) -> None:
         page.page.screenshot(path=path)
 
 
+class _Camera:
+    """Pictures of the page, one after each pause."""
+
+    def __init__(self, page: EditorPage) -> None:
+        self.page, self.pictures = page, list[Image.Image]()
+
+    def take(self, count: int = 1) -> None:
+        for _ in range(count):
+            data = self.page.page.screenshot(type="jpeg", quality=95)
+            picture = Image.open(io.BytesIO(data)).convert("RGB")
+            self.pictures.append(picture.resize(_SHOWN, Image.Resampling.LANCZOS))
+
+    def stroke(self, *points: tuple[float, float]) -> None:
+        """A stroke with a picture at every step."""
+        mouse = self.page.page.mouse
+        box = self.page.page.locator("#result").bounding_box()
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+        mouse.move(*places[0])
+        mouse.down()
+        for (x, y), (to_x, to_y) in itertools.pairwise(places):
+            for step in range(1, _STEPS + 1):
+                mouse.move(x + (to_x - x) * step / _STEPS, y + (to_y - y) * step / _STEPS)
+                self.page.page.wait_for_timeout(120)
+                self.take()
+        mouse.up()
+        self.page.settle()
+        self.take(2)
+
+
+def record(browser: Any, address: str, path: Path) -> None:
+    """The same edit being painted, as an animation of some ten seconds."""
+    with EditorPage(browser, address, viewport={"width": 1200, "height": 750}) as page:
+        page.do("stylemap.editor.update({ references: [] })")
+        page.photo(_ORIGINAL, "original")
+        page.do("stylemap.editor.setBrush({ radius: stylemap.editor.size * 0.085 })")
+        camera = _Camera(page)
+        camera.take(5)
+        for photo, part in ((_EYES, "eyes"), (_MOUTH, "mouth")):
+            page.photo(photo, "reference")
+            camera.take(3)
+            for stroke in _STROKES[part]:
+                camera.stroke(*stroke)
+        if page.do("stylemap.editor.model.sliders.length") > 1:
+            for strength in (0.2, 0.4, 0.6, 0.8, 1.0):
+                page.slide("#slider-100", strength)
+                camera.take()
+        page.page.mouse.move(2, 2)
+        camera.take(8)
+    palette = camera.pictures[-1].quantize(192, dither=Image.Dither.NONE)
+    frames = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in camera.pictures]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=160, loop=0, optimize=True)
+
+
 def _studio(args: argparse.Namespace) -> Studio:
     model = args.model or assets.demo_model()
     if model is None:
@@ -60,7 +117,8 @@ def main() -> None:
     torch.set_num_threads(1)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with serving.running(_studio(args)) as address, chromium() as browser:
-        take(browser, address, args.output)
+        picture = record if args.output.suffix == ".gif" else take
+        picture(browser, address, args.output)
     print(f"wrote {args.output}", file=sys.stderr)
 
 
