@@ -2,6 +2,7 @@
 # make editor   the same, then serve the web editor to this machine's browser
 # make test   set up, then run the tests
 # make docs   build the documentation site, strictly
+# make wheel   a source archive and a wheel for every Python into dist/
 # make bench  set up, then measure everything on this machine (more than an hour on two cores) and write README's tables
 # make gpu-check   on a machine with a GPU: build, test, sanitize and time the CUDA kernels, without network
 # make lint   ruff, mypy, clang-format, layering, CUDA compilation where nvcc exists
@@ -18,7 +19,7 @@ FOR_USE := STYLEMAP_CUDA=$(or $(STYLEMAP_CUDA),$(shell command -v nvidia-smi > /
 PIP_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo editor test docs bench gpu-check lint native format clean
+.PHONY: demo editor test docs wheel bench gpu-check lint native format clean
 
 demo: $(LIGHT)
 	@$(FOR_USE) $(BIN)/python -m stylemap._build
@@ -36,6 +37,13 @@ test: native
 docs: native
 	$(BIN)/mkdocs build --strict
 	@echo "open build/site/index.html"
+
+# The library is linked to torch's, which the wheel does not bring along.
+wheel: native
+	rm -rf build/wheel dist
+	$(BIN)/python -m build --sdist --outdir dist .
+	STYLEMAP_CUDA=$(or $(STYLEMAP_CUDA),0) $(BIN)/pip wheel -q --no-deps --no-build-isolation -w build/wheel .
+	$(BIN)/auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' -w dist build/wheel/*.whl
 
 bench: native
 	$(BIN)/stylemap bench --output benchmarks/results

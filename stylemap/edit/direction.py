@@ -40,7 +40,8 @@ def fit_direction(
     The accuracy is measured on a held-out part; the direction returned is fitted on everything.
 
     Args:
-        positive, negative: stylemaps N x K x L x L and M x K x L x L.
+        positive: stylemaps N x K x L x L that have the attribute.
+        negative: stylemaps M x K x L x L that lack it.
         held_out: share of each class kept for the accuracy, in [0, 1); 0 measures nothing.
         cost: the SVM's C.
         seed: of the split.

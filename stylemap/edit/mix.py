@@ -18,7 +18,8 @@ def mix_styles(model: Model, a: Tensor, b: Tensor, take: str | Iterable[int] = "
 
     Args:
         model: the network.
-        a, b: stylemaps N x K x L x L; batches of 1 broadcast.
+        a: stylemaps N x K x L x L.
+        b: the same, of the second images; batches of 1 broadcast.
         take: "coarse" keeps a's first two codes and takes the rest from b; "fine" takes the first two
             from b; otherwise the indices of the codes to take from b.
 

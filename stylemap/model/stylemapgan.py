@@ -67,8 +67,10 @@ class StyleMapGAN(Sampling, nn.Module):
     def map(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
         """Stylemaps N×K×L×L of z N×K, drawn from N(0, 1).
 
-        classes: of a class-conditional model, int64 N; by default every z has a class of its own, see
-            `own_classes`.
+        Args:
+            z: the random vectors.
+            classes: of a class-conditional model, int64 N; by default every z has a class of its own, see
+                `stylemap.model.classes.own_classes`.
         """
         check_tensor("z", z, (self.config.latent_channel_size,), self.like)
         if self.class_vectors is not None:

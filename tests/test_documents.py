@@ -1,0 +1,95 @@
+"""README runs as pasted, is short, and the documentation builds strictly."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stylemap.cli.app import build_parser
+from tests.helpers import needs
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def _blocks(language: str) -> list[str]:
+    return [text for name, text in _BLOCK.findall(README) if name == language]
+
+
+def _commands(block: str) -> list[list[str]]:
+    lines = block.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if shlex.split(line, comments=True)]
+
+
+def _environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+def test_readme_has_at_most_900_words_beside_its_generated_tables() -> None:
+    text = re.sub(r"<!-- bench:.*?<!-- /bench -->", "", README, flags=re.DOTALL)
+    assert len(text.split()) <= 900
+
+
+def test_python_runs_as_pasted(tmp_path: Path) -> None:
+    (block,) = _blocks("python")
+    subprocess.run([sys.executable, "-c", block], cwd=tmp_path, env=_environment(), check=True)
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_commands_run_as_pasted(tmp_path: Path) -> None:
+    make, block = _blocks("sh")
+    subprocess.run(["bash", "-e", "-c", block], cwd=tmp_path, env=_environment(), check=True)
+    assert (tmp_path / "out.png").is_file()
+    for command in _commands(make):
+        subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_commands_that_want_your_files_are_understood() -> None:
+    for block in _blocks("text"):
+        for command in _commands(block):
+            if command[0] == "stylemap":
+                build_parser().parse_args(command[1:])
+
+
+def test_pictures_and_documents_are_there() -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.slow
+def test_the_documentation_builds_strictly(tmp_path: Path) -> None:
+    needs.package("mkdocs")
+    needs.package("material")
+    run = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    commands = (tmp_path / "site" / "commands" / "index.html").read_text()
+    assert all(f"stylemap {name}" in commands for name in ("edit", "train", "edit-server"))
+
+
+@pytest.mark.parametrize("name", ["ci", "release"])
+def test_workflows_call_targets_that_exist(name: str) -> None:
+    yaml = needs.package("yaml")
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())["jobs"]
+    lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = re.findall(r"\bmake ([\w ]+)", "\n".join(lines))
+    assert targets
+    make = shutil.which("make")
+    assert make is not None
+    for words in targets:
+        subprocess.run([make, "--dry-run", *words.split()], cwd=ROOT, check=True, capture_output=True)
