@@ -100,6 +100,15 @@ def before_and_after(old: StyleMapGAN, new: StyleMapGAN, path: Path) -> None:
     save(rows, labels, path)
 
 
+def python_example(model: StyleMapGAN, path: Path) -> None:
+    """What README's Python does: two faces, and the first with the mouth of the second."""
+    a, b = stylemap.demo_faces(2)
+    session = stylemap.EditSession(model)
+    part = session.reference(session.add(b), edit.masks.ellipse(128, 0.5, 0.7, 0.2, 0.12))
+    result = stylemap.to_pil(session.edit(session.add(a), part))
+    images.save(contact_sheet([[Tile(one) for one in (a, b, result)]], tile=256), path)
+
+
 def save(rows: list[Tensor], labels: list[str], path: Path) -> None:
     """Writes a contact sheet."""
     tiles: list[Row] = [[Tile(image) for image in row] for row in rows]
@@ -115,6 +124,7 @@ def main(folder: Path, before: str = "") -> None:
         training(folder / "training.png")
         samples(model, folder / "samples.png")
         edits(model, folder / "edits.png")
+        python_example(model, folder / "readme_python.png")
         if before:
             before_and_after(stylemap.load(before), model, folder / "before_after.png")
 

@@ -21,7 +21,7 @@ def test_every_stage_runs(tmp_path: Path) -> None:
     command = ["sh", str(assets.FOLDER / "train_demo.sh"), str(tmp_path), "short"]
     done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    stages = {"32", "64", "128", "edits", "features", "mapping", "gan", "mapping2"}
+    stages = {"32", "64", "128", "edits", "features", "mapping", "gan", "features2", "gan2", "mapping2"}
     assert {entry.name for entry in tmp_path.iterdir() if entry.is_dir()} == stages
     model = stylemap.load(tmp_path / "demo.safetensors")
     directions = edit.load_directions(tmp_path / "demo_directions.safetensors", model.config.stylemap_shape)
