@@ -102,11 +102,11 @@ def before_and_after(old: StyleMapGAN, new: StyleMapGAN, path: Path) -> None:
 
 def python_example(model: StyleMapGAN, path: Path) -> None:
     """What README's Python does: two faces, and the first with the mouth of the second."""
-    a, b = stylemap.demo_faces(2)
+    faces = stylemap.demo_faces(5)[3:]
     session = stylemap.EditSession(model)
-    part = session.reference(session.add(b), edit.masks.ellipse(128, 0.5, 0.7, 0.2, 0.12))
-    result = stylemap.to_pil(session.edit(session.add(a), part))
-    images.save(contact_sheet([[Tile(one) for one in (a, b, result)]], tile=256), path)
+    original, other = (session.add(face) for face in faces)
+    result = stylemap.to_pil(session.edit(original, session.reference(other, "ellipse:0.5,0.7,0.2,0.12")))
+    images.save(contact_sheet([[Tile(one) for one in (*faces, result)]], tile=256), path)
 
 
 def save(rows: list[Tensor], labels: list[str], path: Path) -> None:

@@ -78,7 +78,7 @@ class _Camera:
 
 def record(browser: Any, address: str, path: Path) -> None:
     """The same edit being painted, as an animation of some ten seconds."""
-    with EditorPage(browser, address, viewport={"width": 1200, "height": 750}) as page:
+    with EditorPage(browser, address, viewport={"width": 1440, "height": 900}) as page:
         page.do("stylemap.editor.update({ references: [] })")
         page.photo(_ORIGINAL, "original")
         page.do("stylemap.editor.setBrush({ radius: stylemap.editor.size * 0.085 })")
