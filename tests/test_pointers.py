@@ -22,8 +22,8 @@ _MODULE = re.compile(r"`(stylemap(?:\.\w+)+)`")
 _SECTION = re.compile(r"network\.md,? sections? (\d+)")
 _C_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _CODE = (".cpp", ".cu", ".h", ".cuh", ".js")
-# Names that stand for others (OP, stem), or for files of a user's.
-_PLACEHOLDER = re.compile(r"\bOP(_c\w+)?\b|_OP\b|^stem\.|^config\.yaml$")
+# Names that stand for others (OP, stem), for files of a user's, or for what the documentation generates.
+_PLACEHOLDER = re.compile(r"\bOP(_c\w+)?\b|_OP\b|^stem\.|^config\.yaml$|^commands\.md$")
 
 
 @functools.cache
