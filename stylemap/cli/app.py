@@ -104,6 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         streams.tell(text or f"stylemap {args.command}: error: {one_line(error)}")
         _flush_or_drop(sys.stdout)
         return 1
+    finally:
+        said.begin()
     return 0
 
 

@@ -80,7 +80,7 @@ def open_renderer(
             raise ValueError("fp16 is for GPUs: on a CPU use precision 'fp32' or 'bf16'")
         plan, why = find_plan(model, device, precision)
         if plan is None:
-            _log.warning("edits on %s run the model itself, without a cache: %s", device, why)
+            _log.log(_level(device), "edits on %s run the model itself, without a cache: %s", device, why)
             return PlainRenderer(placed(model, device, precision))
         _log.info("edits on %s run on the inference plan, %s", plan.like.device, precision)
     _check(plan, model, device, precision)
@@ -101,8 +101,13 @@ def for_inference(model: StyleMapGAN, device: torch.device, precision: str) -> M
     plan, why = find_plan(model, device, precision)
     if plan is not None:
         return PlannedModel(model, plan)
-    _log.warning("no inference plan on %s, the model itself runs: %s", device, why)
+    _log.log(_level(device), "no inference plan on %s, the model itself runs: %s", device, why)
     return placed(model, device, precision)
+
+
+def _level(device: torch.device) -> int:
+    """Of the line that there is no plan: where native kernels are missing, the operators warn of it."""
+    return logging.WARNING if _native.why_missing(device.type) is None else logging.INFO
 
 
 class PlannedModel(Sampling):
