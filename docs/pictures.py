@@ -1,4 +1,4 @@
-"""Draws README's pictures of the bundled model again: python docs/pictures.py [FOLDER [OLDER_MODEL]]"""
+"""Draws the documents' pictures of the bundled model again: python docs/pictures.py [FOLDER [OLDER_MODEL]]"""
 
 from __future__ import annotations
 

@@ -173,7 +173,8 @@ def _refuse_again(target: Path, name: str) -> None:
         failed = json.loads(_failure(target).read_text())
     except (OSError, ValueError):
         return
-    if {key: failed.get(key) for key in _attempt(name)} == _attempt(name):
+    attempt = _attempt(name)
+    if {key: failed.get(key) for key in attempt} == attempt:
         raise BuildError(
             f"compiling the {name} library failed before ({failed.get('reason')});"
             f" `{sys.executable} -m stylemap._build` tries again and shows everything"

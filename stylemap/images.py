@@ -37,7 +37,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PIXELS = 80_000_000
 
 _READ_FORMATS = ("JPEG", "PNG", "WEBP")
-_WRITE_FORMATS = {
+#: What a suffix is written as, by Pillow's name of the format.
+WRITE_FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -46,7 +47,13 @@ _WRITE_FORMATS = {
     ".tiff": "TIFF",
     ".gif": "GIF",
 }
-WRITE_SUFFIXES = tuple(_WRITE_FORMATS)
+WRITE_SUFFIXES = tuple(WRITE_FORMATS)
+#: How every format is written where nothing else is asked for.
+WRITE_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95},
+    "WEBP": {"quality": 95},
+    "TIFF": {"compression": "tiff_deflate"},
+}
 _WHITE = (255, 255, 255)
 
 
@@ -180,16 +187,12 @@ def save(image: Tensor | Image.Image, path: str | os.PathLike[str]) -> None:
         OSError: naming the file, when its folder cannot be written or the disk is full.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in _WRITE_FORMATS:
+    if suffix not in WRITE_FORMATS:
         raise ImageError(f"cannot write {path}: its name must end in {', '.join(WRITE_SUFFIXES)}")
     picture = to_image(image) if isinstance(image, Tensor) else image
-    options: dict[str, Any] = {}
-    if suffix in (".jpg", ".jpeg", ".webp"):
-        options["quality"] = 95
-    elif suffix in (".tif", ".tiff"):
-        options["compression"] = "tiff_deflate"
+    kind = WRITE_FORMATS[suffix]
     with write_whole(path) as file:
-        picture.save(file, format=_WRITE_FORMATS[suffix], **options)
+        picture.save(file, format=kind, **WRITE_OPTIONS.get(kind, {}))
 
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -296,6 +299,8 @@ __all__ = [
     "FITS",
     "MAX_PIXELS",
     "SUFFIXES",
+    "WRITE_FORMATS",
+    "WRITE_OPTIONS",
     "WRITE_SUFFIXES",
     "Colour",
     "Fit",

@@ -94,6 +94,14 @@ def test_the_table_says_what_was_measured() -> None:
         assert cells[1:3] == [format(values[metric], form) for values in (before, _metrics())], label
 
 
+def test_documents_say_what_refining_gains() -> None:
+    errors = json.loads((ROOT / "benchmarks/results/refine.json").read_text())["mse"]
+    first, ten, twenty_five, fifty = (f"{errors[steps]:.4f}" for steps in ("0", "10", "25", "50"))
+    photos, readme = ((ROOT / name).read_text() for name in ("docs/photos.md", "README.md"))
+    assert f"from {first} to {ten} in 10 steps, {twenty_five} in 25 and {fifty} in 50" in photos
+    assert f"from {first} to {twenty_five}" in readme
+
+
 def test_the_model_looks_more_real_than_the_autoencoder_it_started_from() -> None:
     before = json.loads((ROOT / "benchmarks/results/demo_before.json").read_text())["values"]
     for kind in ("samples", "samples, truncation 0.7", "midpoints", "edits"):

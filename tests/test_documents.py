@@ -45,6 +45,13 @@ def test_python_runs_as_pasted(tmp_path: Path) -> None:
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("name", ["sessions"])
+def test_the_python_of_documents_runs_from_top_to_bottom(tmp_path: Path, name: str) -> None:
+    blocks = _BLOCK.findall((ROOT / "docs" / f"{name}.md").read_text())
+    code = "".join(text for language, text in blocks if language == "python")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=_environment(), check=True)
+
+
 def test_commands_run_as_pasted(tmp_path: Path) -> None:
     make, block = _blocks("sh")
     subprocess.run(["bash", "-e", "-c", block], cwd=tmp_path, env=_environment(), check=True)

@@ -28,16 +28,21 @@ class Frame:
     photo: Tensor
 
 
-def one_clip(paths: Sequence[str]) -> Path | None:
+def one_clip(args: argparse.Namespace, paths: Sequence[str]) -> Path | None:
     """The video that is the only input of a command; None where its inputs are photos.
 
     Raises:
-        ValueError: a video beside others.
+        ValueError: a video beside others, or with an option that is of photos.
     """
     found = [path for path in paths if video.is_clip(path)]
     if found and len(paths) > 1:
         raise ValueError(f"a video is edited alone: {found[0]} is one of {len(paths)} inputs")
-    return Path(found[0]) if found else None
+    if not found:
+        return None
+    for name in ("align", "landmarks", "crop", "paste", "refine"):
+        if getattr(args, name, None):
+            raise ValueError(f"--{name} is of photos: the frames of a video are fitted as --fit says")
+    return Path(found[0])
 
 
 def render(
@@ -66,9 +71,6 @@ def render(
         ValueError: an --output that holds no frames, or is an input.
         ImageError: a damaged video.
     """
-    for name in ("align", "landmarks", "crop", "paste", "refine"):
-        if getattr(args, name, None):
-            raise ValueError(f"--{name} is of photos: the frames of a video are fitted as --fit says")
     clip = video.Clip(path)
     output = _Frames(args, clip, [path, *read])
     every = max(1, clip.count // SHEET_ROWS)

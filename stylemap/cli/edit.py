@@ -89,7 +89,7 @@ class _Layer:
 def run(args: argparse.Namespace) -> None:
     """Edit every original and write the results and the contact sheet."""
     _check(args)
-    clip = clips.one_clip([args.original])
+    clip = clips.one_clip(args, [args.original])
     if clip is not None:
         _run_clip(args, clip)
         return
@@ -118,8 +118,7 @@ def run(args: argparse.Namespace) -> None:
             if index in shown and len(rows) < common.MAX_ROWS:
                 tiles.append(Tile(common.thumbnail(image), _from_whom(original.name, layers)))
         if output.sheet_wanted and len(rows) < common.MAX_ROWS:
-            decoded = _decoded(model, session, source)
-            rows.append([*_row(photo[0], decoded, original.name, layers, frame_masks), *tiles])
+            rows.append([*_row(photo[0], album.decoded(source), original.name, layers, frame_masks), *tiles])
         if session is not None:
             session.remove(source)
     next(steps, None)  # past the last: it finishes its line
@@ -177,12 +176,6 @@ def _layers(
 def _mask_reader(args: argparse.Namespace, model: Model, album: photos.Album) -> masks.MaskReader:
     cells = model.config.latent_spatial_size if args.mode == "blend" else None
     return masks.MaskReader(model.config.size, args.fit, cells, album)
-
-
-def _decoded(model: Model, session: EditSession | None, source: Any) -> Tensor:
-    """The unedited image 3 x S x S as the model decodes it: what the result is to be compared with."""
-    image: Tensor = model.decode(source)[0] if session is None else session.edit(source)
-    return image.cpu()
 
 
 def _output(

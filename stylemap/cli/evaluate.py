@@ -126,8 +126,8 @@ def _run_of_training(args: argparse.Namespace) -> None:
         if file.name not in reports:
             if said.voice().shows_progress:
                 streams.tell(f"{file}:")
-            args.model = str(file)
-            reports[file.name] = _measure(args).to_dict()
+            one = argparse.Namespace(**{**vars(args), "model": str(file)})
+            reports[file.name] = _measure(one).to_dict()
             _write(output, about | {"checkpoints": dict(sorted(reports.items()))})
     found = {name: report["values"] for name, report in sorted(reports.items())}
     said.note(best=history.best(found), checkpoints=found, output=output)

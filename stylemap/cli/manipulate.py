@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Change every image, once for each strength; write the results."""
-    clip = clips.one_clip(common.originals(args))
+    clip = clips.one_clip(args, common.originals(args))
     if args.strength is None:
         args.strength = [1.0]
         if args.direction is not None and not _is_scaled(args.direction):

@@ -102,8 +102,8 @@ class Album:
 
     def __init__(self, args: argparse.Namespace, model: Model, session: EditSession | None = None) -> None:
         self._args, self._model, self._session = args, model, session
-        self._whole = bool(args.align or args.landmarks or args.crop or args.paste) and args.paste != "square"
         self._cropped = bool(args.align or args.landmarks or args.crop or args.paste)
+        self._pastes = self._cropped and args.paste != "square"
         self._background = _colour(args.background)
         self._landmarks = None if args.landmarks is None else points.parse(args.landmarks)
         named = args.model not in (None, "", checkpoint.DEMO)
@@ -154,6 +154,13 @@ class Album:
             self._before = decoded[0].detach()
         return w if self._session is None else self._session.add_stylemap(w)
 
+    def decoded(self, source: Any) -> Tensor:
+        """The original encoded last as the model decodes it, 3 x S x S on the CPU; source: from `encode`."""
+        if self._before is None:
+            image = self._model.decode(source)[0] if self._session is None else self._session.edit(source)
+            self._before = image.detach()
+        return self._before.cpu()
+
     def returned(
         self, path: Path | None, image: Tensor, *, mode: str = "difference", mask: Tensor | None = None
     ) -> Tensor | Photo:
@@ -181,10 +188,6 @@ class Album:
             if size == mask.size:
                 return images.fit_square(mask, self._model.config.size, self._args.fit, 0)
         return None
-
-    @property
-    def _pastes(self) -> bool:
-        return self._whole
 
     def _open(self, path: Path) -> Photo:
         return Photo.open(path, background=self._background)

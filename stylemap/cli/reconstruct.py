@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Encode and decode every photo; write the results and their errors."""
-    clip = clips.one_clip(common.originals(args))
+    clip = clips.one_clip(args, common.originals(args))
     if clip is not None:
         _run_clip(args, clip)
         return

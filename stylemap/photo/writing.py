@@ -13,20 +13,15 @@ from stylemap.files import write_whole
 from stylemap.photo import reading
 
 _FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
+    # GIF has 256 colours and none of a photo's metadata.
+    **{suffix: kind for suffix, kind in images.WRITE_FORMATS.items() if kind != "GIF"},
     ".avif": "AVIF",
     **dict.fromkeys(reading.HEIC_SUFFIXES, "HEIF"),
 }
 SUFFIXES = tuple(_FORMATS)
 _OPTIONS: dict[str, dict[str, Any]] = {
+    **images.WRITE_OPTIONS,
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
-    "WEBP": {"quality": 95},
-    "TIFF": {"compression": "tiff_deflate"},
     "AVIF": {"quality": 90},
     "HEIF": {"quality": 90},
 }

@@ -1,4 +1,4 @@
-"""The picture of the editor in README, or an animation of painting where the output is a .gif.
+"""The documentation's picture of the editor; README's animation of painting where the output is a .gif.
 
 python -m tests.editor.screenshot docs/editor.png [--model FILE] [--directions FILE]
 """
