@@ -72,8 +72,8 @@ native: $(STAMP)
 # What the demo needs and nothing else; torch first, so that the installation finds it and compiles against it.
 $(LIGHT): pyproject.toml setup.py constraints.txt
 	@if test ! -e $(STAMP); then \
-	  echo "installing torch, numpy, pillow, safetensors, tqdm and ninja into $(VENV): a download of some 200 MB with" \
-	    "a CPU build of torch, of some 3 GB with CUDA's libraries"; \
+	  echo "installing torch, numpy, pillow, safetensors, tqdm and ninja into $(VENV): a download of some 230 MB with" \
+	    "a CPU build of torch, of about 3 GB with CUDA's libraries"; \
 	  set -e; \
 	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
 	  $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt torch numpy; \
