@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import torch
 from PIL import (  # the plugins register the formats that may be opened and written
+    BmpImagePlugin,  # noqa: F401
     ExifTags,
     GifImagePlugin,  # noqa: F401
     Image,
@@ -25,6 +26,7 @@ from PIL import (  # the plugins register the formats that may be opened and wri
     TiffImagePlugin,  # noqa: F401
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
+    features,
 )
 from torch import Tensor
 
@@ -33,10 +35,14 @@ from stylemap.files import write_whole
 Fit = Literal["crop", "pad", "squash"]
 Colour = tuple[int, int, int]
 FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+#: Of the images that folders are searched for.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
 MAX_PIXELS = 80_000_000
 
-_READ_FORMATS = ("JPEG", "PNG", "WEBP")
+#: What browsers send: the fewer decoders a server offers to strangers, the better.
+WEB_FORMATS = ("JPEG", "PNG", "WEBP")
+#: What files may be. Of a GIF or TIFF with several pictures the first counts.
+READ_FORMATS = (*WEB_FORMATS, "TIFF", "BMP", "GIF", "AVIF")
 #: What a suffix is written as, by Pillow's name of the format.
 WRITE_FORMATS = {
     ".png": "PNG",
@@ -71,8 +77,8 @@ def load(
 ) -> Tensor:
     """A photo as float32 3 x size x size in [-1, 1].
 
-    JPEG, PNG or WebP of any mode and depth: turned as its EXIF orientation says, transparency laid on
-    ``background``, 16-bit values rounded to 8.
+    JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF of any mode and depth: turned as its EXIF orientation says,
+    transparency laid on ``background``, 16-bit values rounded to 8.
 
     Args:
         path: the file.
@@ -97,12 +103,14 @@ def open_rgb(
     background: Colour = _WHITE,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
+    formats: tuple[str, ...] = READ_FORMATS,
 ) -> Image.Image:
     """Decode to an upright RGB image of its full size; arguments and errors as in ``load``.
 
-    ``source`` may be an open binary file; ``name`` is then what errors call it.
+    ``source`` may be an open binary file; ``name`` is then what errors call it. formats: Pillow's names of
+    those that are read.
     """
-    return flatten(_decode(source, max_pixels, name), background)
+    return flatten(_decode(source, max_pixels, name, formats), background)
 
 
 def open_upright(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -123,7 +131,7 @@ def grey(image: Image.Image) -> Image.Image:
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a photo, turned upright, without decoding it. Errors as in ``load``."""
     with open(path, "rb") as file, errors_named(str(path), MAX_PIXELS):
-        image = Image.open(file, formats=_READ_FORMATS)
+        image = Image.open(file, formats=_available(READ_FORMATS))
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else image.size
 
@@ -219,23 +227,37 @@ def inside(folder: Path) -> list[Path]:
     return sorted((path for path in files if not path.name.startswith(".")), key=_natural)
 
 
-def _decode(source: str | os.PathLike[str] | BinaryIO, max_pixels: int, name: str | None) -> Image.Image:
+def _decode(
+    source: str | os.PathLike[str] | BinaryIO,
+    max_pixels: int,
+    name: str | None,
+    formats: tuple[str, ...] = READ_FORMATS,
+) -> Image.Image:
     """The decoded pixels, upright."""
     label = name or (str(source) if isinstance(source, str | os.PathLike) else "the image")
     if isinstance(source, str | os.PathLike):
         if Path(source).is_dir():
             raise ImageError(f"{label} is a folder, not an image")
         with open(source, "rb") as file:
-            return _decode(file, max_pixels, label)
+            return _decode(file, max_pixels, label, formats)
     with errors_named(label, max_pixels):
-        image = Image.open(source, formats=_READ_FORMATS)
+        image = Image.open(source, formats=_available(formats))
         check_pixels(image, label, max_pixels)
         image.load()
         return upright(image)
 
 
+def _available(formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that this Pillow has: older ones lack AVIF."""
+    if "AVIF" not in formats or not features.check("avif"):
+        return tuple(name for name in formats if name != "AVIF")
+    from PIL import AvifImagePlugin  # noqa: F401 (registers the format)
+
+    return formats
+
+
 @contextmanager
-def errors_named(label: str, max_pixels: int, kinds: str = "a JPEG, PNG or WebP image") -> Iterator[None]:
+def errors_named(label: str, max_pixels: int, kinds: str = "a picture that can be read") -> Iterator[None]:
     """Everything Pillow raises about a bad file becomes an ImageError that names it and what it should be."""
     try:
         with warnings.catch_warnings():
@@ -298,7 +320,9 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 __all__ = [
     "FITS",
     "MAX_PIXELS",
+    "READ_FORMATS",
     "SUFFIXES",
+    "WEB_FORMATS",
     "WRITE_FORMATS",
     "WRITE_OPTIONS",
     "WRITE_SUFFIXES",

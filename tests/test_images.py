@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
 from stylemap import images
 from stylemap.images import ImageError
@@ -165,15 +165,36 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("this is not a picture")
     (tmp_path / "empty.png").write_bytes(b"")
     for name in ("text.jpg", "empty.png"):
-        with pytest.raises(ImageError, match=f"{name} is not a JPEG, PNG or WebP image"):
+        with pytest.raises(ImageError, match=f"{name} is not a picture that can be read"):
             images.load(tmp_path / name, 8)
     with pytest.raises(ImageError, match="is a folder"):
         images.load(tmp_path, 8)
     with pytest.raises(FileNotFoundError):
         images.load(tmp_path / "missing.png", 8)
-    _saved(tmp_path / "a.gif", _gradient(8, 8))
-    with pytest.raises(ImageError, match=r"a\.gif is not a JPEG, PNG or WebP"):
-        images.load(tmp_path / "a.gif", 8)
+    _saved(tmp_path / "a.ppm", _gradient(8, 8))
+    with pytest.raises(ImageError, match=r"a\.ppm is not a picture"):
+        images.load(tmp_path / "a.ppm", 8)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "tiff", "bmp", "gif", "avif"])
+def test_other_formats_are_read_and_found_in_folders(tmp_path: Path, suffix: str) -> None:
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    flat = np.full((8, 8, 3), (200, 100, 50), np.uint8)
+    Image.fromarray(flat).save(tmp_path / f"a.{suffix}")
+    assert images.find([tmp_path]) == [tmp_path / f"a.{suffix}"]
+    assert images.upright_size(tmp_path / f"a.{suffix}") == (8, 8)
+    read = np.asarray(images.open_rgb(tmp_path / f"a.{suffix}")).astype(int)
+    assert np.abs(read - flat).max() <= 4
+    with pytest.raises(ImageError, match="is not a picture"):
+        images.open_rgb(tmp_path / f"a.{suffix}", formats=images.WEB_FORMATS)
+
+
+def test_sixteen_bit_tiffs_keep_their_range(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    read = np.asarray(images.open_rgb(tmp_path / "a.tiff"))[..., 0]
+    assert np.abs(read.astype(int) - np.rint(values / 257).astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class FolderDataset(ImageDataset):
-    """JPEG, PNG and WebP files of a folder, in natural order, each fitted to size×size.
+    """The image files (`stylemap.images.SUFFIXES`) of a folder, in natural order, each fitted to size×size.
 
     A file that cannot be read is an error that names it. With ``skip_corrupt`` every file is decoded once
     when the dataset is opened; bad ones are left out, logged, and listed with the reason in :attr:`skipped`.

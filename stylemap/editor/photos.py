@@ -39,7 +39,9 @@ def decode(data: bytes, size: int, crop: Crop, limits: Limits) -> Image.Image:
             before any is decoded.
     """
     with _decoding:
-        photo = images.open_rgb(io.BytesIO(data), max_pixels=limits.upload_pixels, name="the upload")
+        photo = images.open_rgb(
+            io.BytesIO(data), max_pixels=limits.upload_pixels, name="the upload", formats=images.WEB_FORMATS
+        )
         return cut(photo, size, crop)
 
 
