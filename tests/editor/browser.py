@@ -56,11 +56,11 @@ class EditorPage:
             assert not self.errors, self.errors
 
     def settle(self) -> None:
-        """Until the exact frame of everything that was done is shown."""
+        """Until what clicks started is done and the exact frame of it is shown."""
         self.page.wait_for_function(
             """() => {
                 const { link, editor } = stylemap;
-                return link.live && !link.backlog && !link.scene && editor.exact;
+                return document.body.dataset.working === undefined && link.live && !link.backlog && !link.scene && editor.exact;
             }"""
         )
 

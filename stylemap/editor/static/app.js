@@ -1,7 +1,7 @@
 // Start: connect, learn the model, build the page around it.
 
 import * as api from "./api.js";
-import { $, placeIcons, save, toast } from "./dom.js";
+import { $, attempt, placeIcons, save, toast } from "./dom.js";
 import { Editor, emptyScene } from "./state.js";
 import { Gallery } from "./photos.js";
 import { bindHistory } from "./history.js";
@@ -124,13 +124,9 @@ async function show(editor, gallery, lost) {
 }
 
 function bindFiles(editor, gallery, stage, timeline) {
-  const tell = (work) => async () => {
+  const tell = (work) => () => {
     $("#download-menu").hidePopover?.();
-    try {
-      await work();
-    } catch (error) {
-      toast(error.message, "error");
-    }
+    return attempt(work);
   };
   const saved = (blob, name) => {
     save(blob, name);

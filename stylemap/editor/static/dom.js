@@ -74,6 +74,26 @@ export function toast(text, kind = "info") {
   setTimeout(() => note.remove(), 5000);
 }
 
+let working = 0;
+
+/**
+ * Work that takes a while: the page says so as long as it goes on, and tells what failed.
+ * @param {() => unknown} work
+ * @param {string} [about] what a failure's message begins with
+ */
+export async function attempt(work, about = "") {
+  working += 1;
+  document.body.dataset.working = "";
+  try {
+    await work();
+  } catch (error) {
+    toast(`${about}${error.message}`, "error");
+  } finally {
+    working -= 1;
+    if (!working) delete document.body.dataset.working;
+  }
+}
+
 export function save(blob, name) {
   const link = h("a", { href: URL.createObjectURL(blob), download: name });
   link.click();

@@ -1,6 +1,6 @@
 // The menu of the mask that is painted: invert, feather, import, export.
 
-import { $, save, toast } from "./dom.js";
+import { $, attempt, save } from "./dom.js";
 import { feather, fromPicture, invert, toPicture } from "./shapes.js";
 
 const FEATHER = 0.025; // of the picture's side
@@ -10,7 +10,7 @@ export function bindMaskMenu(editor) {
     $(id).addEventListener("click", async () => {
       $("#mask-menu").hidePopover();
       if (editor.active === null) editor.dispatchEvent(new CustomEvent("hint"));
-      else await work(editor.masks.get(editor.active));
+      else await attempt(() => work(editor.masks.get(editor.active)));
     });
   on("#mask-invert", (pixels) => editor.setMask(invert(pixels)));
   on("#mask-feather", (pixels) => editor.setMask(feather(pixels, editor.size, Math.max(1, Math.round(FEATHER * editor.size)))));
@@ -19,10 +19,6 @@ export function bindMaskMenu(editor) {
   $("#mask-file").addEventListener("change", async ({ target }) => {
     const [file] = target.files;
     target.value = "";
-    try {
-      if (file) editor.setMask(await fromPicture(file, editor.size));
-    } catch {
-      toast(`${file.name} is not a picture that the browser can read.`, "error");
-    }
+    if (file) await attempt(async () => editor.setMask(await fromPicture(file, editor.size)), `${file.name}: `);
   });
 }

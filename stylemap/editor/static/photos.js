@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { cropDialog } from "./crop.js";
-import { $, $$, h, icon, toast } from "./dom.js";
+import { $, $$, attempt, h, icon, toast } from "./dom.js";
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
 
@@ -86,13 +86,14 @@ export class Gallery extends EventTarget {
 
   /** What a click does: "original", "reference" or "mix". Mixing is asked for each time: it cannot be seen
    *  from afar that the next photo would replace the one that is mixed in. */
-  async choose(id, use = this.use) {
-    try {
+  choose(id, use = this.use) {
+    return attempt(async () => {
       await this.ensure(id);
-    } catch (error) {
-      toast(error.message, "error");
-      return;
-    }
+      this.#use(id, use);
+    });
+  }
+
+  #use(id, use) {
     const { editor } = this;
     if (use === "original") {
       editor.update({ original: id });
@@ -121,13 +122,11 @@ export class Gallery extends EventTarget {
 
   async random() {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] % 100_000;
-    try {
+    await attempt(async () => {
       const photo = await api.random(this.editor.link.session, { seed, class_name: this.#class });
       await this.add(photo);
       await this.choose(photo.id);
-    } catch (error) {
-      toast(error.message, "error");
-    }
+    });
   }
 
   /** One after the other: each is cropped, then sent. */
@@ -141,29 +140,25 @@ export class Gallery extends EventTarget {
         toast(`${file.name} is larger than ${this.editor.model.limits.upload_bytes >> 20} MB.`, "error");
         continue;
       }
-      try {
-        const crop = await cropDialog(file);
-        if (!crop) continue;
+      const crop = await cropDialog(file).catch((error) => toast(`${file.name}: ${error.message}`, "error"));
+      if (!crop) continue;
+      await attempt(async () => {
         const photo = await api.upload(this.editor.link.session, file, file.name.slice(0, 80), crop);
         await this.add(photo);
         await this.choose(photo.id);
-      } catch (error) {
-        toast(`${file.name}: ${error.message}`, "error");
-      }
+      }, `${file.name}: `);
     }
   }
 
   async #remove(photo) {
-    try {
+    await attempt(async () => {
       await api.removeImage(this.editor.link.session, photo.id);
       this.photos = this.photos.filter((one) => one !== photo);
       this.images.delete(photo.id);
       this.blobs.delete(photo.id);
       this.#render();
       this.dispatchEvent(new CustomEvent("photos"));
-    } catch (error) {
-      toast(error.message, "error");
-    }
+    });
   }
 
   setUse(use) {

@@ -42,7 +42,10 @@ function means(values, size, radius, step, line) {
 
 /** A picture's brightness as a mask of size×size. */
 export async function fromPicture(blob, size) {
-  const bitmap = await createImageBitmap(blob, { resizeWidth: size, resizeHeight: size, resizeQuality: "high" });
+  const options = { resizeWidth: size, resizeHeight: size, resizeQuality: /** @type {const} */ ("high") };
+  const bitmap = await createImageBitmap(blob, options).catch(() => {
+    throw new Error("this is not a picture that the browser can read");
+  });
   const context = new OffscreenCanvas(size, size).getContext("2d");
   context.fillRect(0, 0, size, size);
   context.drawImage(bitmap, 0, 0);
