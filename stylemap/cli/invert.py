@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from stylemap import edit, images
@@ -16,7 +15,11 @@ from stylemap.cli import common, results
 from stylemap.files import write_whole
 from stylemap.sheets import Row, Tile, contact_sheet, curves
 
+if TYPE_CHECKING:
+    from stylemap.metrics.efficientnet import EfficientNetDistance
+
 _STARTS = ("encoder", "mean", "z")
+_CALIBRATION = 16  # images; at 1024 pixels the features of more would fill memory
 _DESCRIPTION = """Optimise stylemaps, or the z they are mapped from, until they decode to photos. Writes each
 decoded image NAME.png, its loss curves NAME_loss.png, and NAME.npz with stylemap, losses and, where one was
 searched for, z."""
@@ -79,7 +82,9 @@ def run(args: argparse.Namespace) -> None:
     if args.start not in _STARTS:
         given = edit.load_stylemap(args.start, model.config.stylemap_shape)
     if perceptual is not None:
-        perceptual = perceptual.to(model.like.device)
+        # Images as the model makes them say how far each feature varies.
+        drawn = edit.sample(model, _CALIBRATION, seed=args.seed)
+        perceptual = perceptual.to(model.like.device).calibrate(drawn.float())
     rows: list[Row] = []
     for path, name in zip(paths, output.names):
         photo = common.read(model, path, args)
@@ -153,7 +158,7 @@ def _save(found: edit.Inversion, path: Path) -> None:
         np.savez(file, **arrays)
 
 
-def _perceptual(args: argparse.Namespace) -> torch.nn.Module | None:
+def _perceptual(args: argparse.Namespace) -> EfficientNetDistance | None:
     """The distance asked for, before any work begins; None for the library's own."""
     if args.perceptual == "features" or args.perceptual_weight == 0:
         return None

@@ -60,7 +60,8 @@ class EditorPage:
         self.page.wait_for_function(
             """() => {
                 const { link, editor } = stylemap;
-                return document.body.dataset.working === undefined && link.live && !link.backlog && !link.scene && editor.exact;
+                const working = document.body.dataset.working !== undefined;
+                return !working && link.live && !link.backlog && !link.scene && editor.exact;
             }"""
         )
 
