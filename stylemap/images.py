@@ -61,6 +61,7 @@ WRITE_OPTIONS: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_deflate"},
 }
 _WHITE = (255, 255, 255)
+_NAMED = 5  # sub-folders that an error names
 
 
 class ImageError(ValueError):
@@ -216,7 +217,7 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
             raise FileNotFoundError(f"no such file or folder: {path}")
         files = inside(path) if path.is_dir() else [path]
         if not files:
-            raise ImageError(f"{path} holds no images ({', '.join(SUFFIXES)})")
+            raise ImageError(f"{path} holds no images ({', '.join(SUFFIXES)}){_deeper(path)}")
         found += files
     return found
 
@@ -225,6 +226,24 @@ def inside(folder: Path) -> list[Path]:
     """The image files of a folder in natural order (2 before 10); its sub-folders are left alone."""
     files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     return sorted((path for path in files if not path.name.startswith(".")), key=_natural)
+
+
+def others(folder: Path) -> list[Path]:
+    """The files of a folder that are no images by their names; hidden files and sub-folders are not meant."""
+    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted((path for path in files if path.suffix.lower() not in SUFFIXES), key=_natural)
+
+
+def _deeper(folder: Path) -> str:
+    """Which of its sub-folders hold images, for an error; "" for none."""
+    folders = sorted(
+        (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), key=_natural
+    )
+    found = [path.name for path in folders if inside(path)]
+    if not found:
+        return ""
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"; its sub-folders do, which are not read: name {', '.join(found[:_NAMED])}{more}"
 
 
 def _decode(
@@ -340,6 +359,7 @@ __all__ = [
     "open_grey",
     "open_rgb",
     "open_upright",
+    "others",
     "save",
     "to_image",
     "to_tensor",

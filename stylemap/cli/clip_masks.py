@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from stylemap import images, video
-from stylemap.cli import masks
+from stylemap import video
+from stylemap.cli import common, masks
 
 #: The masks of frame after frame, each bool S x S, given the frame.
 FrameMasks = Callable[[Image.Image], Tensor]
@@ -43,7 +43,7 @@ class _Files:
 
     def __init__(self, text: str, reader: masks.MaskReader, photos: Sequence[Path]) -> None:
         self._text, self._reader, self._photos = text, reader, photos
-        self._files = images.find([text])
+        self._files = common.find([text])
         self._taken = 0
 
     def __call__(self, frame: Image.Image) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 MAX_ROWS = 24
 MAX_COLUMNS = 16
 _MAX_SHOWN = 512
+_SUFFIXES_NAMED = 5  # where files are ignored
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +59,21 @@ def add_original_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--original", nargs="+", default=[], metavar="PATH", help="the same, as the other commands have it"
     )
+
+
+def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """`stylemap.images.find`; one line for each folder says how many of its files are ignored, and why."""
+    named = [Path(path) for path in paths]
+    found = images.find(named)
+    for folder in (path for path in named if path.is_dir()):
+        ignored = images.others(folder)
+        if ignored:
+            suffixes = sorted({path.suffix.lower() or "no suffix" for path in ignored})
+            kinds = ", ".join(suffixes[:_SUFFIXES_NAMED]) + ", …" * (len(suffixes) > _SUFFIXES_NAMED)
+            count = f"{len(ignored)} file{'s' * (len(ignored) != 1)}"
+            read = ", ".join(images.SUFFIXES)
+            said.warn(f"{folder}: {count} ignored, no image by the name ({kinds}); read are {read}")
+    return found
 
 
 def originals(args: argparse.Namespace) -> list[str]:

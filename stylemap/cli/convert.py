@@ -20,7 +20,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", metavar="FILE", help="checkpoint to read")
     parser.add_argument("-o", "--output", metavar="FILE", help="file to write, .safetensors or .pt")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="the two files, in that order")
+    # As it was written once; --model and --output are the spelling of all commands.
+    parser.add_argument("files", nargs="*", metavar="FILE", help=argparse.SUPPRESS)
     results.add_overwrite(parser)
     parser.add_argument("--precision", choices=sorted(common.PRECISIONS), help="default: as in the input")
     return parser

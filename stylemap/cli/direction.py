@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylemap import edit, images
+from stylemap import edit
 from stylemap.cli import common, results, said
 from stylemap.metrics.directions import ATTRIBUTES, fit_directions
 
@@ -112,7 +112,7 @@ def _examples(args: argparse.Namespace) -> tuple[list[Path], list[Path]]:
         return _from_labels(Path(args.labels), args.attribute, args.images)
     if not args.positive or not args.negative:
         raise ValueError("name --positive and --negative folders, or --labels and --attribute")
-    return images.find([args.positive]), images.find([args.negative])
+    return common.find([args.positive]), common.find([args.negative])
 
 
 def _from_labels(path: Path, attribute: str, folder: str | None) -> tuple[list[Path], list[Path]]:

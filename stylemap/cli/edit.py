@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from stylemap import edit, images, ops
+from stylemap import edit, ops
 from stylemap.cli import clip_masks, clips, common, masks, photos, results
 from stylemap.model import Model
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
@@ -93,8 +93,8 @@ def run(args: argparse.Namespace) -> None:
     if clip is not None:
         _run_clip(args, clip)
         return
-    originals = images.find([args.original])
-    references = images.find(args.reference)
+    originals = common.find([args.original])
+    references = common.find(args.reference)
     mask_texts = _masks_per_frame(args, len(references), len(originals))
     output = _output(args, originals, references, mask_texts)
     model = common.load_for_edits(args)
@@ -129,7 +129,7 @@ def _run_clip(args: argparse.Namespace, path: Path) -> None:
     """The same for the frames of a video, in one session."""
     if args.frames > 1:
         raise ValueError("--frames is of photos: a video has frames of its own")
-    references = images.find(args.reference)
+    references = common.find(args.reference)
     texts = [[args.mask[i % len(args.mask)], *args.union[i : i + 1]] for i in range(len(references))]
     read = [*references, *(Path(text) for many in texts for text in many)]
     model = common.load_for_edits(args)
@@ -287,7 +287,7 @@ def _masks_per_frame(args: argparse.Namespace, references: int, frames: int) -> 
 def _moving(text: str, frames: int) -> list[str]:
     if not Path(text).is_dir():
         return [text]
-    files = [str(path) for path in images.find([text])]
+    files = [str(path) for path in common.find([text])]
     if len(files) != frames:
         raise ValueError(f"{text} holds {len(files)} masks for {frames} originals: one for each is needed")
     return files

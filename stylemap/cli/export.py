@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, precisions: tuple[str, ...], default: str) -> None:
     parser.add_argument("--model", metavar="FILE", help=".pt or .safetensors (default: the bundled model)")
-    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="the same, as --model")
+    # As it was written once; --model is the spelling of all commands.
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=argparse.SUPPRESS)
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the files")
     parser.add_argument(
         "--graphs",
@@ -207,7 +208,7 @@ def _load(args: argparse.Namespace) -> StyleMapGAN:
 def _photos(args: argparse.Namespace, size: int, count: int = 8) -> Tensor | None:
     """Up to ``count`` photos N×3×S×S: those named, else generated faces; None where those cannot be drawn."""
     if args.images is not None:
-        paths = images.find([args.images])[:count]
+        paths = common.find([args.images])[:count]
         return torch.stack([images.load(path, size, fit=args.fit) for path in paths])
     from stylemap.data.faces import render, sample_attributes
 

@@ -70,7 +70,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Optimise the stylemap of every photo; write decoded image, curves, .npz and the contact sheet."""
     _check(args)
-    paths = images.find(common.originals(args))
+    paths = common.find(common.originals(args))
     perceptual = _perceptual(args)
     read = paths if args.start in _STARTS else [*paths, Path(args.start)]
     stems = [path.stem for path in paths]

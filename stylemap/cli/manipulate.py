@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     if clip is not None:
         _run_clip(args, clip)
         return
-    paths = images.find(common.originals(args))
+    paths = common.find(common.originals(args))
     parts = _parts(args.strength)
     read = [*paths, *_files(args)]
     output = results.Output.of(args, [path.stem for path in paths], read, own=paths, parts=parts)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stylemap import edit, images
+from stylemap import edit
 from stylemap.cli import clips, common, photos, results, said
 from stylemap.sheets import Row, Tile, contact_sheet
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     if clip is not None:
         _run_clip(args, clip)
         return
-    paths = images.find(common.originals(args))
+    paths = common.find(common.originals(args))
     output = results.Output.of(args, [path.stem for path in paths], paths, own=paths)
     model = common.load_for_edits(args)
     album = photos.Album(args, model)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from stylemap import edit, images
+from stylemap import edit
 from stylemap.cli import common, photos
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def find(text: str) -> list[Source]:
     """The sources a user wrote: what exists under that name, else a seed."""
     kind, _, number = text.partition(":")
     if kind != "seed" or Path(text).exists():
-        return [Source(path) for path in images.find([text])]
+        return [Source(path) for path in common.find([text])]
     match = _SEED.fullmatch(number)
     if match is None or not -(2**63) <= int(match[1]) < 2**63 or int(match[2] or 0) > _MAX_INDEX:
         raise ValueError(f"{text}: expected a seed as in seed:5, or seed:5/2 for the third of its images")

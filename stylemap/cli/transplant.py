@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from stylemap import edit, images
+from stylemap import edit
 from stylemap.cli import common, photos, results
 from stylemap.sheets import Row, Tile, contact_sheet, overlay
 
@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Copy the cells from the reference to the original of every pair; write the results."""
-    pairs = common.pair_up(images.find([args.original]), images.find([args.reference]))
+    pairs = common.pair_up(common.find([args.original]), common.find([args.reference]))
     stems, read = [original.stem for original, _ in pairs], [path for pair in pairs for path in pair]
     output = results.Output.of(args, stems, read)
     model = common.load_for_edits(args)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from stylemap.files import write_whole
 from stylemap.images import ImageError
+from stylemap.video import pages
 from stylemap.video.reading import pyav
 from stylemap.video.sound import Sound
 
@@ -122,15 +123,15 @@ class _Animation(_Spooled):
     def finish(self) -> None:
         self.check_some()
         frames = self._frames()
-        suffix = self.path.suffix.lower()
-        options: dict[str, Any] = {"compression": "tiff_deflate"}
-        if suffix in (".gif", ".webp"):
-            options = {"duration": self._durations(), "loop": 0}
-        if suffix == ".webp":
-            options["quality"] = 95
-        first = next(frames)
+        kind = _ANIMATIONS[self.path.suffix.lower()]
         with write_whole(self.path) as file:
-            first.save(file, _ANIMATIONS[suffix], save_all=True, append_images=frames, **options)
+            if kind == "GIF":
+                pages.write_gif(file, frames, self._durations())
+            elif kind == "TIFF":
+                pages.write_tiff(file, frames)
+            else:  # libwebp keeps what it has compressed until the last frame
+                options: dict[str, Any] = {"duration": self._durations(), "loop": 0, "quality": 95}
+                next(frames).save(file, kind, save_all=True, append_images=frames, **options)
         self.file.close()
 
     def _frames(self) -> Iterator[Image.Image]:

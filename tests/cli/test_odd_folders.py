@@ -82,3 +82,37 @@ def test_odd_folders(model_file: str, files: list[tuple[str, str]], command: lis
             assert len(lines) == 1
             assert "a fault of stylemap" not in lines[0]
             assert "wrote" not in told.getvalue()
+
+
+def _said(model_file: str, folder: Path, output: Path) -> str:
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        main(["reconstruct", str(folder), "-o", str(output), "--model", model_file, "--no-sheet", "--quiet"])
+    return said.getvalue()
+
+
+def test_one_line_says_what_is_ignored(model_file: str, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    _make(folder / "a.png", "photo", 0)
+    (folder / ".hidden").write_bytes(b"")
+    (folder / "masks").mkdir()
+    assert _said(model_file, folder, tmp_path / "o1") == ""
+    for name in ("labels.csv", "notes.TXT", "b.heic", "README"):
+        (folder / name).write_bytes(b"x")
+    assert _said(model_file, folder, tmp_path / "o2") == (
+        f"stylemap: warning: {folder}: 4 files ignored, no image by the name (.csv, .heic, .txt, no suffix); "
+        f"read are {', '.join(images.SUFFIXES)}\n"
+    )
+
+
+def test_photos_in_sub_folders_are_named(model_file: str, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("2024", "2023", "empty"):
+        (folder / name).mkdir(parents=True)
+    assert "holds no images" in _said(model_file, folder, tmp_path / "out")
+    assert "sub-folders" not in _said(model_file, folder, tmp_path / "out")
+    for name in ("2024", "2023"):
+        _make(folder / name / "a.png", "photo", 0)
+    assert _said(model_file, folder, tmp_path / "out").endswith(
+        "; its sub-folders do, which are not read: name 2023, 2024\n"
+    )

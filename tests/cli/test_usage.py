@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -184,6 +185,23 @@ def test_old_and_new_spellings_do_the_same(model_file: str, photos: Path, tmp_pa
         assert main(["convert", *arguments, *flag, str(tmp_path / name)]) == 0
     with torch.no_grad():
         assert (tmp_path / "c1.pt").stat().st_size == (tmp_path / "c2.pt").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("command", "old"),
+    [("convert", "files"), ("export onnx", "checkpoint"), ("export tensorrt", "checkpoint")],
+)
+def test_old_spellings_are_shown_nowhere(command: str, old: str) -> None:
+    """They are accepted; help and completion offer the flags of all commands."""
+    parser = _leaves(app.build_parser())[command]
+    action = next(one for one in parser._actions if one.dest == old)
+    assert action.help == argparse.SUPPRESS
+    shown = parser.format_help()
+    assert "positional" not in shown
+    assert not re.search(r"CHECKPOINT|\[FILE", shown)
+    assert "--model FILE" in shown
+    needs.package("shtab")
+    assert not re.search(r"\bCHECKPOINT\b", completion.script(app.build_parser(), "zsh"))
 
 
 def test_files_that_are_missing_or_too_many(model_file: str, capsys: pytest.CaptureFixture[str]) -> None:

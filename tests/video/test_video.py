@@ -178,3 +178,15 @@ def test_files_that_are_no_videos(tmp_path: Path) -> None:
         video.Clip(tmp_path / "x.mp4")
     with pytest.raises(FileNotFoundError):
         video.Clip(tmp_path / "missing.mp4")
+
+
+def test_a_frame_like_the_one_before_lengthens_it(tmp_path: Path) -> None:
+    first, second = frames(2)
+    path = _write(tmp_path / "x.gif", [first, first, second, second, first])
+    found = Image.open(path)
+    lengths = []
+    for index in range(found.n_frames):
+        found.seek(index)
+        lengths.append(found.info["duration"])
+    assert lengths == [200, 200, 100]
+    assert max(map(_error, _pages(path), [first, second, first])) <= 4
