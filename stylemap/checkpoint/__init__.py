@@ -1,7 +1,8 @@
 """Checkpoints: read the published .pt layout and our .safetensors, write both, convert between them."""
 
 from stylemap.checkpoint.contents import Checkpoint, CheckpointError
-from stylemap.checkpoint.reading import DEMO, load, load_state, notes
+from stylemap.checkpoint.hub import DEMO, is_remote, locate
+from stylemap.checkpoint.reading import load, load_state, notes
 from stylemap.checkpoint.writing import convert, save_published, save_safetensors
 
 __all__ = [
@@ -9,8 +10,10 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "convert",
+    "is_remote",
     "load",
     "load_state",
+    "locate",
     "notes",
     "save_published",
     "save_safetensors",

@@ -11,6 +11,7 @@ from torch import Tensor
 from stylemap.config import Config
 
 State = Mapping[str, Tensor]
+CONFIG_KEY, CONFIG_FILE = "stylemap_config", "config.json"  # in the metadata of .safetensors, and beside it
 
 
 class CheckpointError(Exception):

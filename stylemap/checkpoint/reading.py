@@ -9,15 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylemap import assets
 from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, class_names, one_line
+from stylemap.checkpoint.hub import DEMO, WEIGHTS, locate
 from stylemap.checkpoint.published import LEGACY_MAGIC, ZIP_MAGIC, read_published
 from stylemap.checkpoint.safetensors_file import read_safetensors
 from stylemap.checkpoint.verify import CLASSES, NETWORKS, all_finite, verify
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import available_device
-
-DEMO = "demo"
 
 
 def load(
@@ -27,18 +25,19 @@ def load(
 ) -> StyleMapGAN:
     """The StyleMapGAN of a checkpoint, ready to edit with.
 
-    path: a published .pt, or a .safetensors written by `save_safetensors`; its content decides which. "demo",
-        the default, is the model that the package bundles (a file of that name is "./demo").
+    path: a published .pt, or a .safetensors written by `save_safetensors`; its content decides which. Or a
+        folder with model.safetensors, or "hf://USER/REPOSITORY/FILE": see `stylemap.checkpoint.locate`.
+        "demo", the default, is the model that the package bundles (a file of that name is "./demo").
     device, dtype: of the weights; float32 by default, whatever the file has.
 
     Returns the averaged (EMA) weights in evaluation mode, frozen (``requires_grad`` is False), in memory
     of their own: the file may be changed or removed afterwards.
 
     Raises CheckpointError, one line that names the file and the first thing wrong with it: missing,
-    damaged, not a checkpoint, wrong keys or shapes, values that are not finite. Nothing in a file is run.
-    ValueError for a device that is not there.
+    damaged, not a checkpoint, wrong keys or shapes, values that are not finite, out of reach. Nothing in a
+    file is run. ValueError for a device that is not there, ImportError for the Hub without huggingface_hub.
     """
-    file = _file(path)
+    file = locate(path)
     target, dtype = available_device(device), dtype or torch.float32
     if not dtype.is_floating_point:
         raise TypeError(f"dtype: expected a floating-point dtype, got {dtype}")
@@ -65,7 +64,7 @@ def load_state(path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises CheckpointError as `load` does.
     """
-    file = _file(path)
+    file = locate(path)
     checkpoint = _read(file)
     verify(file, checkpoint, NETWORKS)
     for part in (*NETWORKS, *CLASSES):
@@ -80,25 +79,13 @@ def notes(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises CheckpointError where it is none.
     """
-    return dict(_read(_file(path)).train_args)
-
-
-def _file(path: str | os.PathLike[str]) -> Path:
-    """The path named, or for "demo" that of the bundled model."""
-    if path != DEMO:
-        return Path(path)
-    bundled = assets.demo_model()
-    if bundled is None:
-        raise CheckpointError(
-            f"{DEMO}: this copy of stylemap bundles no model; name the file of a checkpoint"
-        )
-    return bundled
+    return dict(_read(locate(path)).train_args)
 
 
 def _read(path: Path) -> Checkpoint:
     try:
         if path.is_dir():
-            raise CheckpointError(f"{path}: a folder, not a checkpoint file")
+            raise CheckpointError(f"{path}: a folder without {WEIGHTS}, not a checkpoint file")
         if not path.exists():
             raise CheckpointError(f"{path}: no such file")
         if not path.is_file():

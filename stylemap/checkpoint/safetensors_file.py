@@ -14,11 +14,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, one_line, plain_arguments, show
+from stylemap.checkpoint.contents import (
+    CONFIG_FILE,
+    CONFIG_KEY,
+    Checkpoint,
+    CheckpointError,
+    State,
+    one_line,
+    plain_arguments,
+    show,
+)
 from stylemap.config import Config
 
 PARTS = ("generator", "encoder", "discriminator", "classes", "discriminator_classes")
-_CONFIG, _TRAIN_ARGS = "stylemap_config", "stylemap_train_args"
+_TRAIN_ARGS = "stylemap_train_args"
 _MAX_HEADER_BYTES = 16 << 20
 _DTYPES = {
     torch.float64: "F64",
@@ -46,14 +55,15 @@ def read_safetensors(path: Path) -> Checkpoint:
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
     states = _split(path, tensors)
+    source, config = _configuration(path, metadata)
     return Checkpoint(
-        config=_config(path, metadata),
+        config=_config(source, config),
         generator=states["generator"],
         encoder=states["encoder"],
         discriminator=states.get("discriminator"),
         classes=states.get("classes"),
         discriminator_classes=states.get("discriminator_classes"),
-        train_args={**_train_args(metadata), **plain_arguments(json.loads(metadata[_CONFIG]))},
+        train_args={**_train_args(metadata), **plain_arguments(json.loads(config))},
     )
 
 
@@ -70,13 +80,23 @@ def _split(path: Path, tensors: dict[str, Tensor]) -> dict[str, State]:
     return dict(states)
 
 
-def _config(path: Path, metadata: dict[str, str]) -> Config:
-    if _CONFIG not in metadata:
-        raise CheckpointError(f"{path}: no {_CONFIG} in its metadata, so not a file that stylemap wrote")
+def _configuration(path: Path, metadata: dict[str, str]) -> tuple[str, str]:
+    """The configuration's text, after its place: of the file itself, else of config.json beside it."""
+    if CONFIG_KEY in metadata:
+        return f"{path}: {CONFIG_KEY}", metadata[CONFIG_KEY]
+    beside = path.with_name(CONFIG_FILE)
+    if not beside.is_file():
+        raise CheckpointError(f"{path}: no {CONFIG_KEY} in its metadata and no {CONFIG_FILE} beside it")
+    if beside.stat().st_size > _MAX_HEADER_BYTES:
+        raise CheckpointError(f"{beside}: {beside.stat().st_size} bytes are no configuration")
+    return str(beside), beside.read_text(encoding="utf-8", errors="replace")
+
+
+def _config(source: str, text: str) -> Config:
     try:
-        return Config.from_json(metadata[_CONFIG])
+        return Config.from_json(text)
     except (ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: {_CONFIG}: {one_line(error)}") from error
+        raise CheckpointError(f"{source}: {one_line(error)}") from error
 
 
 def _train_args(metadata: dict[str, str]) -> dict[str, Any]:
@@ -97,7 +117,7 @@ def write_safetensors(checkpoint: Checkpoint, file: IO[bytes]) -> None:
     notes = {k: v for k, v in checkpoint.train_args.items() if k not in checkpoint.config.to_dict()}
     metadata = {
         "format": "pt",
-        _CONFIG: checkpoint.config.to_json(),
+        CONFIG_KEY: checkpoint.config.to_json(),
         _TRAIN_ARGS: json.dumps(notes, sort_keys=True),
     }
     header: dict[str, Any] = {"__metadata__": metadata}

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 import stylemap
+from stylemap import checkpoint
 from stylemap.checkpoint import CheckpointError
 from stylemap.cli import completion, said, streams, usage
 
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     said.begin(quiet=args.quiet, json=args.json, command=args.command)
     try:
-        args.run(args)
+        args.run(_located(args))
         said.finish()
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -117,6 +118,21 @@ def _at_home(args: argparse.Namespace) -> argparse.Namespace:
         elif isinstance(value, list):
             setattr(args, name, [os.path.expanduser(v) if isinstance(v, str) else v for v in value])
     return args
+
+
+def _located(args: argparse.Namespace) -> argparse.Namespace:
+    """Arguments in which a model of the Hub, or a folder with weights, is the file that `locate` finds."""
+    for name in ("model", "checkpoint", "start_from"):
+        value = getattr(args, name, None) or ""
+        if checkpoint.is_remote(value) or (os.path.isdir(value) and not _is_exported(value)):
+            setattr(args, name, str(checkpoint.locate(value)))
+    return args
+
+
+def _is_exported(folder: str) -> bool:
+    from stylemap.export.runtime import is_exported
+
+    return is_exported(folder)
 
 
 def _flush_or_drop(stream: TextIO) -> None:

@@ -38,7 +38,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="FILE",
-        help="published .pt, .safetensors, or what stylemap export wrote (default: demo, the bundled one)",
+        help="published .pt, .safetensors, a folder with one, hf://USER/REPOSITORY/FILE, or what stylemap "
+        "export wrote (default: demo, the bundled one)",
     )
     group.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1, … (default: cuda where there is one)"

@@ -101,7 +101,7 @@ def test_truncated_legacy(tmp_path: Path, content: Content, share: float) -> Non
 
 
 def test_not_checkpoints(tmp_path: Path) -> None:
-    assert refused(tmp_path) == "a folder, not a checkpoint file"
+    assert refused(tmp_path) == "a folder without model.safetensors, not a checkpoint file"
     assert refused(tmp_path / "none.pt") == "no such file"
     files = {
         "empty.pt": b"",
