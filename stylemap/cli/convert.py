@@ -30,8 +30,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     group.add_argument(
         "--card",
         action="store_true",
-        help="also write README.md, config.json and pictures beside OUTPUT, as the Hugging Face Hub has them; "
-        "what is there stays, unless --overwrite is given",
+        help="also write README.md, config.json and pictures beside OUTPUT, as the Hugging Face Hub has "
+        "them; what is there stays, unless --overwrite is given",
     )
     group.add_argument("--data", metavar="TEXT", help="what it was trained on (default: what it notes)")
     group.add_argument(
