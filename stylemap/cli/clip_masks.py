@@ -18,8 +18,8 @@ FrameMasks = Callable[[Image.Image], Tensor]
 def open_masks(text: str, reader: masks.MaskReader, photos: Sequence[Path]) -> FrameMasks:
     """The masks that ``text`` names, taken in the order of the frames.
 
-    A file or shape is read once, and serves every frame. ``photos``: as large as one of them, or as the
-    frames, a mask may be.
+    A file or shape is read once, and serves every frame; again for each where their crops differ. A mask may
+    be as large as one of ``photos``, or as the frames.
 
     Raises:
         ValueError: while they are taken, where there are fewer masks than frames, or one of another size.
@@ -31,8 +31,8 @@ def open_masks(text: str, reader: masks.MaskReader, photos: Sequence[Path]) -> F
     fixed: list[Tensor] = []
 
     def same(frame: Image.Image) -> Tensor:
-        if not fixed:
-            fixed.append(reader.read(text, photos, frame.size))
+        if reader.moves or not fixed:
+            fixed[:] = [reader.read(text, photos, frame.size)]
         return fixed[0]
 
     return same

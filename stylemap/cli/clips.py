@@ -12,7 +12,8 @@ from torch import Tensor
 
 from stylemap import images, video
 from stylemap.cli import common, kinds, results, said
-from stylemap.model import Model
+from stylemap.cli.photos import Album
+from stylemap.photo import Photo
 from stylemap.sheets import Row, contact_sheet
 
 SHEET_ROWS = 6
@@ -39,21 +40,21 @@ def one_clip(args: argparse.Namespace, paths: Sequence[str]) -> Path | None:
         raise ValueError(f"a video is edited alone: {found[0]} is one of {len(paths)} inputs")
     if not found:
         return None
-    for name in ("align", "landmarks", "crop", "paste", "refine"):
-        if getattr(args, name, None):
-            raise ValueError(f"--{name} is of photos: the frames of a video are fitted as --fit says")
+    if getattr(args, "refine", None):
+        raise ValueError("--refine is of photos: a video has too many frames for it")
     return Path(found[0])
 
 
 def render(
     args: argparse.Namespace,
     path: Path,
-    model: Model,
+    album: Album,
     edit: Callable[[Frame], Tensor],
     row: Callable[[Frame, Tensor], Row],
     *,
     title: str,
     columns: Sequence[str],
+    returned: Callable[[Tensor], Tensor | Photo],
     read: Sequence[Path] = (),
 ) -> None:
     """Edit the frames of a video, one in memory at a time, and write them where --output says.
@@ -61,10 +62,11 @@ def render(
     Args:
         args: of a command with `results.add_arguments`.
         path: the video. Its sound is copied into a video.
-        model: which says how photos are read.
+        album: reads the frames, and crops them.
         edit: a frame to its image 3 x S x S.
         row: a frame and its image to a row of the contact sheet, which has at most six.
         title, columns: of the sheet.
+        returned: an image, of the frame read last, to what is written of it.
         read: the other files of the command, which are not written over.
 
     Raises:
@@ -75,19 +77,19 @@ def render(
     output = _Frames(args, clip, [path, *read])
     every = max(1, clip.count // SHEET_ROWS)
     rows: list[Row] = []
-    frames = _frames(clip, model, args)
+    frames = _frames(clip, album)
     for frame in common.progress(frames, args.command, total=max(clip.count, 1)):
         image = edit(frame)
-        output.add(image, frame)
+        output.add(returned(image), frame)
         if output.sheet_wanted and frame.index % every == every // 2 and len(rows) < SHEET_ROWS:
             rows.append(row(frame, image))
+    album.tell_lost()
     output.finish(contact_sheet(rows, title=title, columns=columns) if rows else None)
 
 
-def _frames(clip: video.Clip, model: Model, args: argparse.Namespace) -> Iterator[Frame]:
+def _frames(clip: video.Clip, album: Album) -> Iterator[Frame]:
     for index, (picture, at) in enumerate(clip):
-        square = images.fit_square(picture, model.config.size, args.fit)
-        yield Frame(index, at, picture, common.to_model(model, images.to_tensor(square)))
+        yield Frame(index, at, picture, album.read_frame(clip.path, picture, at))
 
 
 class _Frames:
@@ -116,12 +118,13 @@ class _Frames:
         elif args.fps is not None:
             raise ValueError(f"--fps is of moving pictures, and {args.output} is none")
 
-    def add(self, image: Tensor, frame: Frame) -> None:
+    def add(self, image: Tensor | Photo, frame: Frame) -> None:
         self._count += 1
+        picture = results.picture(image)
         if self._writer is not None:
-            self._writer.add(images.to_image(image), frame.at if self._times else None)
+            self._writer.add(picture, frame.at if self._times else None)
             return
-        images.save(image, self._path / f"{self._stem}_{frame.index:0{self._digits}d}.png")
+        images.save(picture, self._path / f"{self._stem}_{frame.index:0{self._digits}d}.png")
 
     def finish(self, sheet: Image.Image | None) -> None:
         if self._writer is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from torch import Tensor
 from stylemap import edit, ops
 from stylemap.cli import clip_masks, clips, common, masks, photos, results
 from stylemap.model import Model
+from stylemap.photo import Photo
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
 
 if TYPE_CHECKING:
@@ -134,7 +135,6 @@ def _run_clip(args: argparse.Namespace, path: Path) -> None:
     read = [*references, *(Path(text) for many in texts for text in many)]
     model = common.load_for_edits(args)
     session = common.session_of(model) if args.mode == "blend" else None
-    encode: Callable[[Tensor], Any] = model.encode if session is None else session.add
     album = photos.Album(args, model, session)
     layers = _layers(args, album, references, [[] for _ in references])
     reader = _mask_reader(args, model, album)
@@ -146,7 +146,7 @@ def _run_clip(args: argparse.Namespace, path: Path) -> None:
 
     def edited(frame: clips.Frame) -> Tensor:
         current[:] = [edit.union([one(frame.picture) for one in many]) for many in moving]
-        source = encode(frame.photo)
+        source = album.encode(frame.photo)
         (image,) = _images(model, session, source, layers, current, args)
         if session is not None:
             session.remove(source)
@@ -158,8 +158,12 @@ def _run_clip(args: argparse.Namespace, path: Path) -> None:
         tiles = _row(frame.photo[0], decoded, name, layers, current)
         return [*tiles, Tile(common.thumbnail(image), _from_whom(path.name, layers))]
 
+    def returned(image: Tensor) -> Tensor | Photo:
+        asked = _asked(layers, current, model.config.latent_spatial_size, args.mode)
+        return album.returned(path, image, mask=asked)
+
     columns = [*_columns(args), "result"]
-    clips.render(args, path, model, edited, row, title="Edit", columns=columns, read=read)
+    clips.render(args, path, album, edited, row, title="Edit", columns=columns, returned=returned, read=read)
 
 
 def _layers(

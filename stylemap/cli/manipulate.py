@@ -95,20 +95,24 @@ def _run_clip(args: argparse.Namespace, path: Path) -> None:
         raise ValueError(f"a video takes one --strength, got {len(args.strength)}")
     model = common.load_for_edits(args)
     change = _along_direction(model, args) if args.map is None else _by_map(model, args)
-    reader = masks.MaskReader(model.config.size, args.fit)
+    album = photos.Album(args, model)
+    reader = masks.MaskReader(model.config.size, args.fit, album=album)
     moving = None if args.mask is None else clip_masks.open_masks(args.mask, reader, [])
     current: list[Tensor | None] = [None]
 
     def edited(frame: clips.Frame) -> Tensor:
         current[0] = None if moving is None else moving(frame.picture)
-        return model.decode(change(model.encode(frame.photo), path, current[0]))[0].cpu()
+        return model.decode(change(album.encode(frame.photo), path, current[0]))[0].cpu()
 
     def row(frame: clips.Frame, image: Tensor) -> Row:
         decoded = model.decode(model.encode(frame.photo))[0]
         return _row(frame.photo[0], decoded, f"{frame.at:.2f} s", current[0], [image], args)
 
     title, columns, read = _title(args), _columns(args), _files(args)
-    clips.render(args, path, model, edited, row, title=title, columns=columns, read=read)
+    clips.render(
+        args, path, album, edited, row, title=title, columns=columns, read=read,
+        returned=lambda image: album.returned(path, image),
+    )  # fmt: skip
 
 
 def _row(

@@ -58,6 +58,11 @@ class MaskReader:
             self._tell_if_small(text, mask)
         return mask
 
+    @property
+    def moves(self) -> bool:
+        """Whether one file makes another mask for every frame of a video, as their crops differ."""
+        return self._album is not None and self._album.moves
+
     def union(self, texts: Sequence[str], photos: Sequence[Path]) -> Tensor:
         """Where any of several masks is on."""
         return edit.union([self.read(text, photos) for text in texts])
@@ -66,7 +71,7 @@ class MaskReader:
         self, picture: Image.Image, path: Path, photos: Sequence[Path], frame: tuple[int, int] | None = None
     ) -> Tensor:
         """The mask that a grey picture is; sizes and errors as in `read`, which name ``path``."""
-        cut = None if self._album is None else self._album.fitted_mask(picture, [*photos])
+        cut = None if self._album is None else self._album.fitted_mask(picture, [*photos], frame)
         return (
             images.to_tensor(cut or square(picture, path, self._size, photos, self._fit, frame=frame))[0] > 0
         )

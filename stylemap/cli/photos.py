@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageColor
 from torch import Tensor
 
-from stylemap import assets, checkpoint, edit, images
+from stylemap import assets, checkpoint, edit, images, video
 from stylemap.cli import common, said
 from stylemap.model import StyleMapGAN
 from stylemap.photo import CONVENTIONS, MODES, Convention, Crop, Landmarks, Photo, align, faces, resample
 from stylemap.photo import crop as crops
 from stylemap.photo import landmarks as points
+from stylemap.photo.follow import Follower
 from stylemap.photo.models import Knowledge, known, reconstruction_error
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser, *, references: bool = False) 
     )
     group.add_argument(
         "--crops",
-        choices=("each", "first"),
-        default="each",
-        help="of a folder of originals: a crop for each, or the first's for all (default: each)",
+        choices=("each", "first", "follow"),
+        help="of a folder of originals, or the frames of a video: a crop for each (default of a folder), the "
+        "first's for all, or with --align one that follows the face, smoothed, and stays where none is found "
+        "(default of a video)",
     )
     if references:
         group.add_argument(
@@ -110,6 +112,9 @@ class Album:
         self._knowledge = known(Path(args.model) if named else assets.demo_model())
         self._crops: dict[Path, tuple[tuple[int, int], Crop | None]] = {}
         self._first: Crop | None = None
+        self._follower: Follower | None = None
+        self._far: set[str] = set()
+        self._read = 0
         self._original: _Seen | None = None
         self._label = ""
         self._before: Tensor | None = None
@@ -117,14 +122,43 @@ class Album:
 
     def read(self, path: Path) -> Tensor:
         """An original as the model sees it, 1 x 3 x S x S."""
-        photo = self._open(path)
-        crop = self._first if self._args.crops == "first" else None
+        at = self._read / (getattr(self._args, "fps", None) or video.RATE)
+        lost = self._lost
+        seen = self._seen(path, self._open(path), self._args.crops or "each", at)
+        if self._lost > lost:
+            said.warn(f"no face was found in {path}: its crop is that of the photo before, or the middle")
+        return seen
+
+    def read_frame(self, path: Path, picture: Image.Image, at: float) -> Tensor:
+        """A frame of a video, at that time in seconds, likewise."""
+        photo = Photo.of(picture, background=self._background, name=f"{path} at {at:.2f} s")
+        return self._seen(path, photo, self._args.crops or "follow", at)
+
+    def _seen(self, path: Path, photo: Photo, crops: str, at: float) -> Tensor:
+        """Keep an original as the last one; crops: of --crops."""
+        self._read += 1
+        crop = self._first if crops == "first" else None
+        crop = crop or self._followed(photo, at) if crops == "follow" else crop
         crop = crop or self._crop(photo, self._landmarks, self._args.crop)
         self._first = self._first or crop
         square = self._square(photo, crop)
         self._original = _Seen(path, photo, crop or Crop.middle(photo.size), square)
         self._before = None
         return self._told(path, photo, crop, square)
+
+    @property
+    def _lost(self) -> int:
+        return 0 if self._follower is None else self._follower.lost
+
+    def tell_lost(self) -> None:
+        """Say in how many of the frames read the face was not found, where the crop followed it."""
+        found = self._follower
+        if found is not None and found.lost == found.count:
+            said.warn(f"no face was found in any of {found.count} frames: the middle of them was edited")
+        elif found is not None and found.lost:
+            said.warn(
+                f"no face was found in {found.lost} of {found.count} frames: the crop stayed where it was"
+            )
 
     def read_reference(self, path: Path, index: int = 0) -> Tensor:
         """The photo of reference ``index`` as the model sees it, 1 x 3 x S x S."""
@@ -142,11 +176,14 @@ class Album:
     def encode(self, photo: Tensor) -> Any:
         """The stylemap of the photo read last, or its handle in the session; refined where that is wanted."""
         original = self._original
-        if not self._args.refine and self._knowledge.error is None and not self._pastes:
+        told = self._knowledge.error is None or self._label in self._far
+        if not self._args.refine and told and not self._pastes:
             return self._model.encode(photo) if self._session is None else self._session.add(photo)
         w = self._model.encode(photo)
         decoded = self._model.decode(w)
-        _tell_if_far(self._label, photo, decoded, self._knowledge)
+        if not told:  # of a video by its first frame
+            self._far.add(self._label)
+            _tell_if_far(self._label, photo, decoded, self._knowledge)
         if self._args.refine:
             w = self._refined(photo, w)
             decoded = self._model.decode(w)
@@ -179,8 +216,17 @@ class Album:
         mode = self._args.paste or mode
         return seen.photo.paste(seen.crop, before.cpu(), after.cpu(), mode=mode, mask=mask)
 
-    def fitted_mask(self, mask: Image.Image, photos: list[Path]) -> Image.Image | None:
-        """A grey picture as large as one of the photos, cut as that is; None where it is no such picture."""
+    def fitted_mask(
+        self, mask: Image.Image, photos: list[Path], frame: tuple[int, int] | None = None
+    ) -> Image.Image | None:
+        """A grey picture as large as one of the photos, cut as that is; None where it is no such picture.
+
+        frame: width and height of the frame read last, which counts as a photo.
+        """
+        if frame == mask.size and self._cropped and self._original is not None:
+            return resample.cut(mask.convert("RGB"), self._original.crop, self._model.config.size).convert(
+                "L"
+            )
         for photo in photos:
             size, crop = self._crops.get(photo, ((0, 0), None))
             if size == mask.size and crop is not None:
@@ -188,6 +234,19 @@ class Album:
             if size == mask.size:
                 return images.fit_square(mask, self._model.config.size, self._args.fit, 0)
         return None
+
+    @property
+    def moves(self) -> bool:
+        """Whether the crops of a video's frames differ."""
+        return bool(self._args.align and not self._args.landmarks and self._args.crops != "first")
+
+    def _followed(self, photo: Photo, at: float) -> Crop | None:
+        """The crop that follows the face; None where none is asked for."""
+        convention = self._convention()
+        if not self._args.align or self._landmarks is not None or convention is None:
+            return None
+        self._follower = self._follower or Follower(convention)
+        return self._follower.crop(photo, at)
 
     def _open(self, path: Path) -> Photo:
         return Photo.open(path, background=self._background)

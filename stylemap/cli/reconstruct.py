@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from stylemap import edit
 from stylemap.cli import clips, common, photos, results, said
 from stylemap.sheets import Row, Tile, contact_sheet
 
@@ -54,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
 def _run_clip(args: argparse.Namespace, path: Path) -> None:
     """The same for the frames of a video."""
     model = common.load_for_edits(args)
+    album = photos.Album(args, model)
 
     def row(frame: clips.Frame, image: Tensor) -> Row:
         error = float((image - frame.photo[0].cpu()).square().mean())
@@ -65,9 +65,10 @@ def _run_clip(args: argparse.Namespace, path: Path) -> None:
     clips.render(
         args,
         path,
-        model,
-        lambda frame: edit.reconstruct(model, frame.photo)[0].cpu(),
+        album,
+        lambda frame: model.decode(album.encode(frame.photo))[0].cpu(),
         row,
         title="Reconstruction",
         columns=["photo", "decoded"],
+        returned=lambda image: album.returned(path, image, mode="replace"),
     )

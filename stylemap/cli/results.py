@@ -130,7 +130,7 @@ class Output:
     def save(self, image: Tensor | Image.Image | Photo, name: str) -> Path:
         """Write the image ``name`` (without suffix); its path. Errors: see `stylemap.images.save`."""
         if self.frames is not None:
-            self.frames.add(_picture(image))
+            self.frames.add(picture(image))
         elif isinstance(image, Photo):
             image.save(self.file(name))
             said.add("images", self.file(name))
@@ -160,7 +160,8 @@ class Output:
         said.say(f"wrote {what}")
 
 
-def _picture(image: Tensor | Image.Image | Photo) -> Image.Image:
+def picture(image: Tensor | Image.Image | Photo) -> Image.Image:
+    """A result as an sRGB picture."""
     if isinstance(image, Photo):
         return image.srgb()
     return images.to_image(image) if isinstance(image, Tensor) else image

@@ -13,8 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from stylemap import edit, images, video
-from stylemap.cli import clips, main
+from stylemap.cli import clips, main, masks
 from stylemap.engine.session import EditSession
+from stylemap.photo import FFHQ, Crop, Landmarks, Photo, align, faces
+from stylemap.photo.follow import Follower
 from tests.helpers import needs, tiny
 from tests.video import clips as films
 
@@ -231,3 +233,150 @@ def test_refusals(model_file: str, photos: Path, tmp_path: Path, capsys: pytest.
     assert "a video is edited alone" in capsys.readouterr().err
     assert not (tmp_path / "out.mp4").exists()
     assert film.read_bytes() == kept
+
+
+# Whole frames: of those that were shot, a square is edited and returns into its frame.
+
+EYES = np.array([(-12, -8), (12, -8), (0, 2), (-9, 14), (9, 14)], np.float64)
+
+
+def _shot(count: int) -> list[Image.Image]:
+    """Frames of 120 x 90 with smooth colours, which differ."""
+    found = []
+    for index in range(count):
+        coarse = np.random.default_rng(index).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        found.append(Image.fromarray(coarse).resize((120, 90), Image.Resampling.BICUBIC))
+    return found
+
+
+def _crops(monkeypatch: pytest.MonkeyPatch, places: list[tuple[float, float] | None]) -> None:
+    """Faces are found there in frame after frame."""
+    left = iter(places)
+
+    def near(frame: Photo, before: Landmarks | None) -> Landmarks:
+        place = next(left)
+        if place is None:
+            raise faces.NoFaceError(frame.name)
+        return Landmarks.of(EYES + place)
+
+    monkeypatch.setattr(faces, "near", near)
+
+
+def _edited(frame: Image.Image, crop: Crop, photos: Path) -> np.ndarray:
+    """By the library."""
+    model, photo = tiny.model(), Photo(frame)
+    with torch.no_grad():
+        w = model.encode(photo.cut(crop, SIZE)[None])
+        after = edit.blend(model, w, [model.encode(photos / "p1.png")], [LEFT])[0]
+        pasted = photo.paste(crop, model.decode(w)[0], after, mask=LEFT)
+    return np.asarray(pasted.pixels).astype(int)
+
+
+def _frames_in(folder: Path) -> list[np.ndarray]:
+    files = sorted(folder.glob("in_*.png"))
+    return [np.asarray(Image.open(file)).astype(int) for file in files]
+
+
+def test_a_box_that_follows_the_face(
+    run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shot = _shot(5)
+    film = films.write(tmp_path / "in.mp4", shot, sound=False)
+    places = [(50, 40), (54, 41), None, (62, 43), (66, 44)]
+    _crops(monkeypatch, places)
+    references = ["--reference-crop", "0.5,0.5,1", "--no-sheet"]
+    run(film, "box:0,0,0.5,1", tmp_path / "out", "--align", *references)
+    _crops(monkeypatch, places)
+    follower = Follower(find=lambda frame, before: faces.near(frame, before))
+    crops = [follower.crop(Photo(frame), index / films.RATE) for index, frame in enumerate(shot)]
+    assert crops[2] == crops[1]
+    found = _frames_in(tmp_path / "out")
+    assert len(found) == 5
+    for image, frame, crop in zip(found, shot, crops):
+        assert np.abs(image - _edited(frame, crop, photos)).max() <= 1
+        place = crop.to_square(np.stack(np.meshgrid(np.arange(120) + 0.5, np.arange(90) + 0.5), -1))
+        outside = ((place < 0) | (place > 1)).any(-1)
+        assert (image[outside] == np.asarray(frame)[outside]).all()
+    assert "no face was found in 1 of 5 frames: the crop stayed where it was" in capsys.readouterr().err
+
+
+def test_crops_of_a_video(run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand and of the first frame: one for all; masks as large as the frames are cut as they are."""
+    shot = _shot(3)
+    film = films.write(tmp_path / "in.mp4", shot, sound=False)
+    reference = ["--reference-crop", "0.5,0.5,1", "--no-sheet"]
+    run(film, "box:0,0,0.5,1", tmp_path / "hand", "--crop", "60,45,70", *reference)
+    for image, frame in zip(_frames_in(tmp_path / "hand"), shot):
+        assert np.abs(image - _edited(frame, Crop((60, 45), 70), photos)).max() <= 1
+    mask = Image.new("L", (120, 90))
+    mask.paste(255, (0, 0, 60, 90))
+    mask.save(tmp_path / "mask.png")
+    run(film, tmp_path / "mask.png", tmp_path / "mask", "--crop", "60,45,70", *reference)
+    for a, b in zip(_frames_in(tmp_path / "mask"), _frames_in(tmp_path / "hand")):
+        assert (a == b).all()
+    monkeypatch.setattr(faces, "landmarks", lambda photo: Landmarks.of((*EYES, 50, 40)))
+    run(film, "box:0,0,0.5,1", tmp_path / "first", "--align", "--crops", "first", *reference)
+    crop = align(Landmarks.of((*EYES, 50, 40)), FFHQ)
+    for image, frame in zip(_frames_in(tmp_path / "first"), shot):
+        assert np.abs(image - _edited(frame, crop, photos)).max() <= 1
+
+
+def test_a_mask_of_frames_follows_too(
+    run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The left half of the frame, as the crop moves from left to right over it, is more and then less."""
+    shot = _shot(4)
+    film = films.write(tmp_path / "in.mp4", shot, sound=False)
+    mask = Image.new("L", (120, 90))
+    mask.paste(255, (0, 0, 60, 90))
+    mask.save(tmp_path / "mask.png")
+    _crops(monkeypatch, [(40, 40), (55, 40), (70, 40), (85, 40)])
+    shares = []
+    read = masks.MaskReader.read
+
+    def watched(self: masks.MaskReader, *given: object) -> Tensor:
+        found = read(self, *given)
+        shares.append(float(found.float().mean()))
+        return found
+
+    monkeypatch.setattr(masks.MaskReader, "read", watched)
+    run(
+        film,
+        tmp_path / "mask.png",
+        tmp_path / "out",
+        "--align",
+        "--reference-crop",
+        "0.5,0.5,1",
+        "--no-sheet",
+    )
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] - shares[-1] > 0.3
+
+
+def test_other_commands_return_whole_frames(model_file: str, tmp_path: Path) -> None:
+    shot = _shot(2)
+    film = films.write(tmp_path / "in.mp4", shot, sound=False)
+    crop = ["--crop", "60,45,70", "--model", model_file, "--no-sheet"]
+    np.save(tmp_path / "d.npy", np.ones(tiny.CONFIG.stylemap_shape, np.float32))
+    direction = ["--direction", str(tmp_path / "d.npy"), "--strength", "20"]
+    for name, more in (("reconstruct", []), ("manipulate", direction)):
+        output = ["-o", str(tmp_path / name)]
+        assert main([name, str(film), *more, *output, *crop]) == 0
+        for image, frame in zip(_frames_in(tmp_path / name), shot):
+            assert image.shape == (90, 120, 3)
+            assert (image[:, :20] == np.asarray(frame)[:, :20]).all()
+            assert (image != np.asarray(frame)).any()
+
+
+def test_a_folder_of_frames_may_be_followed(
+    run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index, frame in enumerate(_shot(3)):
+        frame.save(folder / f"in_{index}.png")
+    _crops(monkeypatch, [(50, 40), (54, 41), None])
+    more = ["--align", "--crops", "follow", "--reference-crop", "0.5,0.5,1", "--no-sheet"]
+    run(folder, "box:0,0,0.5,1", tmp_path / "out", *more)
+    assert len(_frames_in(tmp_path / "out")) == 3
+    assert f"no face was found in {folder / 'in_2.png'}: its crop is" in capsys.readouterr().err
