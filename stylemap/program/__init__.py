@@ -48,7 +48,7 @@ stylecode's maps are copied, which tiles of them (or single cells) are convolved
 `ring.coefficients` is how much of every image a cell contains. All on the host, in NumPy.
 """
 
-from stylemap.program.fold import Folded, Weights, foreign_filter
+from stylemap.program.fold import Folded, Memory, Weights, foreign_filter, new_memory
 from stylemap.program.lowering import Box, Features, Lowering, Mapping, Overlay, Overlaying
 from stylemap.program.network import (
     EPS,
@@ -90,6 +90,7 @@ __all__ = [
     "Linear",
     "Lowering",
     "Mapping",
+    "Memory",
     "Mode",
     "Network",
     "Overlay",
@@ -110,6 +111,7 @@ __all__ = [
     "mapping",
     "maps",
     "network",
+    "new_memory",
     "stylecodes",
     "synthesize",
     "synthesize_from_maps",

@@ -9,13 +9,14 @@ BatchNorm2d go into γ and β; the norm of the learned constant is a constant.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from stylemap.model import StyleMapGAN
-from stylemap.model.layers import ConvLayer, EqualConv2d, EqualLinear, blur_kernel
+from stylemap.model.layers import ConvLayer, EqualLinear, blur_kernel
 from stylemap.model.modulation import ModulatedConv2d, StyledConv
 from stylemap.ops import reference
 from stylemap.program.network import EPS, Conv, Linear, Network, Part, network
@@ -32,19 +33,32 @@ class Folded(NamedTuple):
     bias: Tensor | None
 
 
+#: Uninitialised float64 memory of a shape, on the CPU.
+Memory = Callable[[tuple[int, ...]], Tensor]
+
+
+def new_memory(shape: tuple[int, ...]) -> Tensor:
+    """A tensor of its own."""
+    return torch.empty(shape, dtype=torch.float64, device="cpu")
+
+
 class Weights:
     """The folded weights of a model, one layer at a time: nothing is kept, and the model is read anew at
     every call.
 
+    memory: where the weights of convolutions are folded; by default every one is a new tensor. What gives
+        the same memory for one layer after the other saves most of the time and memory that folding takes.
+
     Raises ValueError for a model whose blur is another than [1, 3, 3, 1].
     """
 
-    def __init__(self, model: StyleMapGAN) -> None:
+    def __init__(self, model: StyleMapGAN, memory: Memory = new_memory) -> None:
         other = foreign_filter(model)
         if other is not None:
             raise ValueError(f"inference needs the blur filter [1, 3, 3, 1]; {other} is another one")
         self.network: Network = network(model.config)
         self._model = model
+        self._memory = memory
 
     def conv(self, layer: Conv) -> Folded:
         """Of any convolution of the network."""
@@ -52,9 +66,9 @@ class Weights:
             return self._maps(layer)
         module = self._module(layer.name)
         if isinstance(module, ConvLayer):
-            return _conv_layer(module, layer)
+            return self._conv_layer(module, layer)
         assert isinstance(module, StyledConv)
-        weight = _double(module.conv.weight[0]) * module.conv.scale * _gain(layer)
+        weight = self._copy(module.conv.weight[0]).mul_(module.conv.scale).mul_(_gain(layer))
         # The bias of the last layer is in its β.
         bias = None if layer.name == self.network.to_rgb.conv.name else _bias(module.activate)
         return Folded(weight, None if bias is None else bias * _gain(layer))
@@ -74,15 +88,34 @@ class Weights:
             return value
         return reference.modulate(value, one, 0 * one, self.network.norm, EPS)
 
+    def _conv_layer(self, module: ConvLayer, layer: Conv) -> Folded:
+        conv = next(found for found in module if hasattr(found, "scale"))
+        weight = self._copy(cast(Tensor, conv.weight)).mul_(cast(float, conv.scale))
+        if layer.slope == 1:  # a skip
+            return Folded(weight.div_(SQRT2), None)
+        gain = _gain(layer)
+        return Folded(weight.mul_(gain), _bias(module[-1]) * gain)
+
     def _maps(self, layer: Conv) -> Folded:
         module = self._module(layer.name.removesuffix("/modulation"))
         assert isinstance(module, StyledConv)
-        gamma, gamma_bias, beta, beta_bias = _gamma_beta(module.conv)
-        if layer.name == self.network.to_rgb.maps.name:
-            rgb = self.conv(self.network.to_rgb.conv).weight[:, :, 0, 0]
-            beta = torch.einsum("oc,cikl->oikl", rgb, beta)
-            beta_bias = rgb @ beta_bias + _bias(module.activate) * SQRT2
-        return Folded(torch.cat([gamma, beta]), torch.cat([gamma_bias, beta_bias]))
+        conv = module.conv
+        channels, *rest = conv.gamma.weight.shape
+        if layer.name != self.network.to_rgb.maps.name:
+            weight = self._memory((2 * channels, *rest))
+            gamma, beta = weight.split(channels)
+            return Folded(weight, torch.cat(_gamma_beta(conv, gamma, beta)))
+        wide = self._memory((channels, *rest))
+        weight = self._memory((layer.outputs, *rest))
+        gamma, narrow = weight[:channels], weight[channels:]
+        gamma_bias, beta_bias = _gamma_beta(conv, gamma, wide)
+        rgb = self.conv(self.network.to_rgb.conv).weight[:, :, 0, 0]
+        narrow.copy_(torch.einsum("oc,cikl->oikl", rgb, wide))
+        beta_bias = rgb @ beta_bias + _bias(module.activate) * SQRT2
+        return Folded(weight, torch.cat([gamma_bias, beta_bias]))
+
+    def _copy(self, tensor: Tensor) -> Tensor:
+        return self._memory(tuple(tensor.shape)).copy_(tensor.detach())
 
     def _module(self, name: str) -> nn.Module:
         root: nn.Module = self._model if name.startswith("encoder/") else self._model.generator
@@ -106,33 +139,24 @@ def _gain(layer: Conv) -> float:
     return 1.0 if layer.residual else SQRT2
 
 
-def _conv_layer(module: ConvLayer, layer: Conv) -> Folded:
-    conv = next(found for found in module if hasattr(found, "scale"))
-    weight = _double(cast(Tensor, conv.weight)) * cast(float, conv.scale)
-    if layer.slope == 1:  # a skip
-        return Folded(weight / SQRT2, None)
-    return Folded(weight * _gain(layer), _bias(module[-1]) * _gain(layer))
-
-
-def _gamma_beta(conv: ModulatedConv2d) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Weight and bias of γ, then of β, of y = x̂·γ + β.
+def _gamma_beta(conv: ModulatedConv2d, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """The biases of γ and of β of y = x̂·γ + β; their weights into ``gamma`` and ``beta``.
 
     With the running statistics of BatchNorm2d x̂ = a·x + b per channel: y = x·(aγ) + (bγ + β).
     """
-    gamma, gamma_bias = _equalised(conv.gamma)
-    beta, beta_bias = _equalised(conv.beta)
+    gamma.copy_(conv.gamma.weight.detach()).mul_(conv.gamma.scale)
+    beta.copy_(conv.beta.weight.detach()).mul_(conv.beta.scale)
+    gamma_bias, beta_bias = _bias(conv.gamma), _bias(conv.beta)
     if conv.norm is not None:
         assert conv.norm.running_mean is not None
         assert conv.norm.running_var is not None
         a = (_double(conv.norm.running_var) + EPS).rsqrt()
         b = -_double(conv.norm.running_mean) * a
-        beta, beta_bias = beta + b[:, None, None, None] * gamma, beta_bias + b * gamma_bias
-        gamma, gamma_bias = gamma * a[:, None, None, None], gamma_bias * a
-    return gamma, gamma_bias, beta, beta_bias
-
-
-def _equalised(conv: EqualConv2d) -> tuple[Tensor, Tensor]:
-    return _double(conv.weight) * conv.scale, _bias(conv)
+        beta.add_(b[:, None, None, None] * gamma)
+        beta_bias = beta_bias + b * gamma_bias
+        gamma.mul_(a[:, None, None, None])
+        gamma_bias = gamma_bias * a
+    return gamma_bias, beta_bias
 
 
 def _bias(module: nn.Module) -> Tensor:

@@ -22,7 +22,7 @@ from stylemap.engine.cpu.blocking import (
     round_up,
     tile_of,
 )
-from stylemap.program import EPS, Conv, Folded, Mode
+from stylemap.program import EPS, Conv, Folded, Memory, Mode, new_memory
 
 _ops = torch.ops.stylemap
 
@@ -54,11 +54,22 @@ def pack(weight: Tensor, mode: int, tile: int, bf16: bool) -> Tensor:
     return packed
 
 
-def padded(weight: Tensor, outputs: int = BLOCK, inputs: int = CHANNELS) -> Tensor:
-    """O × I × k × k with zeros up to multiples of ``outputs`` and ``inputs``."""
-    missing_outputs = round_up(weight.shape[0], outputs) - weight.shape[0]
-    missing_inputs = round_up(weight.shape[1], inputs) - weight.shape[1]
-    return F.pad(weight, (0, 0, 0, 0, 0, missing_inputs, 0, missing_outputs))
+def padded(weight: Tensor, memory: Memory = new_memory, *, modulation: bool = False) -> Tensor:
+    """O × I × k × k with zeros up to whole blocks, contiguous; of a modulation in `alternating` order."""
+    outputs, inputs, *taps = weight.shape
+    order = torch.arange(1, outputs + 1)
+    if modulation:
+        order = alternating(order)
+    shape = (round_up(len(order), BLOCK), round_up(inputs, CHANNELS))
+    if not modulation and shape == (outputs, inputs) and weight.is_contiguous():
+        return weight
+    result = memory((*shape, *taps))
+    if shape != (outputs, inputs):
+        result.zero_()
+    rows = order.nonzero().flatten()
+    place = torch.empty_like(rows).index_copy_(0, order[rows] - 1, rows)
+    result[:, :inputs].index_copy_(0, place, weight)
+    return result
 
 
 def padded_bias(bias: Tensor) -> Tensor:
@@ -79,6 +90,7 @@ class Convolution:
     """A 3×3 convolution NHWC → NHWC with bias and leaky ReLU, or a modulation, in one call.
 
     Args:
+        memory: for a padded copy of the weight, which is not kept.
         tile, bf16: the algorithm, instead of the one that `blocking` chooses.
         modulation: the layer makes γ and β of one layer, which lie in alternating runs of 16 channels.
     """
@@ -89,22 +101,23 @@ class Convolution:
         folded: Folded,
         precision: str,
         *,
+        memory: Memory = new_memory,
         modulation: bool = False,
         tile: int | None = None,
         bf16: bool | None = None,
     ) -> None:
         weight, bias = folded
         assert bias is not None
+        weight = padded(weight, memory, modulation=modulation)
         if modulation:
-            weight, bias = alternating(weight), alternating(bias)
+            bias = alternating(bias)
         self.mode = MODES[layer.mode]
-        self.tile = tile or tile_of(layer, weight.shape[0], precision)
+        self.tile = tile or tile_of(layer, len(bias), precision)
         self.bf16 = in_bf16(layer, precision) if bf16 is None else bf16
         self.slope = layer.slope
         # A modulation writes the modulated features as a rule, γ and β themselves where these are kept.
         self.outputs = layer.outputs // 2 if modulation else layer.outputs
-        self.maps_channels = weight.shape[0]
-        weight = padded(weight)
+        self.maps_channels = len(bias)
         self.packed_outputs, self.depth = weight.shape[:2]
         self.bias = padded_bias(bias)
         self.packed = pack(weight, self.mode, self.tile, self.bf16)
@@ -194,8 +207,8 @@ class Convolution:
 class Pointwise:
     """A 1×1 convolution NHWC → NHWC with bias and leaky ReLU, or of the input blurred and halved."""
 
-    def __init__(self, layer: Conv, folded: Folded, precision: str) -> None:
-        weight = padded(folded.weight)[:, :, 0, 0].contiguous()
+    def __init__(self, layer: Conv, folded: Folded, precision: str, *, memory: Memory = new_memory) -> None:
+        weight = padded(folded.weight, memory)[:, :, 0, 0].contiguous()
         self.packed = _ops.pointwise_pack(weight, in_bf16(layer, precision))
         bias = torch.zeros(layer.outputs, dtype=torch.float64) if folded.bias is None else folded.bias
         self.bias = padded_bias(bias)

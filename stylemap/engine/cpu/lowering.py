@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from stylemap.config import GROUP_NORM_GROUPS
 from stylemap.engine.cpu.arena import Arena
 from stylemap.engine.cpu.convolution import Convolution, Moments, Pointwise, identity_moments
 from stylemap.model import StyleMapGAN
-from stylemap.program import SLOPE, Box, Conv, Features, Part, Styled, ToRgb, Weights
+from stylemap.program import SLOPE, Box, Conv, Features, Folded, Part, Styled, ToRgb, Weights
 
 _ops = torch.ops.stylemap
 
@@ -22,40 +23,75 @@ _ops = torch.ops.stylemap
 _RING_TILE = 2
 
 
+class Folding:
+    """The folded weights of a model, every layer's in the memory of the one before: a layer takes up to five
+    times its size, and memory that is new each time stays with the process in pieces.
+    """
+
+    def __init__(self, model: StyleMapGAN) -> None:
+        arena = Arena()
+
+        def memory(shape: tuple[int, ...]) -> Tensor:
+            return arena.take(*shape, dtype=torch.float64)
+
+        # Not a method: `Weights` would keep this object, and its memory, in a cycle.
+        self.memory = memory
+        self._arena = arena
+        self.weights = Weights(model, memory)
+
+    @contextlib.contextmanager
+    def layer(self, layer: Conv) -> Iterator[Folded]:
+        """Weight and bias of a layer, until the end of the block."""
+        try:
+            yield self.weights.conv(layer)
+        finally:
+            self._arena.give_all()
+
+
 class Kernels:
     """The weights of a model, packed for the kernels, by the names of layers."""
 
     def __init__(self, model: StyleMapGAN, precision: str) -> None:
-        weights = Weights(model)
-        self.network = weights.network
+        folding = Folding(model)
+        self.network = folding.weights.network
         self.precision = precision
         self.convolutions: dict[str, Convolution] = {}
         self.pointwise: dict[str, Pointwise] = {}
-        self.constant = weights.constant().permute(0, 2, 3, 1).float().contiguous()
-        self.rgb = weights.conv(self.network.to_rgb.conv).weight[:, :, 0, 0].float().contiguous()
+        self.constant = folding.weights.constant().permute(0, 2, 3, 1).float().contiguous()
+        with folding.layer(self.network.to_rgb.conv) as folded:
+            self.rgb = folded.weight[:, :, 0, 0].float().contiguous()
         for layer in self.network.convolutions():
             if layer.size == 3:
-                self.convolutions[layer.name] = self._convolution(weights, layer)
+                self.convolutions[layer.name] = self._convolution(folding, layer)
             elif layer != self.network.to_rgb.conv:
-                self.pointwise[layer.name] = Pointwise(layer, weights.conv(layer), precision)
+                with folding.layer(layer) as folded:
+                    self.pointwise[layer.name] = Pointwise(layer, folded, precision, memory=folding.memory)
 
     def ring(self, model: StyleMapGAN) -> list[Convolution]:
         """The convolutions that make the maps of every stylecode of ``model``, for few tiles; these kernels'
         own where they suit that.
         """
-        weights = Weights(model)
+        folding = Folding(model)
         found = []
         for layer in self.network.maps:
             own = self.convolutions[layer.name]
             fits = own.tile == _RING_TILE
-            found.append(own if fits else self._convolution(weights, layer, _RING_TILE))
+            found.append(own if fits else self._convolution(folding, layer, _RING_TILE))
         return found
 
-    def _convolution(self, weights: Weights, layer: Conv, tile: int | None = None) -> Convolution:
+    def _convolution(self, folding: Folding, layer: Conv, tile: int | None = None) -> Convolution:
         modulation = layer.part is Part.MAPS and layer != self.network.to_rgb.maps
         bf16 = None if tile is None else self.precision == "bf16"
-        folded = weights.conv(layer)
-        return Convolution(layer, folded, self.precision, modulation=modulation, tile=tile, bf16=bf16)
+        with folding.layer(layer) as folded:
+            return Convolution(
+                layer,
+                folded,
+                self.precision,
+                memory=folding.memory,
+                modulation=modulation,
+                tile=tile,
+                bf16=bf16,
+            )
 
     @property
     def bytes(self) -> int:
