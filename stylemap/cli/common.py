@@ -115,21 +115,27 @@ def load_model(args: argparse.Namespace) -> StyleMapGAN | Runtime:
     return _load(args, pick_device(args.device), PRECISIONS[args.precision])
 
 
-def load_for_edits(args: argparse.Namespace) -> Model:
-    """As `load_model`, on the inference plan where there is one. For commands that need no gradients."""
+def load_for_edits(args: argparse.Namespace, *, sessions: bool = False) -> Model:
+    """As `load_model`, on the inference plan where there is one, which then has all the weights there are.
+    For commands that need no gradients. sessions: whether there will be a `session_of` it.
+    """
     from stylemap.export.runtime import is_exported
 
     if is_exported(_path(args)):
         return load_model(args)
-    from stylemap.engine.plans import for_inference
+    from stylemap.engine.plans import PlannedModel, for_inference
 
     torch.manual_seed(args.seed)
     device = pick_device(args.device)
-    return for_inference(_load(args, device), device, args.precision)
+    model = for_inference(_load(args, device), device, args.precision)
+    # Refining takes gradients of the model itself.
+    if isinstance(model, PlannedModel) and not getattr(args, "refine", 0):
+        model.release(sessions=sessions)
+    return model
 
 
 def session_of(model: Model) -> EditSession:
-    """A session of a model from `load_for_edits`."""
+    """A session of a model from `load_for_edits` with ``sessions``."""
     from stylemap.engine.session import EditSession
 
     return EditSession.of(model)

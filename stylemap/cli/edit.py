@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
     references = common.find(args.reference)
     mask_texts = _masks_per_frame(args, len(references), len(originals))
     output = _output(args, originals, references, mask_texts)
-    model = common.load_for_edits(args)
+    model = common.load_for_edits(args, sessions=args.mode == "blend")
     session = common.session_of(model) if args.mode == "blend" else None
     album = photos.Album(args, model, session)
     layers = _layers(args, album, references, mask_texts)
@@ -133,7 +133,7 @@ def _run_clip(args: argparse.Namespace, path: Path) -> None:
     references = common.find(args.reference)
     texts = [[args.mask[i % len(args.mask)], *args.union[i : i + 1]] for i in range(len(references))]
     read = [*references, *(Path(text) for many in texts for text in many)]
-    model = common.load_for_edits(args)
+    model = common.load_for_edits(args, sessions=args.mode == "blend")
     session = common.session_of(model) if args.mode == "blend" else None
     album = photos.Album(args, model, session)
     layers = _layers(args, album, references, [[] for _ in references])

@@ -9,7 +9,7 @@ import socket
 import sys
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -18,8 +18,7 @@ from stylemap.cli import common
 from stylemap.config import Config
 
 if TYPE_CHECKING:
-    from stylemap.export.runtime import Runtime
-    from stylemap.model import StyleMapGAN
+    from stylemap.model import Model, StyleMapGAN
 
 _PACKAGES = ("fastapi", "pydantic", "starlette", "uvicorn", "websockets")
 # Shaped as the demo model: what is shown where a copy of the package bundles none.
@@ -102,15 +101,18 @@ def _has_screen() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _model(args: argparse.Namespace) -> tuple[StyleMapGAN | Runtime, str]:
+def _model(args: argparse.Namespace) -> tuple[Model, str]:
     """The model and what the page calls it: the one named, the bundled one, or an untrained one."""
+    from stylemap.engine.plans import handed_over
     from stylemap.export.runtime import is_exported
 
     path = Path(args.model) if args.model else assets.demo_model()
     if path is not None:
+        if is_exported(path):
+            return common.load_model(args), path.name
         # The precision is the session's, which takes it from float32 weights.
-        precision = args.precision if is_exported(path) else "fp32"
-        return common.load_model(argparse.Namespace(**{**vars(args), "precision": precision})), path.name
+        model = common.load_model(argparse.Namespace(**{**vars(args), "precision": "fp32"}))
+        return handed_over(cast("StyleMapGAN", model), args.precision), path.name
     from stylemap.model.recipe import recipe_model
 
     return recipe_model(_UNTRAINED).to(common.pick_device(args.device)), "untrained weights"

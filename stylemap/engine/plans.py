@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.cpu.renderer import CpuRenderer
@@ -105,6 +105,19 @@ def for_inference(model: StyleMapGAN, device: torch.device, precision: str) -> M
     return placed(model, device, precision)
 
 
+def handed_over(model: StyleMapGAN, precision: str) -> Model:
+    """A model on a CPU that nobody else uses, on its plan and without tensors of its own, ready for sessions
+    (see `PlannedModel.release`); the model as it is where there is no plan.
+    """
+    device = model.like.device
+    if device.type != "cpu" or find_plan(model, device, precision)[0] is None:
+        return model
+    planned = for_inference(model, device, precision)
+    if isinstance(planned, PlannedModel):
+        planned.release(sessions=True)
+    return planned
+
+
 def _level(device: torch.device) -> int:
     """Of the line that there is no plan: where native kernels are missing, the operators warn of it."""
     return logging.WARNING if _native.why_missing(device.type) is None else logging.INFO
@@ -124,6 +137,21 @@ class PlannedModel(Sampling):
         self.class_names = model.class_names
         self.plan = plan
         self.checkpoint = model
+
+    def release(self, *, sessions: bool) -> None:
+        """Free the model's own tensors, which are a quarter of what the plan holds, but for those that `map`
+        reads. For who made the model for this one use: it cannot run by itself any more.
+
+        sessions: whether there will be any, from `EditSession.of`: they need a little more of the weights,
+            which is packed now.
+        """
+        if sessions and isinstance(self.plan, CpuPlan):
+            self.plan.ring(self.checkpoint)
+        kept = (self.checkpoint.generator.mapping_z, self.checkpoint.generator.decoder.input)
+        spared = {module for one in kept for module in one.modules()}
+        for module in (*self.checkpoint.encoder.modules(), *self.checkpoint.generator.modules()):
+            if module not in spared:
+                _to_meta(module)
 
     def encode(self, images: ImagesLike) -> Tensor:
         """Stylemap N×K×L×L of images N×3×S×S in [-1, 1], or of pictures (`stylemap.inputs.ImagesLike`)."""
@@ -163,6 +191,14 @@ def placed(model: StyleMapGAN, device: torch.device, precision: str) -> StyleMap
     if model.like.device == like.device and model.like.dtype == like.dtype:
         return model
     return copy.deepcopy(model).to(like)
+
+
+def _to_meta(module: nn.Module) -> None:
+    """Forget the values of a module's own parameters and buffers."""
+    for name, parameter in module.named_parameters(recurse=False):
+        setattr(module, name, nn.Parameter(parameter.detach().to("meta"), requires_grad=False))
+    for name, buffer in module.named_buffers(recurse=False):
+        setattr(module, name, buffer.to("meta"))
 
 
 def _why_plain(model: StyleMapGAN, device: torch.device, precision: str) -> str | None:

@@ -7,7 +7,7 @@ import torch
 
 from stylemap import EditSession, edit
 from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.plans import PlannedModel, for_inference
+from stylemap.engine.plans import PlannedModel, for_inference, handed_over
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from stylemap.ops import _native
@@ -93,3 +93,44 @@ def test_without_a_plan_the_model_runs(
     assert next(found.parameters()).dtype == dtype
     why = "fp16 is for GPUs" if precision == "fp16" else "no compiler was found"
     assert f"no inference plan on cpu, the model itself runs: {why}" in caplog.text
+
+
+def bytes_of(model: StyleMapGAN) -> int:
+    return sum(p.numel() * p.element_size() for p in model.parameters() if not p.is_meta)
+
+
+def test_a_released_model_computes_on_without_its_tensors() -> None:
+    model, photo = recipe_model(tiny.CONFIG), tiny.photos(1)[0]
+    released = for_inference(model, CPU, "fp32")
+    assert isinstance(released, PlannedModel)
+    z = torch.randn(2, tiny.CHANNELS)
+    mask = torch.zeros(tiny.SIZE, tiny.SIZE)
+    mask[4:20, 8:25] = 1
+
+    def results() -> list[torch.Tensor]:
+        session = EditSession.of(released)
+        a, b = session.add(photo), session.add_stylemap(released.map(z[:1]))
+        return [released.map(z), released(photo[None]), session.edit(a, session.reference(b, mask))]
+
+    before, whole = results(), bytes_of(model)
+    released.release(sessions=True)
+    assert bytes_of(model) < whole / 2
+    assert all(torch.equal(one, other) for one, other in zip(results(), before, strict=True))
+
+
+def test_sessions_of_a_released_model_are_announced() -> None:
+    released = for_inference(recipe_model(tiny.CONFIG), CPU, "fp32")
+    assert isinstance(released, PlannedModel)
+    released.release(sessions=False)
+    with pytest.raises(ValueError, match="no session of it was announced"):
+        EditSession.of(released)
+
+
+def test_only_a_model_with_a_plan_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = recipe_model(tiny.CONFIG)
+    assert handed_over(model, "fp16") is model
+    assert isinstance(handed_over(model, "fp32"), PlannedModel)
+    assert bytes_of(model) < bytes_of(recipe_model(tiny.CONFIG)) / 2
+    monkeypatch.setattr(_native, "why_missing", lambda device: "no compiler was found")
+    model = recipe_model(tiny.CONFIG)
+    assert handed_over(model, "fp32") is model

@@ -126,9 +126,18 @@ class CpuPlan:
             return program.decode(op, self.network, _nhwc(w))
 
     def ring(self, model: StyleMapGAN) -> list[Convolution]:
-        """What makes the maps of every stylecode around masks; packed from its ``model`` at first use."""
+        """What makes the maps of every stylecode around masks; packed from its ``model`` at first use.
+
+        Raises:
+            ValueError: at first use, a model whose tensors have been released.
+        """
         with self._lock, torch.no_grad():
             if self._ring is None:
+                if any(parameter.is_meta for parameter in model.parameters()):
+                    raise ValueError(
+                        "the model's own tensors have been released, and no session of it was announced: "
+                        "release(sessions=True)"
+                    )
                 self._ring = self._kernels.ring(model)
             return self._ring
 
