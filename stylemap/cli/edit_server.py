@@ -51,9 +51,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--cache",
         type=int,
-        default=512,
         metavar="MIB",
-        help="memory for what is kept of images (512)",
+        help="memory for what is kept of images (on a CPU half of what is free)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="of the CPU, for the model")
     parser.add_argument("--open", action="store_true", help="open the browser, where there is a screen")
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--port must be between 0 and 65535, got {args.port}")
     if args.threads is not None and args.threads < 1:
         raise ValueError(f"--threads must be at least 1, got {args.threads}")
-    if not 0 <= args.cache <= 1 << 20:
+    if args.cache is not None and not 0 <= args.cache <= 1 << 20:
         raise ValueError(f"--cache must be between 0 and {1 << 20} MiB, got {args.cache}")
     if args.threads is not None:
         torch.set_num_threads(args.threads)
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         folder=args.images,
         directions=args.directions,
         precision=args.precision,
-        cache_bytes=args.cache << 20,
+        cache_bytes=None if args.cache is None else args.cache << 20,
     )
     token = args.token or (None if security.is_loopback(args.host) else secrets.token_urlsafe(18))
     hosts = {args.host, socket.gethostname(), *args.allow_host, *security.LOOPBACK}

@@ -58,7 +58,7 @@ class Composer:
         ValueError: a precision that the device or an exported model does not have.
     """
 
-    def __init__(self, model: Model, precision: str = "fp32", cache_bytes: int = 512 << 20) -> None:
+    def __init__(self, model: Model, precision: str = "fp32", cache_bytes: int | None = None) -> None:
         self.model = model
         self.config = model.config
         self.session = EditSession(model, model.like.device, precision, cache_bytes=cache_bytes)

@@ -26,7 +26,7 @@ def open_studio(
     folder: Path | None = None,
     directions: str | os.PathLike[str] | None = None,
     precision: str = "fp32",
-    cache_bytes: int = 512 << 20,
+    cache_bytes: int | None = None,
     limits: Limits | None = None,
 ) -> Studio:
     """Everything an editor of this model works with.

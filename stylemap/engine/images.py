@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +20,9 @@ from stylemap.program.ring import CellMask, cell_masks
 from stylemap.sheets import overlay
 
 _log = logging.getLogger(__name__)
+
+# Entries made again among the last ones asked for, from which on the cache is said to be too small.
+_REMADE, _ASKED = 4, 16
 
 
 @dataclass(frozen=True, repr=False)
@@ -156,6 +159,8 @@ class ImageCache:
         self.limit = limit
         self.hits = self.misses = self.evictions = 0
         self._warned = False
+        self._gone: set[int] = set()  # images whose entries went for lack of room
+        self._remade: deque[bool] = deque(maxlen=_ASKED)  # whether the last ones asked for were among those
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -193,6 +198,7 @@ class ImageCache:
 
     def drop(self, number: int) -> None:
         """Forget the entry of an image, if there is one."""
+        self._gone.discard(number)
         entry = self._entries.pop(number, None)
         if entry is not None:
             self._keep_spare(entry)
@@ -200,10 +206,12 @@ class ImageCache:
     def clear(self) -> None:
         """Forget all entries."""
         self._entries.clear()
+        self._gone.clear()
         self._spare = None
 
     def _get(self, image: Image, held: set[int]) -> Entry:
         entry = self._entries.get(image.number)
+        self._note(entry is None and image.number in self._gone)
         if entry is None:
             self.misses += 1
             self._shrink(self.limit - self.entry_bytes, held)
@@ -219,6 +227,7 @@ class ImageCache:
             if self.bytes <= limit:
                 break
             self._keep_spare(self._entries.pop(number))
+            self._gone.add(number)
             self.evictions += 1
         if self.bytes + self.spare_bytes > self.limit:
             self._spare = None
@@ -228,12 +237,23 @@ class ImageCache:
             self._spare = entry
 
     def _warn(self, images: int) -> None:
-        if images * self.entry_bytes > self.limit and not self._warned:
-            self._warned = True
-            _log.warning(
-                "an edit needs %d images of %d MB, but the cache is limited to %d MB: "
-                "some are made again for every edit",
-                images,
-                self.entry_bytes >> 20,
-                self.limit >> 20,
+        if images * self.entry_bytes > self.limit:
+            self._say(
+                f"an edit needs {images} images of {self.entry_bytes >> 20} MB, but the cache is limited to "
+                f"{self.limit >> 20} MB: some are made again for every edit"
             )
+
+    def _note(self, remade: bool) -> None:
+        """Whether the image asked for has been here and is made again."""
+        self._remade.append(remade)
+        if sum(self._remade) >= _REMADE:
+            self._say(
+                f"images are made again and again: they take {self.entry_bytes >> 20} MB each, "
+                f"and the cache is limited to {self.limit >> 20} MB (cache_bytes)"
+            )
+
+    def _say(self, line: str) -> None:
+        """The first of these lines; the second would say the same."""
+        if not self._warned:
+            self._warned = True
+            _log.warning(line)

@@ -16,6 +16,7 @@ from stylemap.engine.cpu.renderer import CpuRenderer
 from stylemap.engine.gpu.lowering import why_not
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
+from stylemap.engine.memory import usual_cache
 from stylemap.engine.renderer import PlainRenderer, Plan, Renderer
 from stylemap.inputs import ImagesLike
 from stylemap.model import Model, Sampling, StyleMapGAN
@@ -55,11 +56,13 @@ def open_renderer(
     model: Model,
     device: torch.device,
     precision: str,
-    cache_bytes: int,
+    cache_bytes: int | None,
     cache_dtype: torch.dtype,
     plan: Plan | None = None,
 ) -> Renderer:
     """The fastest there is, with a log line that says which.
+
+    cache_bytes: None for `memory.usual_cache`, of what is free once the plan is there.
 
     Raises:
         ValueError: fp16 on a CPU, a plan that does not fit, another device or precision than a model's own
@@ -85,9 +88,10 @@ def open_renderer(
         _log.info("edits on %s run on the inference plan, %s", plan.like.device, precision)
     _check(plan, model, device, precision)
     if isinstance(plan, GpuPlan):
-        return GpuRenderer(plan, cache_bytes, cache_dtype)
+        return GpuRenderer(plan, usual_cache("cuda") if cache_bytes is None else cache_bytes, cache_dtype)
     assert isinstance(plan, CpuPlan)
-    return CpuRenderer(plan, plan.ring(model), cache_bytes, cache_dtype)
+    ring = plan.ring(model)
+    return CpuRenderer(plan, ring, usual_cache("cpu") if cache_bytes is None else cache_bytes, cache_dtype)
 
 
 def for_inference(model: StyleMapGAN, device: torch.device, precision: str) -> Model:

@@ -50,8 +50,9 @@ class EditSession:
             precision, runs as it is.
         device: "cpu", "cuda", "cuda:1", …
         precision: "fp32" (1e-5 relative to float64), "bf16" (2e-2), or on a GPU "fp16".
-        cache_bytes: limit of the cached stylecodes and maps. The images of one edit are kept until it
-            is done, even where they are more; stylemaps are always kept.
+        cache_bytes: limit of the cached stylecodes and maps; by default on a CPU half of the memory that is
+            free now, elsewhere 2 GiB. The images of one edit are kept until it is done, even where they are
+            more; stylemaps are always kept. Where images are made again and again, a log line says so once.
         cache_precision: of what is cached: by default "fp32" for fp32, else "fp16", which takes half
             the memory and adds an error of about 6e-4.
         plan: a `CpuPlan` or `GpuPlan` of this model, to use instead of the one that all its sessions of a
@@ -68,7 +69,7 @@ class EditSession:
         device: str | torch.device = "cpu",
         precision: str = "fp32",
         *,
-        cache_bytes: int = 2 << 30,
+        cache_bytes: int | None = None,
         cache_precision: str | None = None,
         plan: Plan | None = None,
         renderer: Renderer | None = None,
@@ -78,7 +79,7 @@ class EditSession:
         for name, value in (("precision", precision), ("cache_precision", cache_precision)):
             if value not in DTYPES:
                 raise ValueError(f"{name} must be one of {', '.join(DTYPES)}, got {value!r}")
-        if cache_bytes < 0:
+        if cache_bytes is not None and cache_bytes < 0:
             raise ValueError(f"cache_bytes must not be negative, got {cache_bytes}")
         self.config = model.config
         self.precision = precision

@@ -55,6 +55,35 @@ def test_held_images_stay_until_the_end(caplog: pytest.LogCaptureFixture) -> Non
     assert "an edit needs 3 images" in caplog.text
 
 
+def test_a_cache_that_is_too_small_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Three images take turns in room for two: the fourth that is made again says it, no other one."""
+    kept, built = cache(25)
+    lines = []
+    for turn in range(20):
+        with kept.hold([image(turn % 3)]):
+            lines.append(len(caplog.records))
+    assert len(built) == 20
+    assert lines == [0] * 6 + [1] * 14
+    assert "images are made again and again: they take 0 MB each" in caplog.text
+
+
+def test_images_that_come_for_the_first_time_or_come_back_seldom_are_no_reason_to_say_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept, _ = cache(25)
+    for number in range(40):
+        with kept.hold([image(number)]):
+            pass
+    for number in range(20):
+        for _ in range(8):
+            with kept.hold([image(number)]):
+                pass
+    kept.drop(19)
+    with kept.hold([image(19)]):
+        pass
+    assert not caplog.records
+
+
 def test_the_memory_of_the_last_to_go_is_used_again() -> None:
     """Within the limit, and never that of an entry somebody holds."""
     given: list[Entry | None] = []
