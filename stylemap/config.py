@@ -13,10 +13,13 @@ from typing import Any
 NORMALIZE_MODES = ("LayerNorm", "InstanceNorm2d", "BatchNorm2d", "GroupNorm")
 GROUP_NORM_GROUPS = 8
 
+#: The largest side of images, far above any useful network.
+MAX_SIZE = 16384
+
 # Upper limits, far above any useful network. A damaged or hostile file could otherwise ask for billions of
 # layers before its tensors are checked.
 _LIMITS = {
-    "size": 16384,
+    "size": MAX_SIZE,
     "latent_spatial_size": 4096,
     "latent_channel_size": 8192,
     "channel_multiplier": 64,

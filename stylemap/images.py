@@ -68,6 +68,10 @@ class ImageError(ValueError):
     """An image that cannot be read or written; the message names the file and the reason."""
 
 
+class UnreadableError(ImageError):
+    """A file that is no image that can be read, where others beside it may be."""
+
+
 def load(
     path: str | os.PathLike[str],
     size: int,
@@ -213,7 +217,7 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        if not path.exists():
+        if not path.exists() and not path.is_symlink():
             raise FileNotFoundError(f"no such file or folder: {path}")
         files = inside(path) if path.is_dir() else [path]
         if not files:
@@ -255,8 +259,7 @@ def _decode(
     """The decoded pixels, upright."""
     label = name or (str(source) if isinstance(source, str | os.PathLike) else "the image")
     if isinstance(source, str | os.PathLike):
-        if Path(source).is_dir():
-            raise ImageError(f"{label} is a folder, not an image")
+        check_kind(Path(source), label)
         with open(source, "rb") as file:
             return _decode(file, max_pixels, label, formats)
     with errors_named(label, max_pixels):
@@ -275,6 +278,14 @@ def _available(formats: tuple[str, ...]) -> tuple[str, ...]:
     return formats
 
 
+def check_kind(path: Path, label: str) -> None:
+    """Raise UnreadableError for what has the name of an image and is none: a folder, a link to nothing."""
+    if path.is_dir():
+        raise UnreadableError(f"{label} is a folder, not an image")
+    if path.is_symlink() and not path.exists():
+        raise UnreadableError(f"{label} is a broken link, to {os.readlink(path)}")
+
+
 @contextmanager
 def errors_named(label: str, max_pixels: int, kinds: str = "a picture that can be read") -> Iterator[None]:
     """Everything Pillow raises about a bad file becomes an ImageError that names it and what it should be."""
@@ -283,14 +294,14 @@ def errors_named(label: str, max_pixels: int, kinds: str = "a picture that can b
             warnings.simplefilter("ignore")  # about sizes and metadata; what matters is raised
             yield
     except UnidentifiedImageError as error:
-        raise ImageError(f"{label} is not {kinds}") from error
+        raise UnreadableError(f"{label} is not {kinds}") from error
     except Image.DecompressionBombError as error:
         raise _too_large(label, None, max_pixels) from error
     except ImageError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
         # Pillow's decoders raise all of these on truncated and damaged files.
-        raise ImageError(f"{label} is damaged or incomplete: {error}") from error
+        raise UnreadableError(f"{label} is damaged or incomplete: {error}") from error
 
 
 def check_pixels(image: Image.Image, label: str, limit: int) -> None:
@@ -307,9 +318,9 @@ def upright(image: Image.Image) -> Image.Image:
         return image  # unreadable EXIF data: the orientation is unknown
 
 
-def _too_large(label: str, pixels: int | None, limit: int) -> ImageError:
+def _too_large(label: str, pixels: int | None, limit: int) -> UnreadableError:
     size = f"{pixels / 1e6:.0f} million" if pixels else "far too many"
-    return ImageError(f"{label} has {size} pixels; the limit is {limit / 1e6:.0f} million")
+    return UnreadableError(f"{label} has {size} pixels; the limit is {limit / 1e6:.0f} million")
 
 
 def flatten(image: Image.Image, background: Colour) -> Image.Image:
@@ -348,6 +359,8 @@ __all__ = [
     "Colour",
     "Fit",
     "ImageError",
+    "UnreadableError",
+    "check_kind",
     "check_pixels",
     "errors_named",
     "find",

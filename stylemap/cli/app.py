@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 import stylemap
-from stylemap import checkpoint
+from stylemap import checkpoint, images
 from stylemap.checkpoint import CheckpointError
 from stylemap.cli import completion, said, streams, usage
 
@@ -101,13 +101,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         text = traceback.format_exc() if args.debug else ""
-        said.fail(one_line(error))
-        streams.tell(text or f"stylemap {args.command}: error: {one_line(error)}")
+        line = one_line(error)
+        if isinstance(error, images.UnreadableError) and _can_skip(args, line):
+            line += "; --skip-corrupt goes on without it"
+        said.fail(line)
+        streams.tell(text or f"stylemap {args.command}: error: {line}")
         _flush_or_drop(sys.stdout)
         return 1
     finally:
         said.begin()
     return 0
+
+
+def _can_skip(args: argparse.Namespace, line: str) -> bool:
+    """Whether the command would go on without the file that an error begins with."""
+    if getattr(args, "skip_corrupt", args.command != "train"):
+        return False
+    named = getattr(args, "skippable", None)  # None: all the command reads is a data set
+    if named is None:
+        return args.command in ("train", "evaluate", "data")
+    return any(line.startswith(f"{path} ") for path in named)
 
 
 def _at_home(args: argparse.Namespace) -> argparse.Namespace:

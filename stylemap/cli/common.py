@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -97,6 +97,44 @@ def add_fit_argument(parser: argparse.ArgumentParser) -> None:
         default="crop",
         help="how photos become square: centre crop (default), white borders, or squashed",
     )
+
+
+def add_skip_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --skip-corrupt, which `find_readable` reads."""
+    parser.add_argument(
+        "--skip-corrupt", action="store_true", help="report unreadable files and go on without them"
+    )
+
+
+def find_readable(
+    args: argparse.Namespace,
+    paths: Iterable[str],
+    decode: Callable[[Path], object] = images.open_rgb,
+) -> list[Path]:
+    """As `find`. With --skip-corrupt every file is decoded once, and what cannot be is left out and reported;
+    without it `app` tells of it where one of several cannot.
+
+    Raises:
+        FileNotFoundError, ImageError: no such file, or no images there.
+    """
+    from stylemap.data import folder
+
+    named = [Path(path) for path in paths]
+    for path in named:
+        if path.is_dir():
+            folder.find(path)  # its error names what an empty folder holds instead
+    found = find(named)
+    if not args.skip_corrupt:
+        if len(found) > 1:
+            args.skippable = [*getattr(args, "skippable", []), *found]
+        return found
+    good, bad = folder.sort_out(found, decode)
+    for path, reason in bad:
+        said.warn(f"skipped {reason}" if str(path) in reason else f"skipped {path}: {reason}")
+        said.add("skipped", {"file": path, "reason": reason})
+    if not good:
+        raise images.ImageError(f"no readable image in {', '.join(map(str, named))}")
+    return good
 
 
 def load_model(args: argparse.Namespace) -> StyleMapGAN | Runtime:

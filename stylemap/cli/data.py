@@ -70,9 +70,7 @@ def _add_lmdb(kinds: Any) -> None:
     )
     parser.add_argument("--quality", type=int, default=95, help="of jpg (default: 95)")
     parser.add_argument("--recursive", action="store_true", help="also the images of sub-folders")
-    parser.add_argument(
-        "--skip-corrupt", action="store_true", help="report unreadable files and go on without them"
-    )
+    common.add_skip_argument(parser)
     parser.add_argument("--workers", type=int, default=2, help="threads that decode and encode (default: 2)")
     parser.add_argument("--count", type=int, default=20000, help="of faces (default: 20000)")
     parser.add_argument("--seed", type=int, default=0, help="of faces (default: 0)")

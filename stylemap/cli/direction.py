@@ -52,6 +52,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help=".npz or .safetensors")
     results.add_overwrite(parser)
     common.add_fit_argument(parser)
+    common.add_skip_argument(parser)
     common.add_model_arguments(parser)
     return parser
 
@@ -112,7 +113,7 @@ def _examples(args: argparse.Namespace) -> tuple[list[Path], list[Path]]:
         return _from_labels(Path(args.labels), args.attribute, args.images)
     if not args.positive or not args.negative:
         raise ValueError("name --positive and --negative folders, or --labels and --attribute")
-    return common.find([args.positive]), common.find([args.negative])
+    return common.find_readable(args, [args.positive]), common.find_readable(args, [args.negative])
 
 
 def _from_labels(path: Path, attribute: str, folder: str | None) -> tuple[list[Path], list[Path]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from stylemap import edit, ops
@@ -66,6 +67,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     results.add_arguments(parser, "file for the result, or a folder for several")
     photos.add_arguments(parser, references=True)
     common.add_fit_argument(parser)
+    common.add_skip_argument(parser)
     common.add_model_arguments(parser)
     return parser
 
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     if clip is not None:
         _run_clip(args, clip)
         return
-    originals = common.find([args.original])
+    originals = photos.find(args, [args.original])
     references = common.find(args.reference)
     mask_texts = _masks_per_frame(args, len(references), len(originals))
     output = _output(args, originals, references, mask_texts)
@@ -104,26 +106,33 @@ def run(args: argparse.Namespace) -> None:
     layers = _layers(args, album, references, mask_texts)
     reader = _mask_reader(args, model, album)
     rows: list[Row] = []
+
+    def sheet() -> Image.Image | None:
+        return _sheet(rows, args) if rows else None
+
     shown = set(common.shown_of(args.frames))
     steps = common.progress(range(output.count), "edit")
-    for frame, original in enumerate(originals):
-        photo = album.read(original)
-        frame_masks = [layer.mask(frame, original, reader) for layer in layers]
-        source = album.encode(photo)
-        asked = _asked(layers, frame_masks, model.config.latent_spatial_size, args.mode)
-        tiles = []
-        for index, image in enumerate(_images(model, session, source, layers, frame_masks, args)):
-            pasted = album.returned(original, image, mask=asked)
-            output.save(pasted, output.names[frame] + output.parts[index])
-            next(steps)
-            if index in shown and len(rows) < common.MAX_ROWS:
-                tiles.append(Tile(common.thumbnail(image), _from_whom(original.name, layers)))
-        if output.sheet_wanted and len(rows) < common.MAX_ROWS:
-            rows.append([*_row(photo[0], album.decoded(source), original.name, layers, frame_masks), *tiles])
-        if session is not None:
-            session.remove(source)
+    with output.keeping(sheet):
+        for frame, original in enumerate(originals):
+            photo = album.read(original)
+            frame_masks = [layer.mask(frame, original, reader) for layer in layers]
+            source = album.encode(photo)
+            asked = _asked(layers, frame_masks, model.config.latent_spatial_size, args.mode)
+            tiles = []
+            for index, image in enumerate(_images(model, session, source, layers, frame_masks, args)):
+                pasted = album.returned(original, image, mask=asked)
+                output.save(pasted, output.names[frame] + output.parts[index])
+                next(steps)
+                if index in shown and len(rows) < common.MAX_ROWS:
+                    tiles.append(Tile(common.thumbnail(image), _from_whom(original.name, layers)))
+            if output.sheet_wanted and len(rows) < common.MAX_ROWS:
+                rows.append(
+                    [*_row(photo[0], album.decoded(source), original.name, layers, frame_masks), *tiles]
+                )
+            if session is not None:
+                session.remove(source)
     next(steps, None)  # past the last: it finishes its line
-    output.finish(_sheet(rows, args) if rows else None)
+    output.finish(sheet())
 
 
 def _run_clip(args: argparse.Namespace, path: Path) -> None:
@@ -248,7 +257,7 @@ def _asked(layers: list[_Layer], frame_masks: list[Tensor], cells: int, mode: st
     return touched.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
 
 
-def _sheet(rows: list[Row], args: argparse.Namespace) -> Any:
+def _sheet(rows: list[Row], args: argparse.Namespace) -> Image.Image:
     weights = [f"weight {_weights(args)[index]:.2f}" for index in common.shown_of(args.frames)]
     columns = [*_columns(args), *(weights if args.frames > 1 else ["result"])]
     blend = f"Interactive blend in W+, weight {args.weight:g}."

@@ -54,6 +54,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="measure every checkpoint of a training run, name the best, and plot the metrics",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the results there, as JSON")
+    common.add_skip_argument(parser)
     results.add_overwrite(parser)
     common.add_model_arguments(parser)
     return parser
@@ -90,8 +91,11 @@ def _measure(args: argparse.Namespace) -> Report:
         model.config.size,
         count=args.count,
         held_out=True,
+        skip_corrupt=args.skip_corrupt,
         recursive=not drawn and class_folders(args.data, names),
     )
+    for _, reason in getattr(dataset, "skipped", []):
+        said.add("skipped_images", reason)
     count = min(args.count, len(dataset))
     numbers = classes_of(dataset, names, count) if len(names) > 1 else None
     directions = None

@@ -58,6 +58,7 @@ def _add_common(parser: argparse.ArgumentParser, precisions: tuple[str, ...], de
         "--images", metavar="DIR", help="photos to verify (and calibrate) on (default: generated faces)"
     )
     common.add_fit_argument(parser)
+    common.add_skip_argument(parser)
 
 
 def _add_onnx(formats: Any) -> None:
@@ -208,7 +209,7 @@ def _load(args: argparse.Namespace) -> StyleMapGAN:
 def _photos(args: argparse.Namespace, size: int, count: int = 8) -> Tensor | None:
     """Up to ``count`` photos N×3×S×S: those named, else generated faces; None where those cannot be drawn."""
     if args.images is not None:
-        paths = common.find([args.images])[:count]
+        paths = common.find_readable(args, [args.images])[:count]
         return torch.stack([images.load(path, size, fit=args.fit) for path in paths])
     from stylemap.data.faces import render, sample_attributes
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from PIL import Image
+
 from stylemap import edit
 from stylemap.cli import common, results, sources
 from stylemap.sheets import Row, Tile, contact_sheet
@@ -21,6 +23,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     results.add_arguments(parser, "folder for the frames")
     common.add_fit_argument(parser)
+    common.add_skip_argument(parser)
     common.add_model_arguments(parser)
     return parser
 
@@ -37,23 +40,26 @@ def run(args: argparse.Namespace) -> None:
     towards_b = edit.frame_weights(args.frames)
     shown = set(common.shown_of(args.frames))
     rows: list[Row] = []
+
+    def sheet() -> Image.Image:
+        note = "Under each decoded image: whose stylemap it has."
+        return contact_sheet(rows, title="Interpolation", note=note)
+
     steps = common.progress(range(output.count), "interpolate")
-    for (a, b), name in zip(pairs, output.names):
-        (first, w1), (second, w2) = encode.pair(a, b)
-        tiles = [Tile(common.thumbnail(first), a.label)]
-        for index, weight in enumerate(towards_b):
-            frame = edit.interpolate(model, w1, w2, 1 - weight)[0].cpu()
-            output.save(encode.album.returned(a.path, frame), name + parts[index])
-            next(steps)
-            if index in shown and len(rows) < common.MAX_ROWS:
-                tiles.append(Tile(common.thumbnail(frame), _share(1 - weight, a.label, b.label)))
-        if len(rows) < common.MAX_ROWS:
-            rows.append([*tiles, Tile(common.thumbnail(second), b.label)])
+    with output.keeping(sheet):
+        for (a, b), name in zip(pairs, output.names):
+            (first, w1), (second, w2) = encode.pair(a, b)
+            tiles = [Tile(common.thumbnail(first), a.label)]
+            for index, weight in enumerate(towards_b):
+                frame = edit.interpolate(model, w1, w2, 1 - weight)[0].cpu()
+                output.save(encode.album.returned(a.path, frame), name + parts[index])
+                next(steps)
+                if index in shown and len(rows) < common.MAX_ROWS:
+                    tiles.append(Tile(common.thumbnail(frame), _share(1 - weight, a.label, b.label)))
+            if len(rows) < common.MAX_ROWS:
+                rows.append([*tiles, Tile(common.thumbnail(second), b.label)])
     next(steps, None)  # past the last: it finishes its line
-    sheet = contact_sheet(
-        rows, title="Interpolation", note="Under each decoded image: whose stylemap it has."
-    )
-    output.finish(sheet)
+    output.finish(sheet())
 
 
 def _share(weight: float, a: str, b: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from stylemap import edit, images
@@ -63,6 +64,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     results.add_arguments(parser, "folder for the results, or a file for a single one")
     common.add_fit_argument(parser)
+    common.add_skip_argument(parser)
     common.add_model_arguments(parser)
     return parser
 
@@ -70,7 +72,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Optimise the stylemap of every photo; write decoded image, curves, .npz and the contact sheet."""
     _check(args)
-    paths = common.find(common.originals(args))
+    paths = common.find_readable(args, common.originals(args))
     perceptual = _perceptual(args)
     read = paths if args.start in _STARTS else [*paths, Path(args.start)]
     stems = [path.stem for path in paths]
@@ -86,26 +88,27 @@ def run(args: argparse.Namespace) -> None:
         drawn = edit.sample(model, _CALIBRATION, seed=args.seed)
         perceptual = perceptual.to(model.like.device).calibrate(drawn.float())
     rows: list[Row] = []
-    for path, name in zip(paths, output.names):
-        photo = common.read(model, path, args)
-        found = _invert(model, photo, given, perceptual, args, path.name)
-        result = model.decode(found.stylemap)
-        output.save(result, name)
-        plot = curves(_series(found), max(256, photo.shape[-1]))
-        images.save(plot, output.beside(name, "_loss.png"))
-        _save(found, output.beside(name, ".npz"))
-        if len(rows) < common.MAX_ROWS:
-            losses = found.losses[:, 0].tolist()
-            captions = [path.name, f"loss {losses[0]:.4g}", f"loss {min(losses):.4g}"]
-            shown = [photo, model.decode(found.start), result]
-            rows.append([*(Tile(one[0].cpu(), text) for one, text in zip(shown, captions)), Tile(plot)])
-    columns = [
-        "photo",
-        f"start ({args.start if given is None else Path(args.start).name})",
-        "refined",
-        "loss",
-    ]
-    output.finish(contact_sheet(rows, title="Inversion", columns=columns))
+    begun = args.start if given is None else Path(args.start).name
+
+    def sheet() -> Image.Image:
+        columns = ["photo", f"start ({begun})", "refined", "loss"]
+        return contact_sheet(rows, title="Inversion", columns=columns)
+
+    with output.keeping(sheet):
+        for path, name in zip(paths, output.names):
+            photo = common.read(model, path, args)
+            found = _invert(model, photo, given, perceptual, args, path.name)
+            result = model.decode(found.stylemap)
+            output.save(result, name)
+            plot = curves(_series(found), max(256, photo.shape[-1]))
+            images.save(plot, output.beside(name, "_loss.png"))
+            _save(found, output.beside(name, ".npz"))
+            if len(rows) < common.MAX_ROWS:
+                losses = found.losses[:, 0].tolist()
+                captions = [path.name, f"loss {losses[0]:.4g}", f"loss {min(losses):.4g}"]
+                shown = [photo, model.decode(found.start), result]
+                rows.append([*(Tile(one[0].cpu(), text) for one, text in zip(shown, captions)), Tile(plot)])
+    output.finish(sheet())
 
 
 def _invert(

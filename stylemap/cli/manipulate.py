@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
 from stylemap import checkpoint, edit, images
@@ -53,6 +54,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     results.add_arguments(parser, "folder for the results, or a file for a single one")
     photos.add_arguments(parser)
     common.add_fit_argument(parser)
+    common.add_skip_argument(parser)
     common.add_model_arguments(parser)
     return parser
 
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     if clip is not None:
         _run_clip(args, clip)
         return
-    paths = common.find(common.originals(args))
+    paths = photos.find(args, common.originals(args))
     parts = _parts(args.strength)
     read = [*paths, *_files(args)]
     output = results.Output.of(args, [path.stem for path in paths], read, own=paths, parts=parts)
@@ -76,17 +78,22 @@ def run(args: argparse.Namespace) -> None:
     album = photos.Album(args, model)
     reader = masks.MaskReader(model.config.size, args.fit, album=album)
     rows: list[Row] = []
-    for path, name in common.progress(list(zip(paths, output.names)), "manipulate"):
-        photo = album.read(path)
-        mask = None if args.mask is None else reader.read(args.mask, [path])
-        w = album.encode(photo)
-        moved = change(w, path, mask)
-        found = [model.decode(one[None])[0].cpu() for one in moved]
-        for part, result in zip(parts, found):
-            output.save(album.returned(path, result), name + part)
-        if len(rows) < common.MAX_ROWS:
-            rows.append(_row(photo[0], model.decode(w)[0], path.name, mask, found, args))
-    output.finish(contact_sheet(rows, title=_title(args), columns=_columns(args)))
+
+    def sheet() -> Image.Image:
+        return contact_sheet(rows, title=_title(args), columns=_columns(args))
+
+    with output.keeping(sheet):
+        for path, name in common.progress(list(zip(paths, output.names)), "manipulate"):
+            photo = album.read(path)
+            mask = None if args.mask is None else reader.read(args.mask, [path])
+            w = album.encode(photo)
+            moved = change(w, path, mask)
+            found = [model.decode(one[None])[0].cpu() for one in moved]
+            for part, result in zip(parts, found):
+                output.save(album.returned(path, result), name + part)
+            if len(rows) < common.MAX_ROWS:
+                rows.append(_row(photo[0], model.decode(w)[0], path.name, mask, found, args))
+    output.finish(sheet())
 
 
 def _run_clip(args: argparse.Namespace, path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from PIL import Image
+
 from stylemap import edit
 from stylemap.cli import common, results, sources
 from stylemap.sheets import Row, Tile, contact_sheet
@@ -30,6 +32,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     results.add_arguments(parser, "folder for the results, or a file for a single one")
     common.add_fit_argument(parser)
+    common.add_skip_argument(parser)
     common.add_model_arguments(parser)
     return parser
 
@@ -42,19 +45,24 @@ def run(args: argparse.Namespace) -> None:
     take = args.take if args.layer is None else _from_layer(args.layer, len(model.config.stylecode_shapes))
     encode = sources.Encoder(model, args)
     rows: list[Row] = []
-    for (a, b), name in common.progress(list(zip(pairs, output.names)), "mix"):
-        (first, w1), (second, w2) = encode.pair(a, b)
-        result = edit.mix_styles(model, w1, w2, take=take)
-        output.save(encode.album.returned(a.path, result), name)
-        if len(rows) < common.MAX_ROWS:
-            plain = [model.decode(w)[0].cpu() for w in (w1, w2)]
-            names = [a.label, f"{a.label}, not mixed", b.label, f"{b.label}, not mixed"]
-            tiles = [Tile(one, name) for one, name in zip((first, plain[0], second, plain[1]), names)]
-            rows.append([*tiles, Tile(result[0].cpu(), _from_whom(take, a.label, b.label))])
     words = {"coarse": "all stylecodes but the first two", "fine": "the first two stylecodes"}
     taken = words[take] if isinstance(take, str) else f"stylecodes {', '.join(map(str, take))}"
-    columns = ["A", "A decoded", "B", "B decoded", "mixed"]
-    output.finish(contact_sheet(rows, title="Style mixing", note=f"From B: {taken}.", columns=columns))
+
+    def sheet() -> Image.Image:
+        columns = ["A", "A decoded", "B", "B decoded", "mixed"]
+        return contact_sheet(rows, title="Style mixing", note=f"From B: {taken}.", columns=columns)
+
+    with output.keeping(sheet):
+        for (a, b), name in common.progress(list(zip(pairs, output.names)), "mix"):
+            (first, w1), (second, w2) = encode.pair(a, b)
+            result = edit.mix_styles(model, w1, w2, take=take)
+            output.save(encode.album.returned(a.path, result), name)
+            if len(rows) < common.MAX_ROWS:
+                plain = [model.decode(w)[0].cpu() for w in (w1, w2)]
+                names = [a.label, f"{a.label}, not mixed", b.label, f"{b.label}, not mixed"]
+                tiles = [Tile(one, name) for one, name in zip((first, plain[0], second, plain[1]), names)]
+                rows.append([*tiles, Tile(result[0].cpu(), _from_whom(take, a.label, b.label))])
+    output.finish(sheet())
 
 
 def _from_whom(take: str | list[int], a: str, b: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,11 @@ def add_arguments(parser: argparse.ArgumentParser, *, references: bool = False) 
     group.add_argument(
         "--background", default="white", metavar="COLOUR", help="under transparency, as in black or #8090a0"
     )
+
+
+def find(args: argparse.Namespace, paths: Iterable[str]) -> list[Path]:
+    """As `common.find_readable`, of all the formats that an `Album` reads."""
+    return common.find_readable(args, paths, Photo.open)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
 from stylemap.cli import clips, common, photos, results, said
@@ -21,6 +22,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     results.add_arguments(parser, "folder for the results, or a file for a single one")
     photos.add_arguments(parser)
     common.add_fit_argument(parser)
+    common.add_skip_argument(parser)
     common.add_model_arguments(parser)
     return parser
 
@@ -31,23 +33,30 @@ def run(args: argparse.Namespace) -> None:
     if clip is not None:
         _run_clip(args, clip)
         return
-    paths = common.find(common.originals(args))
+    paths = photos.find(args, common.originals(args))
     output = results.Output.of(args, [path.stem for path in paths], paths, own=paths)
     model = common.load_for_edits(args)
     album = photos.Album(args, model)
     rows: list[Row] = []
-    for path, name in common.progress(list(zip(paths, output.names)), "reconstruct"):
-        photo = album.read(path)
-        result = model.decode(album.encode(photo))
-        output.save(album.returned(path, result, mode="replace"), name)
-        error = float((result - photo).float().square().mean())
-        said.add("errors", error)
-        if len(rows) < common.MAX_ROWS:
-            rows.append(
-                [Tile(photo[0].cpu(), path.name), Tile(result[0].cpu(), f"mean squared error {error:.4f}")]
-            )
-    sheet = contact_sheet(rows, title="Reconstruction", columns=["photo", "decoded"])
-    output.finish(sheet)
+
+    def sheet() -> Image.Image:
+        return contact_sheet(rows, title="Reconstruction", columns=["photo", "decoded"])
+
+    with output.keeping(sheet):
+        for path, name in common.progress(list(zip(paths, output.names)), "reconstruct"):
+            photo = album.read(path)
+            result = model.decode(album.encode(photo))
+            output.save(album.returned(path, result, mode="replace"), name)
+            error = float((result - photo).float().square().mean())
+            said.add("errors", error)
+            if len(rows) < common.MAX_ROWS:
+                rows.append(
+                    [
+                        Tile(photo[0].cpu(), path.name),
+                        Tile(result[0].cpu(), f"mean squared error {error:.4f}"),
+                    ]
+                )
+    output.finish(sheet())
 
 
 def _run_clip(args: argparse.Namespace, path: Path) -> None:

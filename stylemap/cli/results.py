@@ -6,7 +6,8 @@ import argparse
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Output:
     parts: tuple[str, ...] = ("",)
     sheet_wanted: bool = True
     frames: video.Writer | None = None
+    _saved: int = 0
 
     @classmethod
     def of(
@@ -137,12 +139,34 @@ class Output:
         else:
             images.save(image, self.file(name))
             said.add("images", self.file(name))
+        self._saved += 1
         return self.file(name)
 
     @property
     def sheet_path(self) -> Path:
         """Path of the contact sheet: beside the file, or in the folder."""
         return self.beside("", "_sheet.png") if self.is_file else self.path / _SHEET
+
+    @contextmanager
+    def keeping(self, sheet: Callable[[], Image.Image | None]) -> Iterator[None]:
+        """Make the contact sheet also where an input that cannot be read ends the block.
+
+        sheet: of the results so far.
+
+        Raises:
+            UnreadableError: of the block; it says what was written before.
+        """
+        try:
+            yield
+        except images.UnreadableError as error:
+            if not self._saved or self.frames is not None:
+                raise
+            kept = f"{self._saved} image{'s' * (self._saved != 1)} of {self.count} written before it"
+            picture = sheet() if self.sheet_wanted else None
+            if picture is not None:
+                images.save(picture, self.sheet_path)
+                kept += f", contact sheet {self.sheet_path}"
+            raise images.UnreadableError(f"{error}; {kept}") from error
 
     def finish(self, sheet: Image.Image | None) -> None:
         """Write the moving picture and the contact sheet, if they are wanted, and say what was written."""

@@ -77,15 +77,15 @@ def sides(args: argparse.Namespace) -> tuple[list[Source], list[Source]]:
     if len(texts) != 2:
         named = f"got {' '.join(texts)}" if texts else "got none"
         raise ValueError(f"two are needed, A and B, photos or --seeds in any combination; {named}")
-    first, second = map(find, texts)
+    first, second = (find(args, text) for text in texts)
     return first, second
 
 
-def find(text: str) -> list[Source]:
+def find(args: argparse.Namespace, text: str) -> list[Source]:
     """The sources a user wrote: what exists under that name, else a seed."""
     kind, _, number = text.partition(":")
     if kind != "seed" or Path(text).exists():
-        return [Source(path) for path in common.find([text])]
+        return [Source(path) for path in photos.find(args, [text])]
     match = _SEED.fullmatch(number)
     if match is None or not -(2**63) <= int(match[1]) < 2**63 or int(match[2] or 0) > _MAX_INDEX:
         raise ValueError(f"{text}: expected a seed as in seed:5, or seed:5/2 for the third of its images")

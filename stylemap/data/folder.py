@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stylemap import images
+from stylemap.data.lmdb_store import instead_of_images
 from stylemap.data.protocol import ImageDataset
 
 _log = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ def find(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Pat
     if recursive:
         folders += sorted(path for path in root.rglob("*") if path.is_dir() and not _hidden(path, root))
     found = [path for here in folders if _holds_images(here) for path in images.find([here])]
+    if recursive:  # a folder that is named as an image is one of those searched
+        found = [path for path in found if not path.is_dir()]
     if not found:
         raise images.ImageError(
             f"{root} holds no images ({', '.join(images.SUFFIXES)}){_below(root, recursive)}"
@@ -96,21 +99,23 @@ def find(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Pat
 def _below(root: Path, recursive: bool) -> str:
     """Names sub-folders that hold what was looked for, for the end of an error."""
     if recursive:
-        return ""
+        return instead_of_images(root)
     names = [path.name for path in sorted(root.iterdir()) if path.is_dir() and not _hidden(path, root)]
     holding = [name for name in names if _holds_images(root / name)]
     if not holding:
-        return ""
+        return instead_of_images(root)
     more = f" and {len(holding) - 4} more" if len(holding) > 4 else ""
     return f"; its sub-folders {', '.join(holding[:4])}{more} do: name one of them"
 
 
-def sort_out(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
+def sort_out(
+    paths: Iterable[Path], decode: Callable[[Path], object] = images.open_rgb
+) -> tuple[list[Path], list[tuple[Path, str]]]:
     """Decode every file. Returns the readable ones, and the others with the reason."""
     good, bad = [], []
     for path in paths:
         try:
-            images.open_rgb(path)
+            decode(path)
         except (images.ImageError, OSError) as error:
             bad.append((path, str(error)))
         else:

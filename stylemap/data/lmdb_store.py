@@ -17,12 +17,15 @@ import torch
 from torch import Tensor
 
 from stylemap import images
+from stylemap.data import lmdb_check
 from stylemap.data.protocol import ImageDataset
 
 _log = logging.getLogger(__name__)
 
 LENGTH = b"length"
 WRITING = b"writing"  # state of an unfinished write, see lmdb_writer
+MAX_READERS = 256
+_MAX_DIGITS = 12  # of a length
 
 
 def image_key(size: int, index: int) -> bytes:
@@ -48,6 +51,25 @@ def is_store(path: str | os.PathLike[str]) -> bool:
     return (path / "data.mdb").is_file() or (path.is_file() and path.suffix in (".mdb", ".lmdb"))
 
 
+def data_file(path: Path) -> Path:
+    """The file with the pages of a store: the store itself, or data.mdb in its folder."""
+    folder = path.is_dir() or not (path.suffix == ".mdb" or path.is_file())
+    return path / "data.mdb" if folder else path
+
+
+def instead_of_images(folder: Path) -> str:
+    """What a folder without images is or holds of LMDBs, for the end of an error; "" for nothing."""
+    if is_store(folder):
+        return "; it is an LMDB"
+    if (folder / "lock.mdb").exists():
+        return "; it holds the lock.mdb of an LMDB, whose data.mdb is missing"
+    stores = [path.name for path in sorted(folder.iterdir()) if is_store(path)]
+    if not stores:
+        return ""
+    more = f" and {len(stores) - 4} more" if len(stores) > 4 else ""
+    return f"; {', '.join(stores[:4])}{more} in it {'are LMDBs' if stores[1:] else 'is an LMDB: name that'}"
+
+
 class LmdbDataset(ImageDataset):
     """Images of one size from an LMDB in the published layout. Safe to use from several worker processes.
 
@@ -57,7 +79,8 @@ class LmdbDataset(ImageDataset):
     Raises:
         ImportError: the lmdb package is missing.
         FileNotFoundError: no LMDB there.
-        ValueError: not in this layout, still being written, or without images of this size.
+        ValueError: truncated or damaged pages, not in this layout, still being written, without images of
+            this size, or with fewer than it says.
     """
 
     def __init__(
@@ -73,12 +96,17 @@ class LmdbDataset(ImageDataset):
         self.path = Path(path)
         self._reader = reader(self.path)
         length = self._checked_length()
-        self.entries = list(range(length))
         self.skipped: list[tuple[str, str]] = []
         if skip_corrupt:
-            self.entries = [index for index in range(length) if self._readable(index)]
+            there = [index for index in self._reader.indices(size) if index < length]
+            self._note_missing(there, length)
+            self.entries = [index for index in there if self._readable(index)]
+            self.skipped.sort(key=lambda entry: int(entry[0].split(" ")[0].partition("-")[2]))
             if not self.entries:
                 raise images.ImageError(f"{self.path} holds no readable image")
+        else:
+            self._check_last(length)
+            self.entries = list(range(length))
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -100,7 +128,7 @@ class LmdbDataset(ImageDataset):
         data = self._reader.get(key)
         name = f"{self.path} entry {key.decode()}"
         if data is None:
-            raise images.ImageError(f"{name} is missing")
+            raise images.UnreadableError(f"{name} is missing")
         return images.open_rgb(io.BytesIO(data), name=name)
 
     def _readable(self, entry: int) -> bool:
@@ -112,19 +140,42 @@ class LmdbDataset(ImageDataset):
             return False
         return True
 
+    def _note_missing(self, there: list[int], length: int) -> None:
+        """Log the gaps in the sorted indices ``there``, each as one entry skipped."""
+        for before, after in zip([-1, *there], [*there, length]):
+            if after - before > 1:
+                first, last = (image_key(self.size, i).decode() for i in (before + 1, after - 1))
+                name = first if first == last else f"{first} to {last}"
+                self.skipped.append((name, f"{self.path} entry {name} is missing"))
+                _log.warning("skipped: %s", self.skipped[-1][1])
+
+    def _check_last(self, length: int) -> None:
+        """Raises UnreadableError where the store has fewer images than its length says."""
+        if self._reader.get(image_key(self.size, length - 1)) is None:
+            there = len(self._reader.indices(self.size))
+            raise images.UnreadableError(
+                f"{self.path} says that it holds {length} images and has {there} of size {self.size}"
+            )
+
     def _checked_length(self) -> int:
         if not is_store(self.path):
-            raise FileNotFoundError(f"no LMDB at {self.path}")
+            what = instead_of_images(self.path) if self.path.is_dir() else ""
+            raise FileNotFoundError(f"no LMDB at {self.path}{what}")
         text = self._reader.get(LENGTH)
         if text is None and self._reader.get(WRITING) is not None:
             raise ValueError(f"{self.path} is unfinished: repeat the command that was writing it")
-        if text is None or not text.isdigit():
+        if text is None and self._reader.is_empty():
+            raise ValueError(f"{self.path} is an LMDB without entries: nothing was written to it yet")
+        if text is None or not text.isdigit() or len(text) > _MAX_DIGITS:
             raise ValueError(
                 f"{self.path} is not in the published layout: its key 'length' is missing or no number"
             )
         length = int(text)
-        if length and self._reader.get(image_key(self.size, 0)) is None:
-            found = ", ".join(map(str, self._reader.sizes())) or "none"
+        if length == 0:
+            raise ValueError(f"{self.path} holds no images: its length is 0")
+        sizes = self._reader.sizes()
+        if self.size not in sizes:
+            found = ", ".join(map(str, sizes)) or "none"
             raise ValueError(f"{self.path} holds no images of size {self.size}; sizes there: {found}")
         return length
 
@@ -139,6 +190,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._environment: Any = None
+        self._checked = False
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None where the store has none."""
@@ -149,6 +201,25 @@ class Reader:
         """The sizes of the images in the store, in ascending order."""
         with _lock:
             return sizes(self._opened())
+
+    def indices(self, size: int) -> list[int]:
+        """The indices of the images of a size, in ascending order."""
+        prefix = f"{size}-".encode()
+        found = []
+        with _lock, self._opened().begin() as transaction, transaction.cursor() as cursor:
+            cursor.set_range(prefix)
+            for key in cursor.iternext(values=False):
+                if not key.startswith(prefix):
+                    break
+                number = key[len(prefix) :]
+                if number.isdigit() and len(number) <= _MAX_DIGITS and key == image_key(size, int(number)):
+                    found.append(int(number))
+        return sorted(found)
+
+    def is_empty(self) -> bool:
+        """Whether the store has no entries at all."""
+        with _lock:
+            return bool(self._opened().stat()["entries"] == 0)
 
     def close(self) -> None:
         """Close the environment; the next read opens it again."""
@@ -161,6 +232,9 @@ class Reader:
 
     def _opened(self) -> Any:
         if self._environment is None:
+            if not self._checked:
+                lmdb_check.check_pages(data_file(self.path))
+                self._checked = True
             self._environment = open_store(self.path, readonly=True)
         return self._environment
 
@@ -200,15 +274,22 @@ def open_store(path: Path, **options: Any) -> Any:
 
     Raises:
         ImportError: the lmdb package is missing.
-        ValueError: the file is no LMDB.
+        ValueError: the file is no LMDB, or was cut.
+        lmdb.Error: to write, what LMDB says.
     """
     lmdb = import_lmdb()
+    file = data_file(path)
     if options.get("readonly"):
         options |= {"lock": False, "readahead": False}
-    folder = path.is_dir() or not (path.suffix == ".mdb" or path.is_file())
+        if lmdb_check.check_length(file) is None:
+            raise ValueError(f"{file} is empty: nothing was written to it yet")
+    elif file.exists():
+        lmdb_check.check_length(file)
     try:
-        return lmdb.open(str(path), subdir=folder, max_readers=256, **options)
+        return lmdb.open(str(path), subdir=file != path, max_readers=MAX_READERS, **options)
     except lmdb.Error as error:
+        if not options.get("readonly"):  # the writer tells of full disks
+            raise
         raise ValueError(f"cannot open {path} as an LMDB: {error}") from error
 
 

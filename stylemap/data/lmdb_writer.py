@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,11 +19,25 @@ from PIL import Image
 
 from stylemap import images
 from stylemap.data.faces import render, sample_attributes
-from stylemap.data.lmdb_store import LENGTH, WRITING, image_key, import_lmdb, open_store, reader
+from stylemap.data.lmdb_store import (
+    LENGTH,
+    MAX_READERS,
+    WRITING,
+    data_file,
+    image_key,
+    import_lmdb,
+    open_store,
+    reader,
+)
+from stylemap.data.protocol import check_size
+from stylemap.files import write_whole
 
 FORMATS = ("png", "jpg")
 _PER_TRANSACTION = 128
+_MAX_BYTES = 1 << 28  # of the pixels of a transaction
 _FIRST_MAP = 1 << 28  # bytes; doubled whenever the map is full
+_LOCK_BYTES = 128 * (MAX_READERS + 1)  # of the lock file: 64 for a reader and for each of its few locks
+_LITTLE = 1 << 20  # bytes free on a disk that is full: what fits less than a transaction
 
 Encoded = dict[int, bytes]  # size -> encoded image
 
@@ -69,10 +85,17 @@ def write_folder(
         picture = images.open_rgb(paths[position])
         return {size: encoded(images.fit_square(picture, size, fit), format, quality) for size in sizes}
 
-    settings = [list(sizes), fit, format, quality, [[str(p), p.stat().st_size] for p in paths]]
+    settings = [list(sizes), fit, format, quality, [[str(p), _bytes(p)] for p in paths]]
     names = [str(path) for path in paths]
     return write(
-        output, encode, names, settings, skip_corrupt=skip_corrupt, workers=workers, progress=progress
+        output,
+        encode,
+        names,
+        settings,
+        skip_corrupt=skip_corrupt,
+        workers=workers,
+        progress=progress,
+        most=_most(sizes),
     )
 
 
@@ -99,7 +122,7 @@ def write_faces(
 
     settings = ["faces", seed, list(sizes), format, quality]
     names = [f"face {index}" for index in range(count)]
-    return write(output, encode, names, settings, workers=workers, progress=progress)
+    return write(output, encode, names, settings, workers=workers, progress=progress, most=_most(sizes))
 
 
 def write(
@@ -111,30 +134,58 @@ def write(
     skip_corrupt: bool = False,
     workers: int = 2,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    most: int | None = None,
 ) -> Progress:
     """Write entries 0 … len(names) − 1 in order. ``encode`` makes them, in ``workers`` threads.
 
-    A write can be resumed only with the same ``settings`` (anything JSON can hold).
+    A write can be resumed only with the same ``settings`` (anything JSON can hold). most: entries in memory
+    before they are stored.
     """
     lmdb = import_lmdb()
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
     fingerprint = hashlib.sha256(json.dumps([settings, skip_corrupt, len(names)]).encode()).hexdigest()
     reader(path).close()
-    environment = open_store(path, map_size=_FIRST_MAP)
+    environment = None
     try:
+        _reserve_lock(path)
+        environment = open_store(path, map_size=_FIRST_MAP)
         state = _begin(environment, fingerprint, path)
         todo = range(state.position, len(names))
-        entries = _in_order(encode, progress(todo), workers)
-        for batch in _batches(zip(todo, entries), _PER_TRANSACTION):
+        most = most or _PER_TRANSACTION
+        entries = _in_order(encode, progress(todo), workers, min(4 * workers, max(workers, most)))
+        for batch in _batches(zip(todo, entries), most):
             rows = _sort_out(batch, state, names, skip_corrupt)
             _store(lmdb, environment, rows, state)
         _store(lmdb, environment, [], state, complete=True)
         return state
-    except lmdb.DiskError as error:
-        raise OSError(f"cannot write {path}: {error}; repeat the command to go on") from error
+    except lmdb.Error as error:
+        raise OSError(f"cannot write {path}: {_why(path, error)}; run again to go on") from error
     finally:
-        environment.close()
+        if environment is not None:
+            environment.close()
+
+
+def _reserve_lock(path: Path) -> None:
+    """Give a new store's lock file its blocks: LMDB maps a hole, which on a full disk ends the process."""
+    folder = data_file(path) != path
+    lock = path / "lock.mdb" if folder else path.with_name(path.name + "-lock")
+    if lock.exists():
+        return
+    try:
+        with write_whole(lock) as file:
+            file.write(bytes(_LOCK_BYTES))
+    except OSError as error:
+        reason = _why(path, error.__cause__ or error)
+        raise OSError(f"cannot write {path}: {reason}; run again to go on") from error
+
+
+def _why(path: Path, error: BaseException) -> str:
+    """What keeps from writing. LMDB calls a transaction of which only a part fitted an input/output error."""
+    here = path if path.exists() else path.parent
+    if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(here).free < _LITTLE:
+        return "disk full"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def encoded(picture: Image.Image, format: str, quality: int = 95) -> bytes:
@@ -148,10 +199,17 @@ def encoded(picture: Image.Image, format: str, quality: int = 95) -> bytes:
 
 
 def _check(sizes: Sequence[int], format: str) -> None:
-    if not sizes or min(sizes) < 1 or len(set(sizes)) != len(sizes):
+    if not sizes or len(set(sizes)) != len(sizes):
         raise ValueError(f"sizes must be different positive numbers, got {list(sizes)}")
+    for size in sizes:
+        check_size(size)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+
+
+def _most(sizes: Sequence[int]) -> int:
+    """Entries of a transaction: fewer of large images, so that memory holds them."""
+    return min(_PER_TRANSACTION, max(1, _MAX_BYTES // (3 * sum(size * size for size in sizes))))
 
 
 def _begin(environment: Any, fingerprint: str, path: Path) -> Progress:
@@ -162,28 +220,39 @@ def _begin(environment: Any, fingerprint: str, path: Path) -> Progress:
         raise ValueError(f"{path} is complete already: it holds {length.decode()} images")
     if text is None and not empty:
         raise ValueError(f"{path} is an LMDB of something else")
-    state = Progress(**json.loads(text)) if text is not None else Progress(fingerprint)
+    try:
+        state = Progress(**json.loads(text)) if text is not None else Progress(fingerprint)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is unfinished and damaged: delete it or choose another name") from error
     if state.fingerprint != fingerprint:
         raise ValueError(f"{path} was begun with other images or settings: delete it or choose another name")
     return state
 
 
 def _in_order(
-    encode: Callable[[int], Encoded], positions: Iterable[int], workers: int
+    encode: Callable[[int], Encoded], positions: Iterable[int], workers: int, ahead: int
 ) -> Iterator[Future[Encoded]]:
-    """Futures in the order of the positions; a bounded number runs at a time."""
+    """Futures in the order of the positions; at most ``ahead`` of them are begun and not yet taken."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         waiting: deque[Future[Encoded]] = deque()
         try:
             for position in positions:
                 waiting.append(pool.submit(encode, position))
-                if len(waiting) >= 4 * workers:
+                if len(waiting) >= ahead:
                     yield waiting.popleft()
             while waiting:
                 yield waiting.popleft()
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _bytes(path: Path) -> int:
+    """The size of a file; -1 for none, which is told when it is read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stylemap.config import MAX_SIZE
 from stylemap.data.streams import Streams
+
+
+def check_size(size: int) -> None:
+    """Raise ValueError for a side of images that no network has."""
+    if not 1 <= size <= MAX_SIZE:
+        raise ValueError(f"size must be from 1 to {MAX_SIZE}, got {size}")
 
 
 class ImageDataset(Dataset[Tensor]):
@@ -22,8 +29,7 @@ class ImageDataset(Dataset[Tensor]):
     """
 
     def __init__(self, size: int, *, flip: bool = False, seed: int = 0) -> None:
-        if size < 1:
-            raise ValueError(f"size must be positive, got {size}")
+        check_size(size)
         self.size = size
         self.flip = flip
         self.seed = seed

@@ -45,8 +45,7 @@ def decode(
     """
     label = name or (str(source) if isinstance(source, str | os.PathLike) else "the image")
     if isinstance(source, str | os.PathLike):
-        if Path(source).is_dir():
-            raise images.ImageError(f"{label} is a folder, not a photo")
+        images.check_kind(Path(source), label)
         with open(source, "rb") as file:
             return decode(file, max_pixels, label)
     head = source.read(16)

@@ -14,6 +14,7 @@ from stylemap.data.faces.hair_long import draw_hair, draw_hair_behind
 from stylemap.data.faces.head import draw_ears, draw_head, draw_neck, draw_nose
 from stylemap.data.faces.mouth import draw_mouth
 from stylemap.data.faces.worn import draw_glasses, draw_glasses_arms, draw_hat
+from stylemap.data.protocol import check_size
 from stylemap.data.raster import DisplayList
 
 EYE_LINE = 52.0  # hundredths from the top, before the pose jitter
@@ -24,8 +25,7 @@ def render(attributes: Attributes, size: int) -> tuple[torch.Tensor, torch.Tenso
 
     The bytes depend on the attributes and the size alone. Needs the native library.
     """
-    if size < 1:
-        raise ValueError(f"size must be positive, got {size}")
+    check_size(size)
     if len(attributes) == 0:
         return torch.empty(0, 3, size, size, dtype=torch.uint8), torch.empty(0, size, size, dtype=torch.uint8)
     return display_list(attributes).draw(size, size)
