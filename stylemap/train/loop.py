@@ -43,6 +43,7 @@ def train(config: TrainConfig, folder: Path, *, resume: bool = False) -> Path:
 
     Raises:
         TrainingError: training diverges; named are the loss, the iteration and the last good checkpoint.
+        FileNotFoundError: the folder is deleted while training runs.
         CheckpointError: the run cannot be continued, with the reason.
         FileExistsError: the folder holds a run and ``resume`` is not set.
         OSError: a file cannot be written.
@@ -123,6 +124,7 @@ class _Run:
                 if config.fit_mapping and iteration + 1 == config.warmup_iterations:
                     self._fit_mapping()
                 if log is not None and pictures is not None:
+                    log.check_folder(iteration)
                     log.add(iteration, losses)
                     self._write(iteration + 1, log, pictures)
         finally:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +35,8 @@ class Record:
         self._rate = 0.0
         self.path = folder / "losses.jsonl"
         self._drop_from(start)
+        status = os.stat(folder)
+        self._folder = status.st_dev, status.st_ino
         self.file = open(self.path, "a", buffering=1)  # noqa: SIM115 (closed by `close`)
         self.board = _tensorboard(folder)
         self.bar = _bar(start, stop)
@@ -40,6 +44,17 @@ class Record:
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._since, self._done = time.monotonic(), start
+
+    def check_folder(self, iteration: int) -> None:
+        """Raise FileNotFoundError where the run's folder is no longer there, or is another one."""
+        try:
+            there = os.stat(self.path.parent)
+        except FileNotFoundError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != self._folder:
+            raise FileNotFoundError(
+                f"{self.path.parent} was deleted while training ran: stopped at iteration {iteration}"
+            )
 
     def add(self, iteration: int, losses: dict[str, float]) -> None:
         """Losses of an iteration; every ``every`` iterations their means are written."""
@@ -67,7 +82,8 @@ class Record:
     def close(self) -> None:
         self.file.close()
         if self.board is not None:
-            self.board.close()
+            with suppress(FileNotFoundError):  # of a folder that was deleted, which is told elsewhere
+                self.board.close()
         if self.bar is not None:
             self.bar.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,3 +177,24 @@ def test_a_missing_device_is_an_error(device: str, tmp_path: Path) -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(RuntimeError, match="no GPU"):
         train(tiny_run.config(device=device), tmp_path)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "replaced"])
+def test_a_folder_deleted_while_training_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    folder, add = tmp_path / "run", record.Record.add
+
+    def add_then_delete(log: record.Record, iteration: int, losses: dict[str, float]) -> None:
+        add(log, iteration, losses)
+        if iteration == 0:
+            shutil.rmtree(folder)
+            if again:
+                (tmp_path / "kept").mkdir()  # so that the new folder is another one on every file system
+                folder.mkdir()
+
+    monkeypatch.setattr(record.Record, "add", add_then_delete)
+    monkeypatch.setattr(record, "_tensorboard", lambda folder: None)  # its thread would fail at its own time
+    with pytest.raises(FileNotFoundError, match="run was deleted while training ran: stopped at iteration 1"):
+        train(tiny_run.config(), folder)
+    assert list(folder.iterdir() if again else tmp_path.iterdir()) == []
