@@ -118,11 +118,13 @@ def find_readable(
         FileNotFoundError, ImageError: no such file, or no images there.
     """
     from stylemap.data import folder
+    from stylemap.data.lmdb_store import instead_of_images
 
     named = [Path(path) for path in paths]
     for path in named:
-        if path.is_dir():
-            folder.find(path)  # its error names what an empty folder holds instead
+        instead = instead_of_images(path) if path.is_dir() and not images.inside(path) else ""
+        if instead:
+            raise images.ImageError(f"{path} holds no images{instead}")
     found = find(named)
     if not args.skip_corrupt:
         if len(found) > 1:
