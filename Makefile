@@ -3,9 +3,10 @@
 # make test   set up, then run the tests
 # make docs   build the documentation site, strictly
 # make wheel   a source archive and a wheel for every Python into dist/
+# make wheel-check   install both into fresh environments of every Python on PATH, and edit with them
 # make bench  set up, then measure everything on this machine (more than an hour on two cores) and write README's tables
 # make gpu-check   on a machine with a GPU: build, test, sanitize and time the CUDA kernels, without network
-# make lint   ruff, mypy, clang-format, layering, CUDA compilation where nvcc exists
+# make lint   ruff, mypy, clang-format, layering, workflow files, CUDA compilation where nvcc exists
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,7 +20,7 @@ FOR_USE := STYLEMAP_CUDA=$(or $(STYLEMAP_CUDA),$(shell command -v nvidia-smi > /
 PIP_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo editor test docs wheel bench gpu-check lint native format clean
+.PHONY: demo editor test docs wheel wheel-check bench gpu-check lint native format clean
 
 demo: $(LIGHT)
 	@$(FOR_USE) $(BIN)/python -m stylemap._build
@@ -38,12 +39,16 @@ docs: native
 	$(BIN)/mkdocs build --strict
 	@echo "open build/site/index.html"
 
-# The library is linked to torch's, which the wheel does not bring along.
+# The wheel is built from the source archive, so that it holds what that compiles and nothing that lies here. The
+# library is linked to torch's, which the wheel does not bring along. auditwheel looks for patchelf on PATH.
 wheel: native
 	rm -rf build/wheel dist
 	$(BIN)/python -m build --sdist --outdir dist .
-	STYLEMAP_CUDA=$(or $(STYLEMAP_CUDA),0) $(BIN)/pip wheel -q --no-deps --no-build-isolation -w build/wheel .
-	$(BIN)/auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' -w dist build/wheel/*.whl
+	STYLEMAP_CUDA=$(or $(STYLEMAP_CUDA),0) $(BIN)/pip wheel -q --no-deps --no-build-isolation -w build/wheel dist/*.tar.gz
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' -w dist build/wheel/*.whl
+
+wheel-check:
+	$(BIN)/python tests/wheel_install.py $(WHEEL_CHECK_ARGS)
 
 bench: native
 	$(BIN)/stylemap bench --output benchmarks/results
@@ -58,6 +63,7 @@ lint: native
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	git ls-files 'csrc/**.h' 'csrc/**.cpp' 'csrc/**.cu' 'csrc/**.cuh' | xargs -r $(BIN)/clang-format --dry-run -Werror
 	$(BIN)/python tests/lint_native.py
 

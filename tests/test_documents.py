@@ -19,6 +19,15 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
+#: Pages of docs/ with blocks that are pasted one after the other, and the packages that these need.
+TUTORIALS: dict[str, tuple[str, ...]] = {
+    "photo": (),
+    "direction": ("sklearn",),
+    "video": ("av",),
+    "training": ("yaml", "matplotlib"),
+    "deploy": ("onnxruntime", "onnx"),
+}
+
 
 def _blocks(language: str) -> list[str]:
     return [text for name, text in _BLOCK.findall(README) if name == language]
@@ -52,6 +61,27 @@ def test_the_python_of_documents_runs_from_top_to_bottom(tmp_path: Path, name: s
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=_environment(), check=True)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_a_tutorial_runs_from_top_to_bottom(tmp_path: Path, name: str) -> None:
+    for package in TUTORIALS[name]:
+        needs.package(package)
+    for language, text in _BLOCK.findall((ROOT / "docs" / f"tutorial-{name}.md").read_text()):
+        if language == "text":  # wants files that are not here
+            _understood(text)
+            continue
+        command = ["bash", "-e", "-c"] if language == "sh" else [sys.executable, "-c"]
+        run = subprocess.run(
+            [*command, text], cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, f"{text}\n{run.stderr}"
+
+
+def test_every_tutorial_is_tried() -> None:
+    found = {path.stem.removeprefix("tutorial-") for path in (ROOT / "docs").glob("tutorial-*.md")}
+    assert found == set(TUTORIALS)
+
+
 def test_commands_run_as_pasted(tmp_path: Path) -> None:
     make, block = _blocks("sh")
     subprocess.run(["bash", "-e", "-c", block], cwd=tmp_path, env=_environment(), check=True)
@@ -62,9 +92,13 @@ def test_commands_run_as_pasted(tmp_path: Path) -> None:
 
 def test_commands_that_want_your_files_are_understood() -> None:
     for block in _blocks("text"):
-        for command in _commands(block):
-            if command[0] == "stylemap":
-                build_parser().parse_args(command[1:])
+        _understood(block)
+
+
+def _understood(block: str) -> None:
+    for command in _commands(block):
+        if command[0] == "stylemap":
+            build_parser().parse_args(command[1:])
 
 
 def test_pictures_and_documents_are_there() -> None:
@@ -87,6 +121,14 @@ def test_the_documentation_builds_strictly(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     commands = (tmp_path / "site" / "commands" / "index.html").read_text()
     assert all(f"stylemap {name}" in commands for name in ("edit", "train", "edit-server"))
+
+
+def test_workflow_files_are_valid() -> None:
+    needs.package("check_jsonschema")
+    files = sorted(map(str, (ROOT / ".github" / "workflows").glob("*.yml")))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    run = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
 
 
 @pytest.mark.parametrize("name", ["ci", "release"])
