@@ -1,8 +1,9 @@
 """Installs what `make wheel` made into fresh environments and tries it there: make wheel-check.
 
-python tests/wheel_install.py [--dist DIST] [--folder FOLDER] [PYTHON …]: every archive of DIST in an environment
-of every Python, by default of those named python3.10 to python3.15 on PATH. The environments are made in FOLDER,
-by default a temporary one, and one that is there is taken as it is: torch is installed once.
+python tests/wheel_install.py [--dist DIST] [--folder FOLDER] [PYTHON …]: every archive of DIST in an
+environment of every Python, by default of those named python3.10 to python3.15 on PATH. The environments
+are made in FOLDER, by default a temporary one, and one that is there is taken as it is: torch is installed
+once.
 """
 
 from __future__ import annotations
