@@ -59,6 +59,9 @@ def main(arguments: Sequence[str]) -> None:
         loaded = time.time()
         makers = Makers(model, Photos(model.config.size), device, int(threads))
         backend = makers(backend_name, precision)
+        # As a program does that has no other use for it: `EditSession(stylemap.load(path))`.
+        makers.forget_model()
+        del model
         ready = time.time()
         backend.play("open", script("open")[:1])
         opened = time.time()

@@ -60,6 +60,10 @@ class Makers:
         make: Callable[[str], Backend] = getattr(self, f"_{name}")
         return make(precision)
 
+    def forget_model(self) -> None:
+        """For when there will be no other backends: those made so far have what they need of it."""
+        del self._model
+
     def close(self) -> None:
         """Delete what was exported."""
         self._folder.cleanup()

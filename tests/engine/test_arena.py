@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylemap.engine.cpu import arena as arena_module
 from stylemap.engine.cpu.arena import Arena, empty_on_huge_pages, map_bytes
 
 MIB = 1 << 20
@@ -62,3 +64,56 @@ def test_an_arena_hands_out_the_same_memory_again() -> None:
     arena.give_all()
     assert arena.take(5).data_ptr() == small.data_ptr()
     assert arena.bytes == held
+
+
+def test_buffers_never_overlap_and_keep_what_is_written() -> None:
+    """Any sizes, in any order; of what is free, all of it can be had again as one piece."""
+    arena, chance = Arena(), random.Random(3)
+    alive: list[tuple[Tensor, int]] = []
+    most = 0
+    for number in range(400):
+        if alive and chance.random() < 0.5:
+            tensor, value = alive.pop(chance.randrange(len(alive)))
+            assert bool((tensor == value).all())
+            arena.give(tensor)
+        else:
+            count = chance.choice([3, 1000, MIB // 4, 3 * MIB // 4, 5 * MIB // 4])
+            alive.append((arena.take(count).fill_(number), number))
+        most = max(most, sum(tensor.numel() * 4 for tensor, _ in alive))
+    assert all(bool((tensor == value).all()) for tensor, value in alive)
+    held = arena.bytes
+    assert most <= held <= 2 * most
+    arena.give_all()
+    arena.take(held // 8, 2)
+    assert arena.bytes <= held + 2 * MIB
+
+
+def test_other_sizes_get_the_same_memory() -> None:
+    """What one kind of execution leaves free serves another one, whose buffers are larger and fewer."""
+    arena = Arena()
+    for size in (2, 4, 8, 16):
+        arena.take(size * MIB)
+    held = arena.bytes
+    assert held == 30 * 4 * MIB
+    arena.give_all()
+    arena.take(20 * MIB)
+    arena.take(10 * MIB)
+    assert arena.bytes == held
+
+
+def test_an_arena_takes_less_where_addresses_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def limited(count: int) -> Tensor:
+        asked.append(count)
+        if count > 20 * MIB:
+            raise OSError(12, "Cannot allocate memory")
+        return torch.empty(count, dtype=torch.uint8)
+
+    monkeypatch.setattr(arena_module, "map_bytes", limited)
+    arena = Arena()
+    first, second = arena.take(3 * MIB), arena.take(3 * MIB)
+    assert [count for count in asked if count <= 20 * MIB] == [16 * MIB, 16 * MIB]
+    assert first.data_ptr() != second.data_ptr()
+    with pytest.raises(OSError, match="Cannot allocate"):
+        arena.take(6 * MIB)

@@ -1,11 +1,14 @@
 """Activation buffers that are mapped once and reused.
 
 A fresh large tensor costs a page fault per 4 KiB, every time: 10 to 25 % of a decode. An arena keeps its
-blocks, asks the kernel for 2 MiB pages, and hands the same memory out again within one execution.
+memory, asks the kernel for 2 MiB pages, and hands the same memory out again within one execution. Large
+buffers are cut from one range of addresses, so that whatever sizes come, little more is ever touched than is
+in use at the same time.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import math
 import mmap
@@ -16,6 +19,8 @@ import torch
 from torch import Tensor
 
 _PAGE, _HUGE_PAGE = 4096, 2 << 20
+_LARGE = 1 << 20  # from here on buffers are cut from a region
+_REGION = 1 << 30  # addresses, which cost nothing until they are touched
 
 
 def map_bytes(count: int) -> Tensor:
@@ -44,44 +49,104 @@ def empty_on_huge_pages(*shape: int, dtype: torch.dtype) -> Tensor:
     return map_bytes(size).view(dtype).view(shape)
 
 
+class Region:
+    """A range of addresses that buffers are cut from. What has been touched once stays with the process."""
+
+    def __init__(self, size: int) -> None:
+        self._memory = map_bytes(size)
+        self._used: list[tuple[int, int]] = []  # begin and end, in order
+        self._top = 0
+
+    @property
+    def bytes(self) -> int:
+        """Of the part that has been in use."""
+        return -(-self._top // _HUGE_PAGE) * _HUGE_PAGE
+
+    def hole(self, size: int) -> tuple[int, int] | None:
+        """Size and begin of the smallest hole that is large enough, the first of those."""
+        ends = [0, *(end for _, end in self._used)]
+        begins = [*(begin for begin, _ in self._used), self._memory.numel()]
+        holes = [(begin - end, end) for end, begin in zip(ends, begins, strict=True) if begin - end >= size]
+        return min(holes, default=None)
+
+    def take(self, begin: int, size: int) -> Tensor:
+        """The memory from ``begin`` on, which is free."""
+        bisect.insort(self._used, (begin, begin + size))
+        self._top = max(self._top, begin + size)
+        return self._memory[begin : begin + size]
+
+    def give(self, block: Tensor) -> None:
+        """Make a block free again."""
+        begin = block.data_ptr() - self._memory.data_ptr()
+        self._used.remove((begin, begin + block.numel()))
+
+
 class Arena:
     """Buffers of one execution at a time. `take` returns uninitialised memory, `give` makes it free again."""
 
     def __init__(self) -> None:
-        self._free: list[Tensor] = []
-        self._taken: dict[int, Tensor] = {}
+        self._regions: list[Region] = []
+        self._small: list[Tensor] = []
+        self._taken: dict[int, tuple[Tensor, Region | None]] = {}
 
     @property
     def bytes(self) -> int:
         """Memory held, in use or not."""
-        return sum(block.numel() for block in (*self._free, *self._taken.values()))
+        small = [*self._small, *(block for block, region in self._taken.values() if region is None)]
+        return sum(block.numel() for block in small) + sum(region.bytes for region in self._regions)
 
     def take(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Memory of this shape and type, uninitialised, until it is given back."""
         size = math.prod(shape) * dtype.itemsize
-        block = self._best_fit(size)
-        self._taken[block.data_ptr()] = block
+        block, region = self._from_region(size) if size >= _LARGE else (self._from_small(size), None)
+        self._taken[block.data_ptr()] = block, region
         return block[:size].view(dtype).view(shape)
 
     def give(self, *tensors: Tensor | None) -> None:
         """Return buffers; tensors from elsewhere and None are ignored."""
         for tensor in tensors:
             if tensor is not None and tensor.data_ptr() in self._taken:
-                self._free.append(self._taken.pop(tensor.data_ptr()))
+                self._free(*self._taken.pop(tensor.data_ptr()))
 
     def give_all(self) -> None:
         """Return every buffer that is taken."""
-        self._free += self._taken.values()
+        for block, region in self._taken.values():
+            self._free(block, region)
         self._taken.clear()
 
-    def _best_fit(self, size: int) -> Tensor:
-        """The smallest free block that is large enough, if it is not wastefully large; else a new one."""
-        fitting = [i for i, block in enumerate(self._free) if size <= block.numel() <= 4 * size + _HUGE_PAGE]
+    def _free(self, block: Tensor, region: Region | None) -> None:
+        if region is None:
+            self._small.append(block)
+        else:
+            region.give(block)
+
+    def _from_region(self, size: int) -> tuple[Tensor, Region]:
+        """The smallest hole there is, which leaves large ones for large buffers."""
+        size = -(-size // _PAGE) * _PAGE
+        found = [(hole, region) for region in self._regions if (hole := region.hole(size))]
+        if not found:
+            self._regions.append(_new_region(size))
+            found = [((0, 0), self._regions[-1])]
+        (_, begin), region = min(found, key=lambda each: each[0])
+        return region.take(begin, size), region
+
+    def _from_small(self, size: int) -> Tensor:
+        fitting = [i for i, block in enumerate(self._small) if size <= block.numel()]
         if fitting:
-            return self._free.pop(min(fitting, key=lambda i: self._free[i].numel()))
-        if size < _HUGE_PAGE:
-            return torch.empty(max(1, -(-size // _PAGE)) * _PAGE, dtype=torch.uint8)
-        return map_bytes(-(-size // _HUGE_PAGE) * _HUGE_PAGE)
+            return self._small.pop(min(fitting, key=lambda i: self._small[i].numel()))
+        return torch.empty(max(1, -(-size // _PAGE)) * _PAGE, dtype=torch.uint8)
+
+
+def _new_region(size: int) -> Region:
+    """Of the usual size, or as large as the process's limit of addresses allows; at least ``size``."""
+    wanted = max(size, _REGION)
+    while True:
+        try:
+            return Region(wanted)
+        except OSError:
+            if wanted == size:
+                raise
+            wanted = max(size, wanted // 2)
 
 
 class ArenaPool:
