@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylemap import program
 from stylemap.export.lowering import OnnxLowering
-from stylemap.export.ports import ALL, inputs, outputs
+from stylemap.export.ports import ALL, BROWSER, inputs, outputs
 from stylemap.model import StyleMapGAN
 from stylemap.program import Mapping, Overlay, Overlaying, Weights
 from stylemap.program.lowering import S, V
@@ -29,7 +29,7 @@ class Exporting(Overlaying[V, S], Mapping[V], Protocol[V, S]):
 
 
 def compute(op: Exporting[V, S], model: StyleMapGAN, graph: str, values: Named[str, V]) -> list[V]:
-    """The outputs of one of `ports.ALL`, in the order of `outputs`, from its inputs by name.
+    """The outputs of one of `ports.ALL` or `BROWSER`, in the order of `outputs`, from its inputs by name.
 
     model: gives the configuration and the vector of the class; the weights are those of ``op``.
     """
@@ -47,10 +47,12 @@ def compute(op: Exporting[V, S], model: StyleMapGAN, graph: str, values: Named[s
         return list(program.stylecodes(op, net, values["w"]))
     if graph == "decoder":
         return [program.decode(op, net, values["w"])]
+    if graph == "picture":
+        return [program.synthesize_from_maps(op, net, all_of("maps"))]
     codes = all_of("codes")
     if graph == "synthesis":
         return [program.synthesize(op, net, codes)]
-    if graph == "maps":
+    if graph in ("maps", "part_maps"):
         return list(program.maps(op, net, codes))
     laid = all_of("reference_codes")
     overlay = Overlay(values["masks"], values["shifts"], values["weights"], model.config.size)
@@ -82,7 +84,7 @@ def build(
     opset: int = DEFAULT_OPSET,
     lowering: Callable[[Weights, str], OnnxLowering] = OnnxLowering,
 ) -> onnx.ModelProto:
-    """One of `ports.ALL` as an ONNX model with the shapes of all its tensors, checked.
+    """One of `ports.ALL` or `ports.BROWSER` as an ONNX model with the shapes of all its tensors, checked.
 
     Raises:
         ValueError: an opset that was not tested, or too old for the precision.
@@ -110,7 +112,9 @@ def check_opset(opset: int, precision: str) -> None:
 
 def _model(nodes: OnnxLowering, graph: str, opset: int) -> onnx.ModelProto:
     weights = list(nodes.initializers.values())
-    proto = helper.make_graph(nodes.nodes, graph, nodes.inputs, nodes.outputs, weights, ALL[graph])
+    proto = helper.make_graph(
+        nodes.nodes, graph, nodes.inputs, nodes.outputs, weights, (ALL | BROWSER)[graph]
+    )
     opsets = [helper.make_opsetid("", opset)]
     # Standard operators only, but where an engine is built with plugins.
     opsets += [helper.make_opsetid(domain, 1) for domain in sorted({n.domain for n in nodes.nodes} - {""})]

@@ -59,7 +59,7 @@ def export_onnx(
     Args:
         model: on the CPU in float32, evaluation mode.
         folder: made where it is missing; files of these names are replaced.
-        names: some of `ports.ALL`; None for `ports.GRAPHS`.
+        names: some of `ports.ALL` and `ports.BROWSER`; None for `ports.GRAPHS`.
         precision: "fp32", "fp16" or "bf16".
         opset: of ONNX; None for the default.
         external_weights: one file for the weights of all graphs, instead of each holding its own.
@@ -138,9 +138,9 @@ def versions() -> dict[str, str]:
 
 
 def check(model: StyleMapGAN, names: Iterable[str] | None, precision: str, opset: int | None) -> list[str]:
-    """The graphs to write, in the order of ALL. Raises as `export_onnx` does, before any work."""
+    """The graphs to write, in the order of ALL and BROWSER. Raises as `export_onnx` does, before any work."""
     wanted = set(ports.GRAPHS if names is None else names)
-    unknown = sorted(wanted - set(ports.ALL))
+    unknown = sorted(wanted - set(ports.ALL) - set(ports.BROWSER))
     if unknown or not wanted:
         listed = ", ".join(ports.ALL)
         raise ValueError(
@@ -156,4 +156,4 @@ def check(model: StyleMapGAN, names: Iterable[str] | None, precision: str, opset
     if parameter.dtype != torch.float32 or parameter.device.type != "cpu" or model.training:
         raise ValueError("export takes a model in float32, on the CPU, in evaluation mode")
     require("onnxruntime", "verifying what is exported", "'stylemap[export]'")
-    return [name for name in ports.ALL if name in wanted]
+    return [name for name in (*ports.ALL, *ports.BROWSER) if name in wanted]

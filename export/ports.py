@@ -27,6 +27,11 @@ CACHED: dict[str, str] = {
     "only along the borders of masks.",
 }
 ALL = GRAPHS | CACHED
+#: For pages without a server, which keep the maps of an edit and renew parts of them: `stylemap.editor.site`.
+BROWSER: dict[str, str] = {
+    "part_maps": "As maps, for a part of each stylecode, of any height and width, with a border of zeros.",
+    "picture": "Maps to image.",
+}
 
 
 class Port(NamedTuple):
@@ -41,7 +46,7 @@ class Port(NamedTuple):
 
 
 def inputs(graph: str, config: Config) -> list[Port]:
-    """What one of ALL takes."""
+    """What one of ALL or BROWSER takes."""
     if graph == "mapping":
         return [Port("z", (BATCH, config.latent_channel_size))]
     if graph in ("encoder", "reconstruct"):
@@ -50,6 +55,10 @@ def inputs(graph: str, config: Config) -> list[Port]:
         return [_w(config)]
     if graph in ("synthesis", "maps"):
         return _codes(config)
+    if graph == "part_maps":
+        return _parts(_codes(config))
+    if graph == "picture":
+        return _maps(config)
     laid = _laid(_codes(config))
     if graph == "cached_editor":
         laid += [*_maps(config), *_laid(_maps(config))]
@@ -59,13 +68,15 @@ def inputs(graph: str, config: Config) -> list[Port]:
 
 
 def outputs(graph: str, config: Config) -> list[Port]:
-    """What one of ALL gives."""
+    """What one of ALL or BROWSER gives."""
     if graph in ("encoder", "mapping"):
         return [_w(config)]
     if graph == "stylecodes":
         return _codes(config)
     if graph == "maps":
         return _maps(config)
+    if graph == "part_maps":
+        return _parts(_maps(config))
     return [_images(config)._replace(name="reconstruction" if graph == "reconstruct" else "images")]
 
 
@@ -90,6 +101,14 @@ def _maps(config: Config) -> list[Port]:
         channels = features + 3 if index == last else 2 * features
         ports.append(Port(f"maps_{index}", (BATCH, channels, height, width)))
     return ports
+
+
+def _parts(whole: list[Port]) -> list[Port]:
+    """The same of any height and width."""
+    return [
+        Port(name, (*shape[:2], f"height_{index}", f"width_{index}"))
+        for index, (name, shape, _) in enumerate(whole)
+    ]
 
 
 def _laid(images: list[Port]) -> list[Port]:

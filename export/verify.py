@@ -56,7 +56,7 @@ class Samples:
         self.photos = photos
 
     def cases(self, graph: str) -> Iterator[Case]:
-        """The calls of one of `stylemap.export.ports.ALL`."""
+        """The calls of one of `stylemap.export.ports.ALL` or `BROWSER`."""
         for rows, name in self._rows():
             if graph == "editor":
                 yield self._edit(rows, name)
@@ -165,6 +165,14 @@ class Samples:
     @cached_property
     def _maps(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         return self._named(self.codes), self._named(self.maps, "maps")
+
+    @property
+    def _part_maps(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        return self._maps
+
+    @cached_property
+    def _picture(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        return self._named(self.maps, "maps"), {"images": self.decoded}
 
     def _edit_cached(self, rows: list[int], name: str) -> Case:
         """The same edits; what is expected is the model's, which knows no maps."""

@@ -59,10 +59,15 @@ class OnnxRuntimeSession(Session):
         """See `Session.run`. Raises RuntimeError where ONNX Runtime fails."""
         binding = self.session.io_binding()
         held = [self._bind_input(binding, node, inputs[node.name]) for node in self.session.get_inputs()]
-        batch = len(held[0])
+        sizes = {
+            dimension: size
+            for node, value in zip(self.session.get_inputs(), held)
+            for dimension, size in zip(node.shape, value.shape)
+        }
         outputs = {}
         for node in self.session.get_outputs():
-            shape = (batch, *node.shape[1:])
+            shape = [sizes.get(node.shape[0], len(held[0]))]
+            shape += [sizes[size] if isinstance(size, str) else size for size in node.shape[1:]]
             outputs[node.name] = torch.empty(shape, dtype=_DTYPES[node.type][0], device=self.device)
             self._bind(binding.bind_output, node, outputs[node.name])
         if self.device.type == "cuda":

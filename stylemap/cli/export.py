@@ -1,4 +1,4 @@
-"""stylemap export: ONNX files and TensorRT engines of a model, verified against it."""
+"""stylemap export: ONNX files, TensorRT engines and sites of a model, verified against it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 import stylemap
 from stylemap import assets, images
-from stylemap.cli import common, said, streams
+from stylemap.cli import common, export_web, said, streams
 
 if TYPE_CHECKING:
     from stylemap.model import StyleMapGAN
@@ -22,17 +22,18 @@ _CALIBRATION = 32
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add the command ``export`` and its flags; its parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "export", help="ONNX files and TensorRT engines", description=__doc__
+        "export", help="ONNX files, TensorRT engines, sites", description=__doc__
     )
     formats = parser.add_subparsers(dest="format", metavar="FORMAT", required=True)
     _add_onnx(formats)
     _add_tensorrt(formats)
+    export_web.add_parser(formats)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the part of the command that FORMAT names."""
-    {"onnx": _run_onnx, "tensorrt": _run_tensorrt}[args.format](args)
+    {"onnx": _run_onnx, "tensorrt": _run_tensorrt, "web": _run_web}[args.format](args)
 
 
 def _add_common(parser: argparse.ArgumentParser, precisions: tuple[str, ...], default: str) -> None:
@@ -196,6 +197,13 @@ def _run_tensorrt(args: argparse.Namespace) -> None:
     said.say(f"wrote {len(built)} engines in {args.output}")
 
 
+def _run_web(args: argparse.Namespace) -> None:
+    model = _load(args)
+    path = args.model or args.checkpoint or assets.demo_model() or ""
+    photos = _drawn(model.config.size, 8)
+    export_web.run(args, model, Path(path).name, photos, _progress)
+
+
 def _load(args: argparse.Namespace) -> StyleMapGAN:
     if args.model and args.checkpoint:
         raise ValueError(f"two models: --model {args.model} and {args.checkpoint}")
@@ -211,6 +219,11 @@ def _photos(args: argparse.Namespace, size: int, count: int = 8) -> Tensor | Non
     if args.images is not None:
         paths = common.find_readable(args, [args.images])[:count]
         return torch.stack([images.load(path, size, fit=args.fit) for path in paths])
+    return _drawn(size, count)
+
+
+def _drawn(size: int, count: int) -> Tensor | None:
+    """Generated faces."""
     from stylemap.data.faces import render, sample_attributes
 
     try:

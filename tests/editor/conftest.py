@@ -9,11 +9,9 @@ import httpx
 import pytest
 import torch
 
-from stylemap.edit.direction_set import NamedDirection, save_directions
 from stylemap.editor.studio import Studio
 from tests.editor import serving
 from tests.editor.browser import EditorPage, chromium
-from tests.helpers import tiny
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -50,13 +48,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def smiling(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     """A studio with directions."""
-    path = tmp_path_factory.mktemp("directions") / "two.safetensors"
-    random = torch.Generator().manual_seed(0)
-    vectors = torch.randn(2, *tiny.CONFIG.stylemap_shape, generator=random)
-    save_directions(
-        {"smile": NamedDirection(vectors[0], 4.0), "hair_length": NamedDirection(vectors[1], 4.0)}, path
-    )
-    return serving.studio(directions=path)
+    return serving.studio(directions=serving.two_directions(tmp_path_factory.mktemp("directions")))
 
 
 @pytest.fixture(scope="module")

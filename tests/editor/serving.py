@@ -9,13 +9,16 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from stylemap.edit.direction_set import NamedDirection, save_directions
 from stylemap.editor import protocol, server
 from stylemap.editor.limits import Limits
 from stylemap.editor.studio import Studio
@@ -34,6 +37,17 @@ def patient(**limits: Any) -> Limits:
 
 def studio(limits: Limits = PATIENT, model: StyleMapGAN | Runtime | None = None, **options: Any) -> Studio:
     return server.open_studio(model or tiny.model(), options.pop("name", "tiny"), limits=limits, **options)
+
+
+def two_directions(folder: Path) -> Path:
+    """A file of directions for the tiny model."""
+    path = folder / "two.safetensors"
+    random = torch.Generator().manual_seed(0)
+    vectors = torch.randn(2, *tiny.CONFIG.stylemap_shape, generator=random)
+    save_directions(
+        {"smile": NamedDirection(vectors[0], 4.0), "hair_length": NamedDirection(vectors[1], 4.0)}, path
+    )
+    return path
 
 
 @contextlib.contextmanager

@@ -50,8 +50,9 @@ def test_the_server_starts_serves_and_stops(model_file: str, tmp_path: Path) -> 
             session = f"/api/sessions/{http.post('/api/sessions').json()['session']}"
             assert http.put(f"{session}/scene", json={"original": "f0"}).status_code == 204
             assert http.get(f"{session}/result").status_code == 200
-            for name in re.findall(r'(?:src|href)="(/static/[^"]+)"', http.get("/").text):
-                assert http.get(name).status_code == 200
+            files = re.findall(r'(?:src|href)="(static/[^"]+)"', http.get("/").text)
+            assert "static/app.js" in files
+            assert all(http.get(f"/{name}").status_code == 200 for name in files)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(10) in (0, 130)

@@ -1,5 +1,7 @@
 // The HTTP interface, as far as the page uses it.
 
+import { transport } from "./transport.js";
+
 /** The server cannot be reached; what it refuses is a plain Error with its reason. */
 export class Offline extends Error {
   constructor() {
@@ -10,7 +12,7 @@ export class Offline extends Error {
 async function ask(path, options) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await transport.fetch(path, options);
   } catch {
     throw new Offline();
   }
@@ -32,7 +34,7 @@ const json = (method, value) => ({
 
 export const gallery = async () => (await ask("/api/gallery")).json();
 
-export const imageUrl = (id, thumb = false) => `/api/images/${encodeURIComponent(id)}${thumb ? "?thumb=1" : ""}`;
+export const imageUrl = (id, thumb = false) => transport.imageUrl(id, thumb);
 
 export const imageBlob = async (id) => (await ask(imageUrl(id))).blob();
 

@@ -1,6 +1,7 @@
 // The connection: changes out, once per display frame; newest frames in; and how long that takes.
 
 import * as protocol from "./protocol.js";
+import { transport } from "./transport.js";
 
 const RETRY_MS = [300, 1000, 2000, 4000];
 const KEPT = 4000;
@@ -28,9 +29,7 @@ export class Link extends EventTarget {
   }
 
   connect() {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const query = this.session ? `?session=${encodeURIComponent(this.session)}` : "";
-    this.socket = new WebSocket(`${scheme}://${location.host}/socket${query}`);
+    this.socket = transport.connect(this.session);
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = ({ data }) => (typeof data === "string" ? this.#text(JSON.parse(data)) : this.#frame(data));
     this.socket.onclose = ({ code, reason }) => this.#closed(code, reason);
@@ -145,10 +144,11 @@ export class Link extends EventTarget {
     }
   }
 
-  async #frame(buffer) {
+  /** message: a frame as bytes, or from an engine in the browser with its bitmap. */
+  async #frame(message) {
     const socket = this.socket;
-    const frame = protocol.parseFrame(buffer);
-    const bitmap = await createImageBitmap(frame.image);
+    const frame = message instanceof ArrayBuffer ? protocol.parseFrame(message) : message;
+    const bitmap = frame.bitmap ?? (await createImageBitmap(frame.image));
     // Decoders may finish in another order: an older picture never replaces a newer one.
     if (frame.number < this.newest || socket !== this.socket) {
       bitmap.close();

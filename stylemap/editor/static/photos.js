@@ -23,7 +23,8 @@ export class Gallery extends EventTarget {
     });
     $("#upload-button").addEventListener("click", () => $("#upload").click());
     $("#random").addEventListener("click", () => this.random());
-    const { classes } = editor.model;
+    const { classes, random } = editor.model;
+    $("#random").hidden = random === false; // a site of a model without one mapping network
     $("#class").hidden = classes.length === 0;
     $("#class").append(...classes.map((name) => h("option", { value: name }, name)));
     this.#dropTarget();
@@ -121,6 +122,7 @@ export class Gallery extends EventTarget {
   }
 
   async random() {
+    if ($("#random").hidden) return;
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] % 100_000;
     await attempt(async () => {
       const photo = await api.random(this.editor.link.session, { seed, class_name: this.#class });

@@ -48,6 +48,18 @@ export function parseFrame(buffer) {
   };
 }
 
+/** What stroke(), mask() and ack() made, with the points or runs that are in it. */
+export function parseChange(buffer) {
+  const view = new DataView(buffer);
+  const flags = view.getUint8(1);
+  const change = { mask: view.getUint16(2, true), seq: view.getUint32(4, true), final: Boolean(flags & FINAL) };
+  if (view.getUint8(0) === ACK) return { ...change, kind: "ack" };
+  if (view.getUint8(0) === MASK) return { ...change, kind: "mask", runs: new Uint8Array(buffer, 8) };
+  const brush = { radius: view.getFloat32(8, true), hardness: view.getFloat32(12, true), erase: Boolean(flags & ERASE) };
+  const points = Array.from({ length: (buffer.byteLength - 16) / 4 }, (_, i) => view.getFloat32(16 + 4 * i, true));
+  return { ...change, kind: "stroke", brush, points };
+}
+
 /** (count u16 · value u8)…, row by row; nothing for an empty mask. */
 export function encodeRuns(pixels) {
   if (!pixels.some(Boolean)) return new Uint8Array(0);
