@@ -9,8 +9,9 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,9 +155,10 @@ def write(
         todo = range(state.position, len(names))
         most = most or _PER_TRANSACTION
         entries = _in_order(encode, progress(todo), workers, min(4 * workers, max(workers, most)))
-        for batch in _batches(zip(todo, entries), most):
-            rows = _sort_out(batch, state, names, skip_corrupt)
-            _store(lmdb, environment, rows, state)
+        with closing(entries):  # here and not by the collector, which may run in one of the threads it ends
+            for batch in _batches(zip(todo, entries), most):
+                rows = _sort_out(batch, state, names, skip_corrupt)
+                _store(lmdb, environment, rows, state)
         _store(lmdb, environment, [], state, complete=True)
         return state
     except lmdb.Error as error:
@@ -231,7 +233,7 @@ def _begin(environment: Any, fingerprint: str, path: Path) -> Progress:
 
 def _in_order(
     encode: Callable[[int], Encoded], positions: Iterable[int], workers: int, ahead: int
-) -> Iterator[Future[Encoded]]:
+) -> Generator[Future[Encoded], None, None]:
     """Futures in the order of the positions; at most ``ahead`` of them are begun and not yet taken."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         waiting: deque[Future[Encoded]] = deque()
