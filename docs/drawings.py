@@ -50,7 +50,7 @@ def panel(left: int, side: int, mask: Tensor) -> list[str]:
         'stroke-width="2"/>'
     )
     share = float(ring.float().mean())
-    caption = f"{side} × {side}: {share:.0%} of the cells are convolved"
+    caption = f"{side} × {side}: {share:.0%} convolved"
     parts.append(f'<text x="{left}" y="{ROOM + 22}" font-size="13" fill="{INK}">{caption}</text>')
     return parts
 

@@ -81,8 +81,8 @@ def prepared(python: str, folder: Path) -> Path:
 def works(interpreter: Path, archive: Path, folder: Path) -> bool:
     """Installs one archive, edits with it outside the checkout, and says how it went."""
     begin = time.monotonic()
+    _pip(interpreter, "uninstall", "--yes", "stylemap")
     _pip(interpreter, "install", str(archive))
-    _pip(interpreter, "install", "--force-reinstall", "--no-deps", str(archive))
     # A wheel brings its library: no compiler may be needed. A source archive compiles at first use.
     no_compiler = {"CXX": "/no/compiler"} if archive.suffix == ".whl" else {}
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import os
 import re
 from pathlib import Path
@@ -132,9 +133,11 @@ def _add_flag(
 
 
 def documentation(cls: type) -> dict[str, str]:
-    """The sentences of a docstring of the form "    name: sentence", by name."""
-    text = re.sub(r":\w+:`([^`]*)`|`([^`]*)`", r"\1\2", cls.__doc__ or "").replace("``", "")
-    found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
+    """The sentences of a docstring of the form "name: sentence", by name. From Python 3.13 on docstrings have no
+    indentation."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    text = re.sub(r":\w+:`([^`]*)`|`([^`]*)`", r"\1\2", text).replace("``", "")
+    found = re.findall(r"^(\w+): (.*(?:\n {4}.*)*)", text, re.MULTILINE)
     return {name: " ".join(sentence.split()) for name, sentence in found}
 
 

@@ -6,6 +6,7 @@ Flags, checks and docstrings are made from it.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import textwrap
 from collections.abc import Iterator
@@ -42,12 +43,11 @@ def documented(cls: T) -> T:
         textwrap.fill(
             f"{field.name}: {field.metadata['help']}",
             110,
-            initial_indent="    ",
-            subsequent_indent="        ",
+            subsequent_indent="    ",
         )
         for field in settings(cls)
     ]
-    cls.__doc__ = (cls.__doc__ or "").rstrip() + "\n" + "\n".join(lines) + "\n"
+    cls.__doc__ = inspect.cleandoc(cls.__doc__ or "") + "\n" + "\n".join(lines) + "\n"
     return cls
 
 

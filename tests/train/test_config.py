@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import builtins
 import dataclasses
+import inspect
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,15 @@ def test_the_docstring_has_every_setting() -> None:
     documented = command.documentation(TrainConfig)
     assert {field.name for field in dataclasses.fields(TrainConfig)} == set(documented)
     assert documented["beta1"].startswith("Adam's decay of the mean gradient")
+
+
+def test_a_docstring_without_indentation_says_the_same() -> None:
+    stripped = type(
+        "Stripped", (), {"__doc__": inspect.cleandoc(Config.__doc__ or "")}
+    )  # as Python 3.13 keeps it
+    indented = type("Indented", (), {"__doc__": textwrap.indent(stripped.__doc__, "    ").lstrip()})
+    assert command.documentation(stripped) == command.documentation(indented) == command.documentation(Config)
+    assert {field.name for field in dataclasses.fields(Config)} == set(command.documentation(Config))
 
 
 @pytest.mark.parametrize("name", assets.RECIPES)
