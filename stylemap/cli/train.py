@@ -133,8 +133,10 @@ def _add_flag(
 
 
 def documentation(cls: type) -> dict[str, str]:
-    """The sentences of a docstring of the form "name: sentence", by name. From Python 3.13 on docstrings have no
-    indentation."""
+    """The sentences of a docstring of the form "name: sentence", by name.
+
+    Before Python 3.13 docstrings have the source's indentation, from it on none.
+    """
     text = inspect.cleandoc(cls.__doc__ or "")
     text = re.sub(r":\w+:`([^`]*)`|`([^`]*)`", r"\1\2", text).replace("``", "")
     found = re.findall(r"^(\w+): (.*(?:\n {4}.*)*)", text, re.MULTILINE)
