@@ -46,7 +46,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         size = write_site(tiny.model(), folder / "site", "tiny", directions=two_directions(folder))
     except RuntimeError as error:
-        needs.missing(str(error))
+        if not str(error).startswith("npm pack "):
+            raise
+        needs.missing(str(error))  # no network
     assert size < 40e6
     return folder / "site"
 
