@@ -16,6 +16,7 @@ import torch
 from stylemap import assets
 from stylemap.cli import common
 from stylemap.config import Config
+from stylemap.photo.models import known
 
 if TYPE_CHECKING:
     from stylemap.model import Model, StyleMapGAN
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> None:
         directions=args.directions,
         precision=args.precision,
         cache_bytes=None if args.cache is None else args.cache << 20,
+        convention=known(Path(args.model) if args.model else assets.demo_model()).convention,
     )
     token = args.token or (None if security.is_loopback(args.host) else secrets.token_urlsafe(18))
     hosts = {args.host, socket.gethostname(), *args.allow_host, *security.LOOPBACK}

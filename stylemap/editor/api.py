@@ -24,11 +24,13 @@ from stylemap.editor.protocol import MaskUpdate, ProtocolError, Stroke
 from stylemap.editor.scene import Scene
 from stylemap.editor.schemas import (
     Animation,
+    FacePoints,
     GalleryPhoto,
     Opened,
     OwnPhoto,
     RandomPhoto,
     RandomSettings,
+    Result,
     StrokeBody,
     Upload,
 )
@@ -83,6 +85,7 @@ def _mask(mask: Annotated[int, Path(ge=0, lt=2**16)], client: AnyClient) -> int:
 AnyStudio = Annotated[Studio, Depends(_studio)]
 AnyClient = Annotated[Client, Depends(_client)]
 AnyMask = Annotated[int, Depends(_mask)]
+_FRAMES = {"gif": "image/gif", "mp4": "video/mp4", "webm": "video/webm", "strip": "image/png"}
 SESSION = "/api/sessions/{session}"
 MASK = SESSION + "/masks/{mask:int}"
 router = APIRouter(
@@ -146,9 +149,32 @@ async def upload(
     client.require_room()
     data = await request.body()
     size, limits, name = studio.config.size, studio.limits, settings.name[:80]
-    photo = await run_in_threadpool(photos.decode, data, size, settings, limits)
-    id = await _job(studio, client, studio.add_upload_steps(client, photo, name))
-    return OwnPhoto(id=id, name=name, kind="upload")
+    studio.clients.require_bytes(client, len(data))
+    picture, whole = await run_in_threadpool(photos.decode, data, size, settings, limits)
+    id = await _job(studio, client, studio.add_upload_steps(client, picture, name, whole))
+    return OwnPhoto(id=id, name=name, kind="upload", whole=whole is not None)
+
+
+@router.post(
+    SESSION + "/face",
+    summary="The crop of the largest face of a photo; nothing of it is kept",
+    openapi_extra=schemas.takes("application/octet-stream"),
+)
+async def face(request: Request, studio: AnyStudio, client: AnyClient) -> photos.Crop:
+    if not studio.about().faces:
+        raise Unavailable("faces are not looked for here: the server lacks stylemap[align]")
+    if not client.uploads.take():
+        raise Unavailable("too many photos at once: wait a moment")
+    data = await request.body()
+    found = await run_in_threadpool(photos.face, data, studio.convention, studio.limits)
+    if found is None:
+        raise Unavailable("no face was found: click its five points")
+    return found
+
+
+@router.post("/api/alignment", summary="The crop of a face by five points of it")
+async def alignment(studio: AnyStudio, points: FacePoints) -> photos.Crop:
+    return photos.aligned(points.points, (points.width, points.height), studio.convention)
 
 
 @router.post(SESSION + "/random", status_code=201, summary="A random image")
@@ -208,25 +234,42 @@ async def stroke(studio: AnyStudio, client: AnyClient, body: StrokeBody) -> None
     studio.scheduler.wake()
 
 
-@router.get(SESSION + "/result", summary="The edited image", response_class=Png)
-async def result(studio: AnyStudio, client: AnyClient) -> Response:
-    return Png(await _job(studio, client, studio.result_steps(client)))
+@router.get(
+    SESSION + "/result",
+    summary="The edited image, alone or in the photo that it was cut from",
+    response_class=Png,
+    responses={200: schemas.file("image/png", "image/jpeg", "image/webp")},
+)
+async def result(studio: AnyStudio, client: AnyClient, wanted: Annotated[Result, Query()]) -> Response:
+    kind = wanted.format
+    if wanted.whole:
+        photo, before, after, mask = await _job(studio, client, studio.whole_steps(client))
+        data = await run_in_threadpool(
+            photos.pasted, photo, before, after, mask, wanted.paste, kind, studio.limits
+        )
+    else:
+        data = await _job(studio, client, studio.result_steps(client, kind))
+    return Response(data, media_type=f"image/{kind}")
+
+
+@router.get(
+    SESSION + "/sheet", summary="The edit, its original, references and masks in one", response_class=Png
+)
+async def sheet(studio: AnyStudio, client: AnyClient) -> Response:
+    return Png(await _job(studio, client, studio.sheet_steps(client)))
 
 
 @router.get(
     SESSION + "/frames",
     summary="The edit fading in",
     response_class=Response,
-    responses={200: schemas.file("image/gif", "image/png")},
+    responses={200: schemas.file("image/gif", "image/png", "video/mp4", "video/webm")},
 )
 async def frames(studio: AnyStudio, client: AnyClient, wanted: Annotated[Animation, Query()]) -> Response:
     if wanted.count > studio.limits.frames:
         raise ProtocolError(f"count is at most {studio.limits.frames}")
     steps = studio.frames_steps(client, wanted.count, wanted.format, wanted.duration)
-    return Response(
-        await _job(studio, client, steps),
-        media_type="image/gif" if wanted.format == "gif" else "image/png",
-    )
+    return Response(await _job(studio, client, steps), media_type=_FRAMES[wanted.format])
 
 
 def methods(path: str) -> str:

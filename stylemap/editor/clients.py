@@ -17,6 +17,7 @@ from PIL import Image
 
 from stylemap.editor import brush
 from stylemap.editor.limits import Bucket, Limits
+from stylemap.editor.photos import WholePhoto
 from stylemap.editor.protocol import Ack, MaskUpdate, ProtocolError, Stroke
 from stylemap.editor.scene import Scene
 from stylemap.engine.images import ImageHandle
@@ -28,13 +29,17 @@ class Unavailable(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class OwnImage:
-    """An image that a session brought. ``kind`` is "upload" or "random"."""
+    """An image that a session brought.
+
+    kind: "upload" or "random". whole: of a photo that is more than the picture, the photo.
+    """
 
     name: str
     kind: str
     picture: Image.Image
     handle: ImageHandle
     facts: dict[str, Any]
+    whole: WholePhoto | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +160,11 @@ class Client:
         if not self.uploads.take():
             raise Unavailable("too many images at once: wait a moment")
 
+    @property
+    def kept_bytes(self) -> int:
+        """Of the photos that are kept whole."""
+        return sum(len(one.whole.data) for one in list(self.images.values()) if one.whole is not None)
+
     def _draw(self, message: Stroke | MaskUpdate) -> None:
         if isinstance(message, MaskUpdate):
             self._masks[message.mask] = message.pixels.copy()
@@ -199,6 +209,14 @@ class Clients:
         if client is not None:
             client.used = time.monotonic()
         return client
+
+    def require_bytes(self, client: Client, count: int) -> None:
+        """Raises Unavailable where a session, or all together, would keep more of photos than allowed."""
+        limits = self._limits
+        if client.kept_bytes + count > limits.kept_bytes:
+            raise Unavailable(f"a session keeps photos of {limits.kept_bytes >> 20} MB: remove one first")
+        if sum(one.kept_bytes for one in self) + count > limits.kept_bytes_all:
+            raise Unavailable("the server keeps as many photos as it can: try again later")
 
     def remove(self, client: Client, reason: str) -> None:
         """Forget a session and all it holds; its connection is closed with the reason."""

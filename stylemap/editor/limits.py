@@ -14,6 +14,7 @@ class Limits:
     idle_seconds: a session without a connection is forgotten after this.
     uploads: images a session may own at once (uploads and random faces).
     upload_bytes, upload_pixels: of one file; pixels are counted before anything is decoded.
+    kept_bytes, kept_bytes_all: of the uploads that are kept whole, by one session and by all together.
     upload_rate: files a second of one session, after a burst of ``uploads``.
     session_rate: new sessions a second of one address, after a burst of ``sessions``.
     request_rate: HTTP requests a second of one address, after a burst of five times as many.
@@ -32,6 +33,8 @@ class Limits:
     uploads: int = 32
     upload_bytes: int = 20 << 20
     upload_pixels: int = 32_000_000
+    kept_bytes: int = 256 << 20
+    kept_bytes_all: int = 1 << 30
     upload_rate: float = 4.0
     session_rate: float = 2.0
     request_rate: float = 200.0

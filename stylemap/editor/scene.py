@@ -24,10 +24,10 @@ def _counted(value: Any) -> Any:
 
 
 Number = Annotated[float, Field(strict=True)]
-_COUNTED = BeforeValidator(_counted)
-Seq = Annotated[int, Field(ge=0, lt=2**32), _COUNTED]
-MaskNumber = Annotated[int, Field(ge=0, lt=2**16), _COUNTED]
-Code = Annotated[int, Field(ge=0), _COUNTED]
+Counted = BeforeValidator(_counted)
+Seq = Annotated[int, Field(ge=0, lt=2**32), Counted]
+MaskNumber = Annotated[int, Field(ge=0, lt=2**16), Counted]
+Code = Annotated[int, Field(ge=0), Counted]
 ImageId = Annotated[str, Field(min_length=1, max_length=64)]
 Shift = Annotated[Number, Field(ge=-MAX_SHIFT, le=MAX_SHIFT)]
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StrictBool
 
 from stylemap.editor import photos, protocol
-from stylemap.editor.scene import MaskNumber, Number, Seq, Strict
+from stylemap.editor.scene import Counted, MaskNumber, Number, Seq, Strict
 from stylemap.editor.studio import About, Studio
 
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 _FILE = {"type": "string", "format": "binary"}
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 PROBLEM: dict[str, Any] = {
@@ -34,6 +35,7 @@ class GalleryPhoto(BaseModel):
 
 class OwnPhoto(GalleryPhoto):
     kind: Literal["upload", "random"]
+    whole: Annotated[bool, Field(description="whether there is a photo around the square")] = False
 
 
 class RandomPhoto(OwnPhoto):
@@ -67,10 +69,30 @@ class StrokeBody(Strict):
     erase: StrictBool = False
 
 
+class FacePoints(Strict):
+    """Both eyes, the nose and the mouth's corners, in fractions of the photo's width and height."""
+
+    width: Annotated[int, Field(ge=1, le=100_000), Counted]
+    height: Annotated[int, Field(ge=1, le=100_000), Counted]
+    points: Annotated[list[tuple[Fraction, Fraction]], Field(min_length=5, max_length=5)]
+
+
+class Result(BaseModel):
+    format: Annotated[photos.Kind, Field(description="of the file")] = "png"
+    whole: Annotated[bool, Field(description="the photo that the original was cut from, with the edit")] = (
+        False
+    )
+    paste: Annotated[
+        photos.Paste, Field(description="add what the edit changed to the photo, or show the model's pixels")
+    ] = "difference"
+
+
 class Animation(BaseModel):
     count: Annotated[int, Field(ge=2, description="frames")] = 9
-    format: Annotated[Literal["gif", "strip"], Field(description="strip: a PNG of all side by side")] = "gif"
-    duration: Annotated[int, Field(ge=20, le=1000, description="milliseconds per frame of a gif")] = 80
+    format: Annotated[
+        Literal["gif", "mp4", "webm", "strip"], Field(description="strip: a PNG of all side by side")
+    ] = "gif"
+    duration: Annotated[int, Field(ge=20, le=1000, description="milliseconds per frame")] = 80
 
 
 def describe_limits(document: dict[str, Any], studio: Studio) -> None:

@@ -17,6 +17,7 @@ from stylemap.editor.gallery import Gallery
 from stylemap.editor.limits import Limits
 from stylemap.editor.studio import Studio
 from stylemap.model import Model
+from stylemap.photo import FFHQ, Convention
 
 
 def open_studio(
@@ -28,6 +29,7 @@ def open_studio(
     precision: str = "fp32",
     cache_bytes: int | None = None,
     limits: Limits | None = None,
+    convention: Convention | None = FFHQ,
 ) -> Studio:
     """Everything an editor of this model works with.
 
@@ -37,6 +39,7 @@ def open_studio(
         directions: file of the sliders; None takes the bundled ones where they fit.
         precision: of a checkpoint's edits, see `EditSession`.
         cache_bytes: of what it keeps of images, likewise. One image of a 128×128 model takes some 10 MB.
+        convention: how faces are aligned for the model; None where it is of something else.
 
     Raises:
         ValueError, OSError: a folder or file that cannot be used.
@@ -44,7 +47,7 @@ def open_studio(
     gallery = Gallery(model.config.size, folder)
     composer = Composer(model, precision, cache_bytes)
     steps = load_steps(directions, model.config, composer.usual_step)
-    return Studio(composer, gallery, steps, limits or Limits(), name)
+    return Studio(composer, gallery, steps, limits or Limits(), name, convention)
 
 
 def listen(host: str, port: int) -> socket.socket:

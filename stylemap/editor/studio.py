@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import importlib.util
 import secrets
 import time
 from collections.abc import Generator
@@ -15,11 +15,11 @@ from PIL import Image
 from pydantic import BaseModel
 from torch import Tensor
 
-from stylemap import images
+from stylemap import images, ops
 from stylemap.edit.blend import frame_weights
 from stylemap.edit.masks import pool_max
 from stylemap.edit.modulate_map import modulate_map
-from stylemap.editor import photos, protocol
+from stylemap.editor import downloads, photos, protocol
 from stylemap.editor.clients import Client, Clients, OwnImage, Snapshot, Unavailable
 from stylemap.editor.composer import Composer, Part, Recipe
 from stylemap.editor.gallery import Gallery
@@ -28,6 +28,7 @@ from stylemap.editor.protocol import ProtocolError
 from stylemap.editor.scene import Scene
 from stylemap.editor.scheduler import Scheduler
 from stylemap.engine.images import ImageHandle
+from stylemap.photo import FFHQ, Convention, faces
 
 Steps = Generator[None, None, Any]
 AMPLIFY = "amplify"
@@ -38,7 +39,8 @@ class About(BaseModel):
     """A model and its limits, for clients.
 
     stylemap: K×L×L. codes: the sides of its stylecodes. sliders: their names. classes: those that random
-    images can be of, none where there is no choice.
+    images can be of, none where there is no choice. faces: whether faces can be found in photos. videos:
+    whether animations can be videos.
     """
 
     name: str
@@ -47,6 +49,8 @@ class About(BaseModel):
     codes: list[int]
     sliders: list[str]
     classes: list[str]
+    faces: bool
+    videos: bool
     limits: dict[str, int]
 
 
@@ -58,11 +62,19 @@ class Studio:
         gallery: photos for everybody.
         directions: what sliders at 1 add to a stylemap, K×L×L by name.
         limits: of everything.
+        convention: how faces are aligned for the model; None where it is of something else.
     """
 
     def __init__(
-        self, composer: Composer, gallery: Gallery, directions: dict[str, Tensor], limits: Limits, name: str
+        self,
+        composer: Composer,
+        gallery: Gallery,
+        directions: dict[str, Tensor],
+        limits: Limits,
+        name: str,
+        convention: Convention | None = FFHQ,
     ) -> None:
+        self.convention = convention
         self.composer, self.gallery, self.directions, self.limits = composer, gallery, directions, limits
         self.name = name
         # Tells browsers that the gallery's pictures are not those of an earlier server at the same address.
@@ -83,6 +95,8 @@ class Studio:
             codes=[height for _, height, _ in self.config.stylecode_shapes],
             sliders=self.sliders,
             classes=self.classes,
+            faces=self.convention is not None and faces.available(),
+            videos=importlib.util.find_spec("av") is not None,
             limits={name: getattr(self.limits, name) for name in shown},
         )
 
@@ -133,10 +147,12 @@ class Studio:
                 return client.images[id].picture
         return self.gallery.image(id)
 
-    def add_upload_steps(self, client: Client, picture: Image.Image, name: str) -> Steps:
-        """Encode a decoded upload; returns its id."""
+    def add_upload_steps(
+        self, client: Client, picture: Image.Image, name: str, whole: photos.WholePhoto | None = None
+    ) -> Steps:
+        """Encode a decoded upload; returns its id. whole: the photo that the picture is a square of."""
         handle = self.composer.add(images.to_tensor(picture))
-        return self._keep(client, OwnImage(name, "upload", picture, handle, {}))
+        return self._keep(client, OwnImage(name, "upload", picture, handle, {}, whole))
         yield
 
     def add_random_steps(
@@ -161,19 +177,56 @@ class Studio:
         return None
         yield
 
-    def result_steps(self, client: Client) -> Steps:
-        """The exact image as PNG."""
-        return photos.png(self._image(client, self._full(client)))
+    def result_steps(self, client: Client, kind: photos.Kind = "png") -> Steps:
+        """The exact image as a file of that kind."""
+        return photos.encoded(self._image(client, self._full(client)), kind)
         yield
 
+    def whole_steps(self, client: Client) -> Steps:
+        """What `photos.pasted` puts into the original's photo: it, the decodes before and after, the mask.
+
+        Raises:
+            Unavailable: the original is no photo that is kept whole.
+        """
+        snapshot = self._full(client)
+        own = client.images.get(snapshot.scene.original or "")
+        if own is None or own.whole is None:
+            raise Unavailable("the original is a square: there is no photo around it")
+        before = self.composer.render(Recipe(own.handle))
+        yield
+        after = self.composer.render(self._recipe(client, snapshot, None), client.id)
+        return own.whole, before, after, asked(snapshot, self.config.latent_spatial_size)
+
+    def sheet_steps(self, client: Client) -> Steps:
+        """The contact sheet of the edit as PNG."""
+        snapshot = self._full(client)
+        original = snapshot.scene.original
+        assert original is not None
+        result = self._image(client, snapshot)
+        yield
+        decoded = images.to_image(self.composer.render(Recipe(self._handle(client, original))))
+        yield
+        references = [
+            (self.picture(one.image), torch.from_numpy(snapshot.masks[one.mask]) / 255)
+            for one in snapshot.scene.references
+            if one.on
+        ]
+        mask = asked(snapshot, self.config.latent_spatial_size)
+        return downloads.sheet(self.picture(original), decoded, references, mask, result)
+
     def frames_steps(self, client: Client, count: int, kind: str, milliseconds: int) -> Steps:
-        """The edit fading in over ``count`` frames, one per step: kind "gif" there and back, "strip" a PNG
-        of all of them side by side."""
+        """The edit fading in over ``count`` frames, one per step: kind "gif", "mp4" or "webm" there and back,
+        "strip" a PNG of all of them side by side."""
         snapshot, frames = self._full(client), []
         for weight in frame_weights(count):
             frames.append(self._image(client, snapshot, weight))
             yield
-        return _gif(frames, milliseconds) if kind == "gif" else _strip(frames)
+        if kind in downloads.VIDEOS:
+            try:
+                return downloads.film(frames, milliseconds, kind)
+            except ImportError as error:
+                raise Unavailable(str(error)) from None
+        return downloads.gif(frames, milliseconds) if kind == "gif" else downloads.strip(frames)
 
     def _send_frame(self, client: Client) -> None:
         connection = client.connection
@@ -265,24 +318,25 @@ class Studio:
         self.scheduler.remove(client, clean)
 
 
-def _strip(frames: list[Image.Image]) -> bytes:
-    side = frames[0].width
-    strip = Image.new("RGB", (side * len(frames), side))
-    for index, frame in enumerate(frames):
-        strip.paste(frame, (index * side, 0))
-    return photos.png(strip)
+def asked(snapshot: Snapshot, cells: int) -> Tensor | None:
+    """Where an edit was asked for, S×S of 0 and 1; None for everywhere.
 
-
-def _gif(frames: list[Image.Image], milliseconds: int) -> bytes:
-    """There and back again, for ever; the two ends are held a little longer."""
-    there_and_back = [*frames, *frames[-2:0:-1]]
-    lengths = [milliseconds] * len(there_and_back)
-    lengths[0] = lengths[len(frames) - 1] = max(milliseconds, 400)
-    # One palette for all frames, made from all of them: palettes of their own make an animation flicker.
-    sheet = Image.open(io.BytesIO(_strip(frames))).quantize(256, dither=Image.Dither.NONE)
-    shown = [frame.quantize(palette=sheet, dither=Image.Dither.FLOYDSTEINBERG) for frame in there_and_back]
-    buffer = io.BytesIO()
-    shown[0].save(
-        buffer, "GIF", save_all=True, append_images=shown[1:], duration=lengths, loop=0, optimize=False
-    )
-    return buffer.getvalue()
+    cells: side of the stylemap, whose cells a slider's mask acts on.
+    """
+    scene = snapshot.scene
+    sliders = [slider for slider in scene.sliders.values() if slider.strength]
+    if scene.mix is not None or any(slider.mask is None for slider in sliders):
+        return None
+    planes = []
+    for reference in scene.references:
+        if reference.on and reference.mask in snapshot.masks:
+            mask = torch.from_numpy(snapshot.masks[reference.mask])[None, None] / 255
+            right, down = (round(pixels) for pixels in reference.shift)
+            shift = (right, down)
+            planes.append(ops.blend(torch.zeros_like(mask), mask, mask > 0.5, shift=shift)[0, 0])
+    for slider in sliders:
+        if slider.mask in snapshot.masks:
+            pixels = torch.from_numpy(snapshot.masks[slider.mask])[None, None] / 255
+            touched, factor = pool_max(pixels, cells)[0, 0] > 0, pixels.shape[-1] // cells
+            planes.append(touched.repeat_interleave(factor, 0).repeat_interleave(factor, 1).float())
+    return (torch.stack(planes).amax(0) > 0.5).float() if planes else None

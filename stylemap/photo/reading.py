@@ -34,9 +34,14 @@ _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 
 
 def decode(
-    source: str | os.PathLike[str] | BinaryIO, max_pixels: int, name: str | None = None
+    source: str | os.PathLike[str] | BinaryIO,
+    max_pixels: int,
+    name: str | None = None,
+    formats: tuple[str, ...] | None = None,
 ) -> Image.Image:
     """A picture as it lies in its file, decoded, with what Pillow keeps of its metadata.
+
+    formats: Pillow's names of those that are read; by default all that hold pictures.
 
     Raises:
         ImageError: no picture that can be read, damaged, or of too many pixels; the message names it.
@@ -47,12 +52,13 @@ def decode(
     if isinstance(source, str | os.PathLike):
         images.check_kind(Path(source), label)
         with open(source, "rb") as file:
-            return decode(file, max_pixels, label)
-    head = source.read(16)
-    source.seek(0)
-    _need_decoder(head, label)
+            return decode(file, max_pixels, label, formats)
+    if formats is None:
+        head = source.read(16)
+        source.seek(0)
+        _need_decoder(head, label)
     with images.errors_named(label, max_pixels, "a picture that can be read"):
-        picture = Image.open(source, formats=_formats())
+        picture = Image.open(source, formats=formats or _formats())
         images.check_pixels(picture, label, max_pixels)
         picture.load()
         return picture

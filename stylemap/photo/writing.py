@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from PIL import Image
 
@@ -55,6 +55,25 @@ def write(
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:
         raise images.ImageError(f"cannot write {path}: its name must end in {', '.join(SUFFIXES)}")
+    with write_whole(path) as file:
+        write_into(file, kind, pixels, profile=profile, exif=exif, dpi=dpi, jpeg=jpeg)
+
+
+def write_into(
+    file: IO[bytes],
+    kind: str,
+    pixels: Image.Image,
+    *,
+    profile: bytes | None = None,
+    exif: bytes = b"",
+    dpi: tuple[float, float] | None = None,
+    jpeg: JpegTables | None = None,
+) -> None:
+    """`write` into an open file. kind: Pillow's name of the format.
+
+    Raises:
+        ImportError: HEIC without pillow-heif.
+    """
     if kind == "HEIF":
         reading.heif()
     options = dict(_OPTIONS.get(kind, {}))
@@ -68,5 +87,4 @@ def write(
     if dpi is not None and kind in ("JPEG", "PNG", "TIFF"):
         options["dpi"] = dpi
     Image.init()
-    with write_whole(path) as file:
-        pixels.save(file, format=kind, **options)
+    pixels.save(file, format=kind, **options)

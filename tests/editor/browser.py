@@ -88,7 +88,12 @@ class EditorPage:
         self.settle()
 
     def slide(self, selector: str, value: float) -> None:
-        """Drag a slider there."""
+        """Drag a slider there, and wait for the picture."""
+        self.slide_closed(selector, value)
+        self.settle()
+
+    def slide_closed(self, selector: str, value: float) -> None:
+        """Drag a slider there; of a dialog, no picture follows."""
         self.do(
             """([selector, value]) => {
                 const input = document.querySelector(selector);
@@ -98,7 +103,6 @@ class EditorPage:
             }""",
             [selector, value],
         )
-        self.settle()
 
     def image(self) -> np.ndarray:
         """The frame that is shown, size×size×3."""
@@ -117,6 +121,10 @@ class EditorPage:
         """What the page takes for a mask, size×size."""
         size = self.do("stylemap.editor.size")
         return np.array(self.do("(n) => [...stylemap.editor.masks.get(n)]", number)).reshape(size, size)
+
+    def choose_square(self) -> None:
+        """Downloads of a picture are the square from now on, not the photo around it."""
+        self.do("document.querySelector('#download-what button[value=square]').click()")
 
     def download(self, button: str) -> bytes:
         self.page.click("#download")

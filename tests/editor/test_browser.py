@@ -174,6 +174,7 @@ def test_upload_download_and_open_again(page: EditorPage, tmp_path: Path) -> Non
     page.stroke(*CHEEKS)
     shown = page.image()
 
+    page.choose_square()
     png = np.asarray(Image.open(io.BytesIO(page.download("#save-png"))).convert("RGB"))
     assert (png == shown).all()
     gif = Image.open(io.BytesIO(page.download("#save-gif")))

@@ -40,7 +40,7 @@ def _work(page: EditorPage, tmp_path: Path) -> np.ndarray:
 
 
 def _reload(page: EditorPage) -> None:
-    page.page.wait_for_function("() => !stylemap.storage.timer")
+    page.page.wait_for_function("() => !stylemap.storage.timer && !stylemap.storage.saving")
     page.do("stylemap.storage.load().then(() => null)")  # a read comes after the write that is under way
     page.page.reload()
     page.page.wait_for_selector("body[data-ready]")

@@ -35,10 +35,13 @@ OPERATIONS = {
     "POST /api/sessions/{session}/strokes",
     "GET /api/sessions/{session}/result",
     "GET /api/sessions/{session}/frames",
+    "GET /api/sessions/{session}/sheet",
+    "POST /api/sessions/{session}/face",
+    "POST /api/alignment",
 }
 
 # Rules that a description has no words for, beside what is a photo (status 415).
-UNSAID = ("each reference needs a mask of its own", "a mask has 32×32 pixels")
+UNSAID = ("each reference needs a mask of its own", "a mask has 32×32 pixels", "landmarks must be two eyes")
 
 schema = schemathesis.openapi.from_dict(create_app(serving.studio()).openapi())
 

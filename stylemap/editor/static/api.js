@@ -51,7 +51,17 @@ export const random = async (session, { seed, truncation = 0.7, class_name = nul
 export const removeImage = (session, id) =>
   ask(`/api/sessions/${session}/images/${encodeURIComponent(id)}`, { method: "DELETE" });
 
-export const result = async (session) => (await ask(`/api/sessions/${session}/result`)).blob();
+/** format: "png", "jpeg" or "webp"; whole: the photo that the original was cut from, with the edit in it. */
+export const result = async (session, { format = "png", whole = false } = {}) =>
+  (await ask(`/api/sessions/${session}/result?format=${format}&whole=${whole}`)).blob();
+
+export const sheet = async (session) => (await ask(`/api/sessions/${session}/sheet`)).blob();
+
+/** The crop of the largest face of a photo. */
+export const face = async (session, file) => (await ask(`/api/sessions/${session}/face`, { method: "POST", body: file })).json();
+
+/** The crop of a face by five points of it, in fractions of the photo's width and height. */
+export const alignment = async (points) => (await ask("/api/alignment", json("POST", points))).json();
 
 export const frames = async (session, count, format, duration = 80) =>
   (await ask(`/api/sessions/${session}/frames?count=${count}&format=${format}&duration=${duration}`)).blob();

@@ -1,7 +1,8 @@
 // Start: connect, learn the model, build the page around it.
 
 import * as api from "./api.js";
-import { $, attempt, placeIcons, save, toast } from "./dom.js";
+import { $, attempt, placeIcons, toast } from "./dom.js";
+import { bindDownloads, picture } from "./downloads.js";
 import { Editor, emptyScene } from "./state.js";
 import { Gallery } from "./photos.js";
 import { bindHistory } from "./history.js";
@@ -11,7 +12,7 @@ import { Layers } from "./references.js";
 import { Link } from "./connection.js";
 import { Mixing } from "./mixing.js";
 import { Sliders } from "./sliders.js";
-import { openProject, saveProject } from "./project.js";
+import { openProject } from "./project.js";
 import { Stage } from "./canvas.js";
 import { Storage } from "./storage.js";
 import { bindTheme } from "./theme.js";
@@ -44,7 +45,8 @@ async function start({ model }) {
   bindMaskMenu(editor);
   bindHistory(editor);
   bindKeys(editor, { gallery, stage, timeline });
-  bindFiles(editor, gallery, stage, timeline);
+  bindFiles(editor, gallery, stage);
+  bindDownloads(editor, gallery, stage, timeline);
   addEventListener("tab", () => {
     timeline.refresh();
     stage.draw();
@@ -123,25 +125,12 @@ async function show(editor, gallery, lost) {
   for (const id of [original, mix?.image, ...references.map((one) => one.image)]) await gallery.ensure(id);
 }
 
-function bindFiles(editor, gallery, stage, timeline) {
+function bindFiles(editor, gallery, stage) {
   const tell = (work) => () => {
     $("#download-menu").hidePopover?.();
     return attempt(work);
   };
-  const saved = (blob, name) => {
-    save(blob, name);
-    editor.markSaved();
-  };
-  // Without the server: what is on the screen, if that is the edit as it stands.
-  const picture = () => {
-    if (link.live) return api.result(link.session);
-    if (!stage.bitmap || !editor.exact || link.behind) throw new api.Offline();
-    return stage.file();
-  };
   const open = (file) => tell(() => openProject(file, editor, gallery))();
-  $("#save-png").addEventListener("click", tell(async () => saved(await picture(), "stylemap.png")));
-  $("#save-gif").addEventListener("click", tell(async () => saved(await api.frames(link.session, Math.max(12, timeline.count), "gif", 70), "stylemap.gif")));
-  $("#save-project").addEventListener("click", tell(async () => saved(await saveProject(editor, gallery), "project.stylemap")));
   $("#new").addEventListener("click", tell(() => begin(editor, gallery)));
   $("#open-button").addEventListener("click", () => $("#open").click());
   $("#open").addEventListener("change", (event) => {
@@ -153,7 +142,7 @@ function bindFiles(editor, gallery, stage, timeline) {
     if (String(getSelection()) || target.matches("input, textarea")) return;
     event.preventDefault();
     // The promise, not the picture: some browsers forget the key press while it is awaited.
-    const item = new ClipboardItem({ "image/png": Promise.resolve(picture()) });
+    const item = new ClipboardItem({ "image/png": Promise.resolve(picture(editor, stage)) });
     tell(() => navigator.clipboard.write([item]).then(() => toast("The picture is on the clipboard.")))();
   });
   editor.addEventListener("project", (event) => open(event.detail));

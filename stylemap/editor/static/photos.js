@@ -14,6 +14,7 @@ export class Gallery extends EventTarget {
     this.editor = editor;
     this.images = images;
     this.blobs = new Map(); // id → the same as a file, to send and to save again
+    this.files = new Map(); // photo.file → the whole photo that an upload is a square (photo.crop) of
     this.photos = [];
     this.use = "original";
     for (const button of $$("#use button")) button.addEventListener("click", () => this.setUse(button.value));
@@ -61,17 +62,19 @@ export class Gallery extends EventTarget {
 
   #send(photo) {
     const { session } = this.editor.link;
-    return photo.kind === "random" ? api.random(session, photo) : api.upload(session, this.blobs.get(photo.id), photo.name);
+    if (photo.kind === "random") return api.random(session, photo);
+    const file = this.files.get(photo.file);
+    return file ? api.upload(session, file, photo.name, photo.crop) : api.upload(session, this.blobs.get(photo.id), photo.name);
   }
 
-  async #rename(photo, { id }) {
+  async #rename(photo, { id, whole }) {
     for (const map of [this.images, this.blobs]) {
       if (map.has(photo.id)) map.set(id, map.get(photo.id));
       map.delete(photo.id);
     }
     this.editor.renameImage(photo.id, id);
     const { blob, ...facts } = photo;
-    this.photos = [...this.photos.filter((one) => one.id !== photo.id), { ...facts, id }];
+    this.photos = [...this.photos.filter((one) => one.id !== photo.id), { ...facts, id, whole }];
   }
 
   photo(id) {
@@ -108,6 +111,15 @@ export class Gallery extends EventTarget {
     }
   }
 
+  /** Upload a photo; where it is more than the square, it is kept whole here too. */
+  async send(file, name, crop = null) {
+    const sent = await api.upload(this.editor.link.session, file, name.slice(0, 80), crop);
+    const photo = sent.whole ? { ...sent, crop, file: sent.id } : sent;
+    if (sent.whole) this.files.set(sent.id, file);
+    await this.add(photo);
+    return photo;
+  }
+
   /** An own photo, which the server has. */
   async add(photo) {
     this.photos = [photo, ...this.photos.filter((one) => one.id !== photo.id)];
@@ -142,11 +154,11 @@ export class Gallery extends EventTarget {
         toast(`${file.name} is larger than ${this.editor.model.limits.upload_bytes >> 20} MB.`, "error");
         continue;
       }
-      const crop = await cropDialog(file).catch((error) => toast(`${file.name}: ${error.message}`, "error"));
+      const server = { session: this.editor.link.session, faces: this.editor.model.faces };
+      const crop = await cropDialog(file, server).catch((error) => toast(`${file.name}: ${error.message}`, "error"));
       if (!crop) continue;
       await attempt(async () => {
-        const photo = await api.upload(this.editor.link.session, file, file.name.slice(0, 80), crop);
-        await this.add(photo);
+        const photo = await this.send(file, file.name, crop);
         await this.choose(photo.id);
       }, `${file.name}: `);
     }
@@ -158,6 +170,7 @@ export class Gallery extends EventTarget {
       this.photos = this.photos.filter((one) => one !== photo);
       this.images.delete(photo.id);
       this.blobs.delete(photo.id);
+      this.files.delete(photo.file);
       this.#render();
       this.dispatchEvent(new CustomEvent("photos"));
     });

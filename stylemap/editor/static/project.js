@@ -5,6 +5,7 @@ import { decodeRuns, encodeRuns } from "./protocol.js";
 import { emptyScene } from "./state.js";
 
 const FORMAT = "stylemap-project";
+const VERSION = 2; // 1 knew no whole photos; it is read too
 const MAX_BYTES = 200 << 20;
 
 export async function saveProject(editor, gallery) {
@@ -12,14 +13,11 @@ export async function saveProject(editor, gallery) {
   const images = {};
   for (const id of imageIds(scene)) {
     const photo = gallery.photo(id);
-    images[id] =
-      photo?.kind === "random"
-        ? { kind: "random", name: photo.name, seed: photo.seed, truncation: photo.truncation, class_name: photo.class_name }
-        : { kind: "photo", name: photo?.name ?? "Photo", png: await base64(gallery.blobs.get(id) ?? (await api.imageBlob(id))) };
+    images[id] = await described(id, photo, gallery);
   }
   const masks = {};
   for (const number of editor.maskNumbers()) masks[number] = await base64(new Blob([encodeRuns(editor.masks.get(number))]));
-  const project = { format: FORMAT, version: 1, size: editor.size, scene, images, masks };
+  const project = { format: FORMAT, version: VERSION, size: editor.size, scene, images, masks };
   return new Blob([JSON.stringify(project)], { type: "application/json" });
 }
 
@@ -32,17 +30,19 @@ export async function openProject(file, editor, gallery) {
   } catch {
     throw new Error("this is not a project file");
   }
-  if (project?.format !== FORMAT || project.version !== 1) throw new Error("this is not a project file of this version");
+  if (project?.format !== FORMAT || ![1, VERSION].includes(project.version)) throw new Error("this is not a project file of this version");
   if (project.size !== editor.size) throw new Error(`this project is for images of ${Number(project.size)} px, the model makes ${editor.size} px`);
   const ids = new Map();
   for (const [id, image] of Object.entries(project.images ?? {})) {
     const { session } = editor.link;
-    const photo =
-      image.kind === "random"
-        ? await api.random(session, image)
-        : await api.upload(session, await blob(image.png), String(image.name).slice(0, 80));
-    await gallery.add(photo);
-    ids.set(id, photo.id);
+    if (image.kind === "random") {
+      const photo = await api.random(session, image);
+      await gallery.add(photo);
+      ids.set(id, photo.id);
+    } else {
+      const photo = await gallery.send(await blob(image.file ?? image.png), String(image.name), image.file ? image.crop : null);
+      ids.set(id, photo.id);
+    }
   }
   const masks = new Map();
   for (const [number, runs] of Object.entries(project.masks ?? {})) {
@@ -50,6 +50,17 @@ export async function openProject(file, editor, gallery) {
     masks.set(Number(number), decodeRuns(bytes, editor.size ** 2));
   }
   editor.load(renamed(project.scene ?? {}, ids, editor.model.sliders), masks);
+}
+
+/** What a project says of an image; of an upload that is a square of a photo, the photo. */
+async function described(id, photo, gallery) {
+  if (photo?.kind === "random") {
+    const { name, seed, truncation, class_name } = photo;
+    return { kind: "random", name, seed, truncation, class_name };
+  }
+  const name = photo?.name ?? "Photo", file = gallery.files.get(photo?.file);
+  if (file) return { kind: "photo", name, file: await base64(file), crop: photo.crop };
+  return { kind: "photo", name, png: await base64(gallery.blobs.get(id) ?? (await api.imageBlob(id))) };
 }
 
 function imageIds(scene) {

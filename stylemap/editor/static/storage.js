@@ -22,13 +22,23 @@ export class Storage {
     this.gallery = gallery;
     // Work of one model means nothing to another.
     this.key = JSON.stringify([editor.model.name, editor.size, editor.model.stylemap]);
+    this.written = new Set(); // of the whole photos, which are written once
+    this.saving = 0; // writes that go on
   }
 
   /** What was kept, or null; private windows may keep nothing. */
   async load() {
     try {
       this.db = await database();
-      return (await request(this.db.transaction(STORE).objectStore(STORE).get(this.key))) ?? null;
+      const store = () => this.db.transaction(STORE).objectStore(STORE);
+      const record = (await request(store().get(this.key))) ?? null;
+      for (const { file } of record?.photos ?? []) {
+        const kept = file && (await request(store().get(this.#fileKey(file))));
+        if (!kept) continue;
+        this.gallery.files.set(file, kept);
+        this.written.add(file);
+      }
+      return record;
     } catch {
       return null;
     }
@@ -48,9 +58,20 @@ export class Storage {
     this.timer = setTimeout(() => this.save(), QUIET_MS);
   }
 
+  #fileKey(file) {
+    return `${this.key} ${file}`;
+  }
+
   async save() {
     clearTimeout(this.timer);
     this.timer = null;
+    this.saving++;
+    await this.#saveRecord();
+    await this.#saveFiles();
+    this.saving--;
+  }
+
+  async #saveRecord() {
     const { editor, gallery } = this;
     const numbers = editor.maskNumbers();
     const record = {
@@ -63,6 +84,26 @@ export class Storage {
       await request(this.db.transaction(STORE, "readwrite").objectStore(STORE).put(record, this.key));
     } catch {
       // A full disk: the page goes on without.
+    }
+  }
+
+  /** Whole photos have records of their own: the scene is written often, they need not be. */
+  async #saveFiles() {
+    const wanted = new Set(this.gallery.own.map((photo) => photo.file).filter(Boolean));
+    const store = () => this.db.transaction(STORE, "readwrite").objectStore(STORE);
+    try {
+      for (const file of this.written) {
+        if (wanted.has(file)) continue;
+        await request(store().delete(this.#fileKey(file)));
+        this.written.delete(file);
+      }
+      for (const file of wanted) {
+        if (this.written.has(file) || !this.gallery.files.has(file)) continue;
+        await request(store().put(this.gallery.files.get(file), this.#fileKey(file)));
+        this.written.add(file);
+      }
+    } catch {
+      // A full disk: after a reload the square is there, without its photo.
     }
   }
 }

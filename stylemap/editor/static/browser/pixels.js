@@ -1,5 +1,7 @@
 // Pictures to arrays and back.
 
+import { drawReflected } from "../reflect.js";
+
 const FINE = 4; // how much finer than wanted a photo is sampled, at most
 
 /** A picture of size×size as 3×S×S in [-1, 1]. */
@@ -27,7 +29,7 @@ export function toPng(images, size) {
   return canvas.convertToBlob({ type: "image/png" });
 }
 
-/** The square of a photo as a canvas of size×size; crop as photos.Crop. What lies outside is white. */
+/** The square of a photo as a canvas of size×size; crop as photos.Crop. What lies outside is its reflection. */
 export async function cut(file, size, { cx, cy, side, angle }) {
   const photo = await createImageBitmap(file).catch(() => {
     throw new Error("this is not a photo the browser can read");
@@ -36,13 +38,12 @@ export async function cut(file, size, { cx, cy, side, angle }) {
   let fine = size * Math.min(FINE, Math.max(1, Math.ceil(wanted / size)));
   let canvas = new OffscreenCanvas(fine, fine);
   const context = canvas.getContext("2d");
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, fine, fine);
   context.imageSmoothingQuality = "high";
   context.translate(fine / 2, fine / 2);
   context.rotate((-angle * Math.PI) / 180);
   context.scale(fine / wanted, fine / wanted);
-  context.drawImage(photo, -cx * photo.width, -cy * photo.height);
+  context.translate(-cx * photo.width, -cy * photo.height);
+  drawReflected(context, photo);
   photo.close();
   if (fine > size) {
     const small = new OffscreenCanvas(size, size);
