@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from stylemap import assets
+from stylemap import assets, checkpoint
 from stylemap.cli import common
 from stylemap.config import Config
 from stylemap.photo.models import known
@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         if (error.name or "").split(".")[0] not in _PACKAGES:
             raise
         raise ImportError("the editor needs more packages: pip install 'stylemap[editor]'") from error
+    named = args.model not in (None, "", checkpoint.DEMO)
     listener = server.listen(args.host, args.port)
     model, name = _model(args)
     studio = server.open_studio(
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         directions=args.directions,
         precision=args.precision,
         cache_bytes=None if args.cache is None else args.cache << 20,
-        convention=known(Path(args.model) if args.model else assets.demo_model()).convention,
+        convention=known(Path(args.model) if named else assets.demo_model()).convention,
     )
     token = args.token or (None if security.is_loopback(args.host) else secrets.token_urlsafe(18))
     hosts = {args.host, socket.gethostname(), *args.allow_host, *security.LOOPBACK}
