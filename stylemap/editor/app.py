@@ -112,7 +112,8 @@ async def _malformed(request: Request, error: Exception) -> Response:
 
 
 async def _told(request: Request, error: Exception) -> Response:
-    return _problem(_STATUS[type(error)], str(error))
+    status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+    return _problem(status, str(error))
 
 
 async def _failed(request: Request, error: Exception) -> Response:
