@@ -61,6 +61,12 @@ def class_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(map(str, range(count)))
 
 
+def plain_key(key: str) -> str:
+    """A key of a state dict without what DistributedDataParallel (``module``) and torch.compile
+    (``_orig_mod``) put into it, wherever they were applied."""
+    return ".".join(part for part in key.split(".") if part not in ("module", "_orig_mod"))
+
+
 def plain_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
     """The entries that JSON keeps as they are: scalars and short flat lists. Others are left out."""
     return {key: value for key, value in values.items() if isinstance(key, str) and _is_plain(value)}

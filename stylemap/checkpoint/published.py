@@ -8,6 +8,7 @@ how much they allocate. Nothing in a file is executed.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import pickle
 import pickletools
@@ -19,7 +20,15 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, one_line, plain_arguments, show
+from stylemap.checkpoint.contents import (
+    Checkpoint,
+    CheckpointError,
+    State,
+    one_line,
+    plain_arguments,
+    plain_key,
+    show,
+)
 from stylemap.config import Config
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -47,8 +56,8 @@ _GLOBALS = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
 def read_published(path: Path, mapped: bool = True) -> Checkpoint:
     """The parts of a published file.
 
-    mapped: True for a zip file. It is mapped into memory, so that only the tensors in use are read. False for
-        a file of torch before 1.6, which is read in full.
+    mapped: True for a zip file. Its checksums are compared, and it is mapped into memory, so that only the
+        tensors in use take memory. False for a file of torch before 1.6, which is read in full.
 
     Raises:
         CheckpointError: any other content. Keys and shapes are checked elsewhere (see `verify`).
@@ -81,7 +90,22 @@ def _scan_zip(path: Path) -> None:
             raise CheckpointError(f"{path}: a zip archive, but not one that torch.save wrote")
         if pickles[0].file_size > _MAX_PICKLE_BYTES:
             raise CheckpointError(f"{path}: damaged, its index claims {pickles[0].file_size} bytes")
+        _check_sums(path, archive)
         _scan_pickle(path, io.BytesIO(archive.read(pickles[0])))
+
+
+def _check_sums(path: Path, archive: zipfile.ZipFile) -> None:
+    """Compare every entry with its checksum. Where torch was told to write none, they are 0."""
+    for entry in archive.infolist():
+        if entry.CRC == 0:
+            del entry.CRC  # which zipfile then does not expect
+            continue
+        try:
+            with archive.open(entry) as file:
+                while file.read(1 << 20):
+                    pass
+        except zipfile.BadZipFile as error:
+            raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
 
 
 def _scan_legacy(path: Path) -> None:
@@ -99,9 +123,7 @@ def _scan_pickle(path: Path, file: IO[bytes]) -> None:
 
 
 def _checkpoint(path: Path, content: Mapping[Any, Any]) -> Checkpoint:
-    arguments = content.get("train_args", argparse.Namespace())
-    if not isinstance(arguments, argparse.Namespace):
-        raise CheckpointError(f"{path}: train_args is a {type(arguments).__name__}, not a Namespace")
+    arguments = _arguments(path, content.get("train_args"))
     try:
         config = Config.from_namespace(arguments)
     except (ValueError, TypeError) as error:
@@ -123,6 +145,23 @@ def _checkpoint(path: Path, content: Mapping[Any, Any]) -> Checkpoint:
     )
 
 
+def _arguments(path: Path, given: object) -> argparse.Namespace:
+    """The training arguments; none where there are none. Whole numbers of the configuration may be floats."""
+    if given is None:
+        return argparse.Namespace()
+    if not isinstance(given, dict | argparse.Namespace):
+        raise CheckpointError(f"{path}: train_args is a {type(given).__name__}, neither Namespace nor dict")
+    items = given if isinstance(given, dict) else vars(given)
+    values = {key: value for key, value in dict.items(items) if isinstance(key, str)}
+    for name in _WHOLE:
+        value = values.get(name)
+        if isinstance(value, float) and value.is_integer():
+            values[name] = int(value)
+    return argparse.Namespace(**values)
+
+
+_WHOLE = [field.name for field in dataclasses.fields(Config) if isinstance(field.default, int)]
+_WHOLE.remove("small_generator")
 _PARTS = {
     "g_ema": "generator",
     "e_ema": "encoder",
@@ -146,7 +185,10 @@ def _state(path: Path, content: Mapping[Any, Any], name: str) -> State | None:
     for key, value in entries.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: {name}: {show(key)} is a {type(value).__name__}, not a tensor")
-    return entries
+    plain = {plain_key(key): value for key, value in entries.items()}
+    if len(plain) < len(entries):
+        raise CheckpointError(f"{path}: {name}: several of its keys are one without 'module' and '_orig_mod'")
+    return plain
 
 
 def write_published(checkpoint: Checkpoint, file: IO[bytes]) -> None:

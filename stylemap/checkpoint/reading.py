@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylemap.checkpoint import foreign
 from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, class_names, one_line
 from stylemap.checkpoint.hub import DEMO, WEIGHTS, locate
 from stylemap.checkpoint.published import LEGACY_MAGIC, ZIP_MAGIC, read_published
@@ -42,7 +43,7 @@ def load(
     if not dtype.is_floating_point:
         raise TypeError(f"dtype: expected a floating-point dtype, got {dtype}")
     checkpoint = _read(file)
-    verify(file, checkpoint, ("generator", "encoder"))
+    checkpoint = verify(file, checkpoint, ("generator", "encoder"))
     with torch.device("meta"):
         model = StyleMapGAN(checkpoint.config, class_names(checkpoint))
     modules: dict[str, nn.Module | None]
@@ -66,7 +67,7 @@ def load_state(path: str | os.PathLike[str]) -> Checkpoint:
     """
     file = locate(path)
     checkpoint = _read(file)
-    verify(file, checkpoint, NETWORKS)
+    checkpoint = verify(file, checkpoint, NETWORKS)
     for part in (*NETWORKS, *CLASSES):
         for key, tensor in (getattr(checkpoint, part) or {}).items():
             if not all_finite(tensor):
@@ -91,9 +92,12 @@ def _read(path: Path) -> Checkpoint:
         if not path.is_file():
             raise CheckpointError(f"{path}: not a regular file")
         with path.open("rb") as file:
-            head = file.read(len(LEGACY_MAGIC))
+            head = file.read(foreign.HEAD_BYTES)
         if not head:
             raise CheckpointError(f"{path}: the file is empty")
+        other = foreign.what_it_is(head)
+        if other:
+            raise CheckpointError(f"{path}: not a checkpoint but {other}")
         if path.suffix == ".safetensors" or head[8:9] == b"{":
             return read_safetensors(path)
         if head.startswith((ZIP_MAGIC, LEGACY_MAGIC)):

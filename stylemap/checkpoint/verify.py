@@ -33,23 +33,29 @@ def on_meta(part: str, config: Config) -> nn.Module:
         return NETWORKS[part](config)
 
 
-def verify(path: Path, checkpoint: Checkpoint, parts: Iterable[str]) -> None:
+def verify(path: Path, checkpoint: Checkpoint, parts: Iterable[str]) -> Checkpoint:
     """Check that the keys, shapes and dtypes of these parts are those of the configuration.
+
+    Returns the checkpoint. What its training arguments do not say of the configuration is taken from the
+    weights, as far as those show it.
 
     Raises:
         CheckpointError: they are not. The message names the first wrong key and both shapes; where all
             weights fit another configuration, it names what differs between the two configurations.
     """
+    parts = tuple(parts)
     problem = _first_problem(checkpoint, checkpoint.config, parts)
-    if problem is None:
-        problem = _classes_problem(checkpoint)
-        if problem is None:
-            return
+    if problem is not None:
+        actual = _config_of_weights(checkpoint)
+        if actual is None or _first_problem(checkpoint, actual, parts) is not None:
+            raise CheckpointError(f"{path}: {problem}")
+        if set(_differing(checkpoint.config, actual)) & set(checkpoint.train_args):
+            raise CheckpointError(f"{path}: {_contradiction(checkpoint, actual)}")
+        checkpoint = dataclasses.replace(checkpoint, config=actual)
+    problem = _classes_problem(checkpoint)
+    if problem is not None:
         raise CheckpointError(f"{path}: {problem}")
-    actual = _config_of_weights(checkpoint)
-    if actual is not None and _first_problem(checkpoint, actual, parts) is None:
-        problem = _contradiction(checkpoint, actual)
-    raise CheckpointError(f"{path}: {problem}")
+    return checkpoint
 
 
 def _first_problem(checkpoint: Checkpoint, config: Config, parts: Iterable[str]) -> str | None:
@@ -106,15 +112,18 @@ def _shape(tensor: Tensor) -> str:
 
 def _contradiction(checkpoint: Checkpoint, actual: Config) -> str:
     claimed = checkpoint.config
-    names = [
-        f.name for f in dataclasses.fields(Config) if getattr(claimed, f.name) != getattr(actual, f.name)
-    ]
+    names = _differing(claimed, actual)
     stated = ", ".join(
         f"{name} = {getattr(claimed, name)}" + ("" if name in checkpoint.train_args else " (by default)")
         for name in names
     )
     found = ", ".join(f"{name} = {getattr(actual, name)}" for name in names)
     return f"its configuration contradicts its weights: stated {stated}, the weights have {found}"
+
+
+def _differing(a: Config, b: Config) -> list[str]:
+    """The fields in which two configurations differ."""
+    return [f.name for f in dataclasses.fields(Config) if getattr(a, f.name) != getattr(b, f.name)]
 
 
 def _config_of_weights(checkpoint: Checkpoint) -> Config | None:

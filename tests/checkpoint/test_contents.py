@@ -29,7 +29,7 @@ def with_tensor(content: Content, part: str, key: str, tensor: Tensor) -> Conten
         ({"g_ema": [1], "e_ema": {}}, "g_ema is a list, not a state dict"),
         ({"g_ema": {"a": 1}, "e_ema": {}}, "g_ema: a is a int, not a tensor"),
         ({"g_ema": {3: torch.ones(1)}, "e_ema": {}}, "g_ema: 3 is a Tensor, not a tensor"),
-        ({"train_args": {"size": 256}}, "train_args is a dict, not a Namespace"),
+        ({"train_args": [256]}, "train_args is a list, neither Namespace nor dict"),
         ({"train_args": argparse.Namespace(size=10**9)}, "train_args: size must be a whole number from 1"),
         ({"train_args": argparse.Namespace(size=300)}, "train_args: size must be a power of two"),
         ({"train_args": argparse.Namespace(size="x" * 10**6)}, "train_args: size must be a whole number"),
@@ -115,11 +115,11 @@ def test_arguments_that_contradict_the_weights(
     assert message.startswith(f"its configuration contradicts its weights: {said}")
 
 
-def test_missing_argument_that_the_weights_contradict(tmp_path: Path, content: Content) -> None:
-    arguments = argparse.Namespace(**vars(content["train_args"]))
+def test_missing_argument_beside_one_that_the_weights_contradict(tmp_path: Path, content: Content) -> None:
+    arguments = argparse.Namespace(**{**vars(content["train_args"]), "latent_channel_size": 8})
     del arguments.size
     message = refused(saved(tmp_path / "a.pt", {**content, "train_args": arguments}))
-    assert "stated size = 256 (by default), the weights have size = 16" in message
+    assert "stated size = 256 (by default), latent_channel_size = 8, the weights have size = 16" in message
 
 
 def test_metadata_that_contradicts_the_weights(tmp_path: Path) -> None:
