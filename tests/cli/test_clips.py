@@ -314,9 +314,9 @@ def test_crops_of_a_video(run, photos: Path, tmp_path: Path, monkeypatch: pytest
     run(film, tmp_path / "mask.png", tmp_path / "mask", "--crop", "60,45,70", *reference)
     for a, b in zip(_frames_in(tmp_path / "mask"), _frames_in(tmp_path / "hand")):
         assert (a == b).all()
-    monkeypatch.setattr(faces, "landmarks", lambda photo: Landmarks.of((*EYES, 50, 40)))
+    monkeypatch.setattr(faces, "landmarks", lambda photo: Landmarks.of(EYES + np.array([50, 40])))
     run(film, "box:0,0,0.5,1", tmp_path / "first", "--align", "--crops", "first", *reference)
-    crop = align(Landmarks.of((*EYES, 50, 40)), FFHQ)
+    crop = align(Landmarks.of(EYES + np.array([50, 40])), FFHQ)
     for image, frame in zip(_frames_in(tmp_path / "first"), shot):
         assert np.abs(image - _edited(frame, crop, photos)).max() <= 1
 
