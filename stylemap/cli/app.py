@@ -28,6 +28,7 @@ COMMANDS = (
     "mix",
     "transplant",
     "manipulate",
+    "bulk",
     "direction",
     "invert",
     "convert",

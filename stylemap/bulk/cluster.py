@@ -1,0 +1,137 @@
+"""The workers of a bulk run as actors of Ray Data."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from stylemap.bulk.run import Run
+from stylemap.bulk.settings import Settings
+from stylemap.bulk.store import Chunk
+from stylemap.bulk.worker import Worker
+
+_MAX_BLOCKS = 20_000  # Ray keeps some of each in the driver's memory
+_MEMORY = 256 << 20  # of the object store: it holds numbers of chunks, no images
+_CPUS = 4
+
+
+def import_ray() -> Any:
+    """The ray module, with ray.data.
+
+    Raises:
+        ImportError: with what to install, where it is missing.
+    """
+    try:
+        importlib.import_module("ray.data")
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise ImportError("--ray needs Ray Data: pip install 'stylemap[ray]'") from error
+
+
+class _Actor:
+    """What Ray Data keeps for each worker: it lives as long as the run, and is started anew when it dies."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._worker = Worker(settings)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        for number, offset, count in zip(batch["number"], batch["offset"], batch["count"]):
+            self._worker.work(Chunk(int(number), int(offset), int(count)))
+        return batch
+
+
+def on_ray(run: Run, address: str, workers: int | None = None, gpus: bool | None = None) -> Iterator[Chunk]:
+    """Do what is missing of a run on Ray; the chunks, each when it is done.
+
+    The chunks of a worker that is killed are taken up again where its journal ends.
+
+    Args:
+        address: of a cluster; "auto" takes the one of this machine, and starts one where there is none.
+        workers: how many; by default one for each GPU, or for each ``threads`` CPUs.
+        gpus: whether each worker has a GPU; by default where the cluster has some.
+
+    Raises:
+        ImportError: Ray is missing.
+        ConnectionError: there is no cluster at the address.
+        ValueError: more is asked for than the cluster has.
+    """
+    ray = import_ray()
+    if not run.todo:
+        return
+    own = not ray.is_initialized()
+    if own:
+        _connect(ray, address)
+    try:
+        have = ray.cluster_resources()
+        per = _per_worker(run.settings, have, gpus)
+        room = _room(have, per)
+        if (workers or 1) > room:
+            raise ValueError(
+                f"the cluster has room for {room} workers of {per['num_cpus']:g} CPUs and "
+                f"{per['num_gpus']:g} GPUs, and {workers or 1} are wanted"
+            )
+        yield from _through(ray, run, per, workers or room)
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    # Ray Data writes a bar of its own, and a warning for every worker that dies.
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address != "auto":
+        ray.init(address=address, **quiet)
+        return
+    try:
+        ray.init(address="auto", **quiet)
+    except ConnectionError:
+        ray.init(address="local", include_dashboard=False, object_store_memory=_MEMORY, **quiet)
+
+
+def _per_worker(settings: Settings, have: dict[str, float], gpus: bool | None) -> dict[str, float]:
+    on_gpu = have.get("GPU", 0) >= 1 if gpus is None else gpus
+    threads = settings.threads or min(_CPUS, int(have.get("CPU", 1)))
+    return {"num_cpus": threads, "num_gpus": 1 if on_gpu else 0}
+
+
+def _room(have: dict[str, float], per: dict[str, float]) -> int:
+    """How many workers fit."""
+    cpus = int(have.get("CPU", 0) // per["num_cpus"])
+    return min(cpus, int(have.get("GPU", 0) // per["num_gpus"])) if per["num_gpus"] else cpus
+
+
+def _through(ray: Any, run: Run, per: dict[str, float], workers: int) -> Iterator[Chunk]:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its errors are raised as well
+    rows = [{"number": each.number, "offset": each.offset, "count": each.count} for each in run.todo]
+    blocks = min(len(rows), _MAX_BLOCKS)
+    done = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
+        _Actor,
+        batch_size=1,
+        fn_constructor_args=(run.settings,),
+        concurrency=min(workers, len(rows)),
+        runtime_env={"env_vars": _environment(int(per["num_cpus"]))},
+        **per,
+    )
+    try:
+        for row in done.iter_rows():
+            yield Chunk(row["number"], row["offset"], row["count"])
+    except ray.exceptions.RayTaskError as error:
+        raise _own(error) from error
+
+
+def _own(error: BaseException) -> BaseException:
+    """The error of a worker, without what Ray wraps it in."""
+    cause = getattr(error, "cause", None)
+    while isinstance(cause, Exception):
+        error, cause = cause, getattr(cause, "cause", None) or cause.__cause__
+    return error
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Of the workers: as many threads as they have CPUs, whatever the driver was told."""
+    return {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}

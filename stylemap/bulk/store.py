@@ -1,0 +1,191 @@
+"""The output folder of a bulk run: what it holds, and what of it is done.
+
+run.json                what the results depend on
+jobs.jsonl              one job per row of the input
+images/000012/…         results, a folder for every chunk; or stylemaps/000012.parquet
+manifest/000012.jsonl   one row per job of a chunk; written last, it says that the chunk is done
+manifest.jsonl          all of them, when the run is
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stylemap.bulk.jobs import Job
+from stylemap.files import write_whole
+
+_RUN, _JOBS, _MANIFEST = "run.json", "jobs.jsonl", "manifest.jsonl"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some jobs in a row: number of the chunk, where its lines begin in jobs.jsonl, and how many."""
+
+    number: int
+    offset: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """The output folder of a run. ``kind``: suffix of the results."""
+
+    root: Path
+    kind: str
+
+    def image(self, chunk: Chunk, job: Job) -> Path:
+        """Where the image of a job goes."""
+        return self.root / "images" / f"{chunk.number:06d}" / f"{job.index:08d}-{job.name}{self.kind}"
+
+    def stylemaps(self, chunk: Chunk) -> Path:
+        """Where the stylemaps of a chunk go."""
+        return self.root / "stylemaps" / f"{chunk.number:06d}{self.kind}"
+
+    def manifest(self, chunk: Chunk) -> Path:
+        """Where the rows of a chunk go."""
+        return self.root / "manifest" / f"{chunk.number:06d}.jsonl"
+
+    def journal(self, chunk: Chunk) -> Path:
+        """What is done of a chunk that is not."""
+        return self.root / "manifest" / f".{chunk.number:06d}.journal"
+
+    def is_done(self, chunk: Chunk) -> bool:
+        """Whether all of a chunk is written."""
+        return self.manifest(chunk).exists()
+
+    def jobs(self, chunk: Chunk) -> list[Job]:
+        """The jobs of a chunk."""
+        with open(self.root / _JOBS, "rb") as file:
+            file.seek(chunk.offset)
+            return [Job.of_line(file.readline()) for _ in range(chunk.count)]
+
+    def sweep(self, chunk: Chunk) -> None:
+        """Remove what a killed process was writing of this chunk."""
+        for folder, pattern in (
+            (self.image(chunk, Job(0, "", "")).parent, ".*"),
+            (self.root / "stylemaps", f".{self.stylemaps(chunk).name}.*"),
+            (self.root / "manifest", f".{self.manifest(chunk).name}.*"),
+        ):
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else runs into this folder meanwhile.
+
+        Raises:
+            ValueError: somebody does.
+            OSError: the folder cannot be made.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise ValueError(f"another run is writing to {self.root}") from None
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Make the folder that of a run with these facts, or go on with it.
+
+        Raises:
+            ValueError: it holds something else, or a run with other facts; the message names the first.
+        """
+        path = self.root / _RUN
+        if not path.exists():
+            if any(not entry.name.startswith(f".{_RUN}.") for entry in self.root.iterdir()):
+                raise ValueError(f"{self.root} holds files, and no bulk run: name another --output")
+            for entry in self.root.iterdir():
+                entry.unlink()
+            with write_whole(path) as file:
+                file.write(json.dumps(facts, indent=1).encode() + b"\n")
+            return
+        known = json.loads(path.read_bytes())
+        for name in {**known, **facts}:
+            if known.get(name) != facts.get(name):
+                raise ValueError(
+                    f"{self.root} holds a run with {name} {known.get(name)}, this one has {facts.get(name)}: "
+                    "name another --output"
+                )
+        for left in (_JOBS, _MANIFEST):
+            for entry in self.root.glob(f".{left}.*"):
+                entry.unlink(missing_ok=True)
+
+    def plan(self, jobs: Iterable[Job], size: int) -> list[Chunk]:
+        """Write the list of jobs, or compare it with the one there; its chunks of ``size`` jobs.
+
+        Raises:
+            ValueError: the input is not what it was when the run began.
+        """
+        path = self.root / _JOBS
+        lines = ((job.line() + "\n").encode() for job in jobs)
+        if not path.exists():
+            with write_whole(path) as file:
+                return list(_chunks(_written(lines, file), size))
+        return list(_chunks(self._compared(lines), size))
+
+    def forget_failed(self, chunks: Iterable[Chunk]) -> None:
+        """Take back the chunks with rows that failed, so that they are done again."""
+        for chunk in chunks:
+            if self.is_done(chunk) and any(row["status"] != "ok" for row in self.rows(chunk)):
+                (self.root / _MANIFEST).unlink(missing_ok=True)
+                self.manifest(chunk).unlink()
+
+    def rows(self, chunk: Chunk) -> list[dict[str, Any]]:
+        """The manifest's rows of a chunk that is done."""
+        return [json.loads(line) for line in self.manifest(chunk).read_bytes().splitlines()]
+
+    def finish(self, chunks: Iterable[Chunk]) -> tuple[int, int]:
+        """Write the whole manifest; how many rows there are, and how many of them failed."""
+        count = failed = 0
+        with write_whole(self.root / _MANIFEST) as file:
+            for chunk in chunks:
+                for row in self.rows(chunk):
+                    count += 1
+                    failed += row["status"] != "ok"
+                file.write(self.manifest(chunk).read_bytes())
+        return count, failed
+
+    @property
+    def manifest_path(self) -> Path:
+        """Of the whole manifest."""
+        return self.root / _MANIFEST
+
+    def _compared(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        changed = "has changed since the run began: name another --output"
+        with open(self.root / _JOBS, "rb") as file:
+            for index, line in enumerate(lines):
+                if line != file.readline():
+                    raise ValueError(f"the input {changed} (row {index}: {Job.of_line(line).label})")
+                yield line
+            if file.readline():
+                raise ValueError(f"the input {changed} (it has fewer rows)")
+
+
+def _written(lines: Iterable[bytes], file: Any) -> Iterator[bytes]:
+    for line in lines:
+        file.write(line)
+        yield line
+
+
+def _chunks(lines: Iterable[bytes], size: int) -> Iterator[Chunk]:
+    number = offset = count = length = 0
+    for line in lines:
+        if count == size:
+            yield Chunk(number, offset, count)
+            number, offset, count, length = number + 1, offset + length, 0, 0
+        count += 1
+        length += len(line)
+    if count:
+        yield Chunk(number, offset, count)

@@ -1,0 +1,122 @@
+"""What an input may be, and what is said of one that is none."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from stylemap.bulk import Job, list_jobs
+from stylemap.cli import main
+from tests.bulk.results import bulk, contents, rows
+from tests.helpers import needs
+
+
+def _images(output: Path) -> list[bytes]:
+    return [(output / row["output"]).read_bytes() for row in rows(output) if row["output"]]
+
+
+@pytest.fixture(scope="module")
+def expected(model_file: str, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    out = tmp_path_factory.mktemp("expected") / "out"
+    assert bulk("reconstruct", f"{photos}/p[0-2].png", out, model_file) == 0
+    return _images(out)
+
+
+def test_a_tar_file(model_file: str, photos: Path, tmp_path: Path, expected: list[bytes]) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for index in range(3):
+            archive.add(photos / f"p{index}.png", f"shard/p{index}.png")
+            archive.add(photos / "broken.png", f"shard/p{index}.json")
+    assert bulk("reconstruct", tmp_path / "*.tar", tmp_path / "out", model_file) == 0
+    assert [row["original"] for row in rows(tmp_path / "out")] == [
+        f"{tmp_path}/a.tar#shard/p{index}.png" for index in range(3)
+    ]
+    assert _images(tmp_path / "out") == expected
+    (tmp_path / "b.tar").write_bytes(b"no tar" * 100)
+    assert bulk("reconstruct", tmp_path / "b.tar", tmp_path / "other", model_file) == 1
+
+
+def test_an_lmdb(model_file: str, photos: Path, tmp_path: Path, expected: list[bytes]) -> None:
+    needs.package("lmdb")
+    (tmp_path / "in").mkdir()
+    for index in range(3):
+        shutil.copy(photos / f"p{index}.png", tmp_path / "in")
+    pack = ["data", "lmdb", tmp_path / "in", "--sizes", 32, "-o", tmp_path / "store", "--quiet"]
+    assert main(list(map(str, pack))) == 0
+    assert bulk("reconstruct", tmp_path / "store", tmp_path / "out", model_file) == 0
+    assert [row["original"] for row in rows(tmp_path / "out")] == [
+        f"{tmp_path}/store#32-{index:05d}" for index in range(3)
+    ]
+    assert len(_images(tmp_path / "out")) == 3
+
+
+def test_urls(model_file: str, photos: Path, tmp_path: Path, expected: list[bytes]) -> None:
+    memory = needs.package("fsspec").filesystem("memory")
+    for index in range(3):
+        memory.pipe(f"/bucket/in/p{index}.png", (photos / f"p{index}.png").read_bytes())
+    memory.pipe("/bucket/jobs.csv", b"original\nin/p1.png\nin/missing.png\nmemory://bucket/in/p2.png\n")
+    assert bulk("reconstruct", "memory://bucket/in", tmp_path / "a", model_file) == 0
+    assert _images(tmp_path / "a") == expected
+    assert bulk("reconstruct", "memory://bucket/jobs.csv", tmp_path / "b", model_file) == 0
+    assert _images(tmp_path / "b") == expected[1:]
+    assert rows(tmp_path / "b")[1]["status"] == "error"
+
+
+def test_sub_folders(photos: Path, tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/10.png", "a/c/1.png", ".hidden/1.png", "top.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / "p0.png", tmp_path / name)
+    found = [job.original for job in list_jobs(str(tmp_path), "encode", recursive=True)]
+    assert found == [f"{tmp_path}/{name}" for name in ("top.png", "a/c/1.png", "b/2.png", "b/10.png")]
+    assert [job.name for job in list_jobs(str(tmp_path), "encode")] == ["top"]
+
+
+def test_a_job_is_one_line() -> None:
+    for job in (
+        Job(3, "a", "/x/a.png", options={"shift": [1, 2]}),
+        Job(0, "b", "/x/\udcff.tar", "in.png", (512, 7), {}, ""),
+        Job(1, "_", "", fault="no"),
+    ):
+        assert "\n" not in job.line()
+        assert Job.of_line(job.line()) == job
+
+
+@pytest.mark.parametrize(
+    ("operation", "table", "arguments", "word"),
+    [
+        ("reconstruct", "original,refrence\na,b\n", [], "no parameter is called 'refrence'"),
+        ("reconstruct", "photo\na\n", [], "has no column 'original', but photo"),
+        ("edit", "original,mask\na,b\n", [], "edit needs a reference: --reference, or a column"),
+        ("edit", "original\na\n", ["--shift", "1", "--mask", "m", "--reference", "r"], "shift: expected two"),
+        ("mix", "original,reference\n", [], "holds no images"),
+        ("reconstruct", None, [], "no such file or folder"),
+    ],
+)
+def test_an_input_that_is_none_is_refused_before_the_start(
+    model_file: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    operation: str,
+    table: str | None,
+    arguments: list[str],
+    word: str,
+) -> None:
+    source = tmp_path / "jobs.csv" if table is not None else tmp_path / "missing"
+    if table is not None:
+        source.write_text(table)
+    assert bulk(operation, source, tmp_path / "out", model_file, *arguments) == 1
+    error = capsys.readouterr().err
+    assert word in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out" / "images").exists()
+
+
+def test_flags_that_an_operation_lacks(model_file: str, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        bulk("encode", photos, tmp_path / "out", model_file, "--mask", "box:0,0,1,1")
+    assert bulk("reconstruct", photos, tmp_path / "out", model_file, "--workers", 2) == 1
+    assert bulk("reconstruct", photos, tmp_path / "out", model_file, "--batch", 0) == 1
+    assert contents(tmp_path) == {}
