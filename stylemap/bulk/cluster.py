@@ -134,4 +134,5 @@ def _own(error: BaseException) -> BaseException:
 
 def _environment(threads: int) -> dict[str, str]:
     """Of the workers: as many threads as they have CPUs, whatever the driver was told."""
-    return {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    path = os.environ.get("PYTHONPATH")
+    return {"OMP_NUM_THREADS": str(threads), **({"PYTHONPATH": path} if path else {})}

