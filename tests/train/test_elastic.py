@@ -23,6 +23,14 @@ TRAIN = (
     "--sample-every", "0", "--checkpoint-every", "2", "--device", "cpu", "--resume",
 )  # fmt: skip
 
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": str(ROOT),
+    # A store of its own for every start. The launchers' keeps addresses by the number of failures, which
+    # differs between nodes: those of dead processes are found again.
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+}
+
 
 @contextmanager
 def _nodes(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
@@ -38,7 +46,7 @@ def _nodes(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
             "--rdzv-conf", f"is_host={int(node == 0)}", "--local-addr", "127.0.0.1", "--max-restarts", "3",
             "--monitor-interval", "0.1", "-m", "stylemap", *TRAIN, "--output", str(folder / "run"),
         ]  # fmt: skip
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        environment = os.environ | ENVIRONMENT
         with open(folder / f"node{node}.log", "wb") as log:
             started.append(
                 subprocess.Popen(
@@ -73,8 +81,7 @@ def _run(folder: Path, kill: bool) -> list[dict[str, float]]:
         for node, each in enumerate(launchers):
             assert each.wait(timeout=200) == 0, (folder / f"node{node}.log").read_text()[-3000:]
         if kill:
-            log = "".join((folder / f"node{node}.log").read_text() for node in (0, 1))
-            assert "restart" in log.lower() or "SIGKILL" in log
+            assert "exitcode: -9" in (folder / "node1.log").read_text()
     return record.read(folder / "run" / "losses.jsonl")
 
 
