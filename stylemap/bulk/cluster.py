@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from stylemap.bulk.engine import reason
 from stylemap.bulk.run import Run
 from stylemap.bulk.settings import Settings
 from stylemap.bulk.store import Chunk
@@ -38,9 +39,16 @@ class _Actor:
         self._worker = Worker(settings)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The chunks, and of each why it is not done, "" where it is. What is raised here instead, Ray wraps
+        until nothing is left of its cause."""
+        faults = []
         for number, offset, count in zip(batch["number"], batch["offset"], batch["count"]):
-            self._worker.work(Chunk(int(number), int(offset), int(count)))
-        return batch
+            try:
+                self._worker.work(Chunk(int(number), int(offset), int(count)))
+                faults.append("")
+            except Exception as error:
+                faults.append(reason(error))
+        return {**batch, "fault": faults}
 
 
 def on_ray(run: Run, address: str, workers: int | None = None, gpus: bool | None = None) -> Iterator[Chunk]:
@@ -57,6 +65,7 @@ def on_ray(run: Run, address: str, workers: int | None = None, gpus: bool | None
         ImportError: Ray is missing.
         ConnectionError: there is no cluster at the address.
         ValueError: more is asked for than the cluster has.
+        RuntimeError: what stopped a worker: a row that failed where the run is to stop, a full disk.
     """
     ray = import_ray()
     if not run.todo:
@@ -117,19 +126,10 @@ def _through(ray: Any, run: Run, per: dict[str, float], workers: int) -> Iterato
         runtime_env={"env_vars": _environment(int(per["num_cpus"]))},
         **per,
     )
-    try:
-        for row in done.iter_rows():
-            yield Chunk(row["number"], row["offset"], row["count"])
-    except ray.exceptions.RayTaskError as error:
-        raise _own(error) from error
-
-
-def _own(error: BaseException) -> BaseException:
-    """The error of a worker, without what Ray wraps it in."""
-    cause = getattr(error, "cause", None)
-    while isinstance(cause, Exception):
-        error, cause = cause, getattr(cause, "cause", None) or cause.__cause__
-    return error
+    for row in done.iter_rows():
+        if row["fault"]:
+            raise RuntimeError(row["fault"])
+        yield Chunk(row["number"], row["offset"], row["count"])
 
 
 def _environment(threads: int) -> dict[str, str]:
