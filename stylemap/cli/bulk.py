@@ -171,7 +171,7 @@ def _model_path(args: argparse.Namespace) -> Path:
 def _load(args: argparse.Namespace, path: Path, expected: str) -> Model:
     if bulk.digest(path) != expected:
         raise ValueError(f"{path} is another file here than where the run was started")
-    return common.load_for_edits(args)
+    return common.load_for_edits(args, sessions=args.operation in ("edit", "mix"))
 
 
 def _size(args: argparse.Namespace) -> int:
