@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.helpers import goldens
+from stylemap import checkpoint
+from tests.helpers import goldens, tiny
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,6 +25,14 @@ def _memory_is_freed() -> Iterator[None]:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's: gives free pages back
         if trim is not None:
             trim(0)
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tiny model as a .safetensors file."""
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    checkpoint.save_safetensors(tiny.model(), path)
+    return str(path)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A model file, photos, and what a finished run holds."""
+"""Photos for bulk work."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stylemap import checkpoint, images
+from stylemap import images
 from tests.helpers import tiny
-
-
-@pytest.fixture(scope="session")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save_safetensors(tiny.model(), path)
-    return str(path)
 
 
 @pytest.fixture(scope="session")

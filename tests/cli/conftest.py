@@ -1,4 +1,4 @@
-"""A model file, photos and masks for the commands to work on."""
+"""Photos and masks for the commands to work on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylemap import checkpoint, edit, images
+from stylemap import edit, images
 from tests.helpers import tiny
-
-
-@pytest.fixture(scope="session")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save_safetensors(tiny.model(), path)
-    return str(path)
 
 
 @pytest.fixture(scope="session")

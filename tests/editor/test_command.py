@@ -14,17 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from stylemap import checkpoint
 from stylemap.cli import main
 from tests.editor.serving import photo_file
 from tests.helpers import tiny
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save_safetensors(tiny.model(), path)
-    return str(path)
 
 
 def _serve(*arguments: str) -> tuple[subprocess.Popen[str], str]:

@@ -24,13 +24,6 @@ rtx = needs.installed("tensorrt_rtx")
 
 
 @pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save_safetensors(tiny.model(), path)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
 def published_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("model") / "tiny.pt"
     checkpoint.save_published(tiny.model(), path)
