@@ -4,7 +4,7 @@ index.html, static/     the page, as the server has it, with `static/browser` in
 model/                  graphs and weights as ONNX, directions, and `model.json`, which names everything
 gallery/                the photos for everybody
 runtime/                ONNX Runtime
-sw.js, files.js         the service worker, which keeps all of it for times without a network
+sw.js                   the service worker, which keeps all of it for times without a network; its list of files
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _write_model(studio: Studio, folder: Path, names: list[str], runtime: str) -
 
 
 def _write_list(site: Path) -> None:
-    """files.js: what the service worker keeps, and a version that changes with any of it."""
+    """The list of what the service worker keeps, and a version that changes with any of it."""
     digest, files = hashlib.sha256(), []
     for path in sorted(path for path in site.rglob("*") if path.is_file()):
         files.append(path.relative_to(site).as_posix())
