@@ -4,7 +4,7 @@ index.html, static/     the page, as the server has it, with `static/browser` in
 model/                  graphs and weights as ONNX, directions, and `model.json`, which names everything
 gallery/                the photos for everybody
 runtime/                ONNX Runtime
-sw.js                   the service worker, which keeps all of it for times without a network; its list of files
+sw.js                   the service worker, which keeps all of it, by a list, for times without a network
 """
 
 from __future__ import annotations
