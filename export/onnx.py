@@ -17,10 +17,10 @@ from stylemap.export.description import Description, describe
 from stylemap.export.files import SharedWeights, all_or_nothing, save, set_metadata
 from stylemap.export.nodes import FLOATS
 from stylemap.export.sessions import Session, open_session
-from stylemap.export.sessions.base import require
 from stylemap.export.sessions.plain import PlainSession
 from stylemap.export.verify import BATCHES, TOLERANCE, Samples, verify
 from stylemap.model import StyleMapGAN
+from stylemap.optional import require
 
 Progress = Callable[[str], None]
 

@@ -12,8 +12,8 @@ from stylemap.export.package import MODULES, Package, gpu
 from stylemap.export.plugins import NAMES, NAMESPACE, recipes
 from stylemap.export.plugins.ptx import compile_kernel
 from stylemap.export.plugins.recipes import Recipe
-from stylemap.export.sessions.base import require
 from stylemap.ops.tiles import PLUGIN
+from stylemap.optional import require
 
 # Channels last, in groups of eight: how TensorRT's own convolutions in half precision have it.
 _LAST = "HWC8"

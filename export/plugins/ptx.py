@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stylemap.export.plugins.recipes import Recipe
-from stylemap.export.sessions.base import require
+from stylemap.optional import require
 
 # What drivers of CUDA 12.8 and later read; the first with instructions for every GPU up to 12.x.
 _PTX_VERSION = 87

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -57,17 +56,6 @@ def default_provider(suffixes: Sequence[str]) -> str:
         if "CUDAExecutionProvider" in available:
             return "onnxruntime-cuda"
     return "onnxruntime"
-
-
-def require(module: str, purpose: str, install: str) -> ModuleType:
-    """Import an optional package.
-
-    Raises:
-        ImportError: it is missing; the message says what needs it and how to install it.
-    """
-    if importlib.util.find_spec(module) is None:
-        raise ImportError(f"{purpose} needs {module}: pip install {install}")
-    return importlib.import_module(module)
 
 
 def one_line(error: Exception) -> str:

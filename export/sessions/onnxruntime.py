@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from stylemap.export.description import Description
-from stylemap.export.sessions.base import Session, one_line, require
+from stylemap.export.sessions.base import Session, one_line
+from stylemap.optional import require
 
 _PROVIDERS = {
     "onnxruntime": "CPUExecutionProvider",

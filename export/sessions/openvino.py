@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from stylemap.export.description import PREFIX, Description
-from stylemap.export.sessions.base import Session, one_line, require
+from stylemap.export.sessions.base import Session, one_line
 from stylemap.export.sessions.signal_stack import kept_signal_stack
+from stylemap.optional import require
 
 
 class OpenVinoSession(Session):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import io
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from stylemap.bulk.jobs import Job
 from stylemap.data.lmdb_store import Reader, reader
+from stylemap.optional import require
 
 
 def is_url(text: str) -> bool:
@@ -18,15 +18,8 @@ def is_url(text: str) -> bool:
 
 
 def import_fsspec() -> Any:
-    """The fsspec module.
-
-    Raises:
-        ImportError: with what to install, where it is missing.
-    """
-    try:
-        return importlib.import_module("fsspec")
-    except ImportError as error:
-        raise ImportError("URLs need the fsspec package: pip install 'stylemap[bulk]'") from error
+    """The fsspec module. Raises ImportError, which says how to install it."""
+    return require("fsspec", "a URL", "'stylemap[bulk]'")
 
 
 def open_binary(text: str) -> BinaryIO:

@@ -13,6 +13,7 @@ from stylemap.bulk.run import Run
 from stylemap.bulk.settings import Settings
 from stylemap.bulk.store import Chunk
 from stylemap.bulk.worker import Worker
+from stylemap.optional import require
 
 _MAX_BLOCKS = 20_000  # Ray keeps some of each in the driver's memory
 _MEMORY = 256 << 20  # of the object store: it holds numbers of chunks, no images
@@ -25,11 +26,8 @@ def import_ray() -> Any:
     Raises:
         ImportError: with what to install, where it is missing.
     """
-    try:
-        importlib.import_module("ray.data")
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise ImportError("--ray needs Ray Data: pip install 'stylemap[ray]'") from error
+    require("ray.data", "--ray", "'stylemap[ray]'", "Ray Data")
+    return importlib.import_module("ray")
 
 
 class _Actor:

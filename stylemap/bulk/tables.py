@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stylemap.bulk.blobs import open_binary
+from stylemap.optional import require
 
 _KINDS = (".csv", ".jsonl", ".ndjson", ".parquet")
 _BATCH = 1024
@@ -29,10 +29,8 @@ def import_pyarrow() -> tuple[Any, Any]:
     Raises:
         ImportError: with what to install, where they are missing.
     """
-    try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ImportError("Parquet files need the pyarrow package: pip install 'stylemap[bulk]'") from error
+    parquet = require("pyarrow.parquet", "Parquet", "'stylemap[bulk]'", "pyarrow")
+    return require("pyarrow", "Parquet", "'stylemap[bulk]'"), parquet
 
 
 @dataclass(frozen=True)

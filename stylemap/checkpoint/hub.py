@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from stylemap import assets
 from stylemap.checkpoint.contents import CONFIG_FILE, CONFIG_KEY, CheckpointError, one_line
+from stylemap.optional import require
 
 DEMO = "demo"
 PREFIX = "hf://"
@@ -92,11 +93,8 @@ def _lacks_configuration(weights: Path) -> bool:
 
 
 def _download(name: str, repository: str, file: str, revision: str | None) -> Path:
-    try:
-        import huggingface_hub
-        from huggingface_hub import errors
-    except ImportError as error:
-        raise ImportError(f"{name} needs huggingface_hub: pip install 'stylemap[hub]'") from error
+    huggingface_hub = require("huggingface_hub", name, "'stylemap[hub]'")
+    errors = require("huggingface_hub.errors", name, "'stylemap[hub]'")
     try:
         return Path(
             huggingface_hub.hf_hub_download(repository, file, revision=revision, library_name="stylemap")

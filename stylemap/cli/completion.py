@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from stylemap.optional import require
+
 SHELLS = ("bash", "zsh", "tcsh")
 _FILES = ("FILE", "PATH", "IMAGE", "MASK", "CSV", "JSON", "BEFORE", "AFTER", "INPUT", "OUTPUT", "CHECKPOINT")
 _FOLDERS = ("DIR", "FOLDER")
@@ -32,10 +34,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     Raises:
         ImportError: shtab is not installed.
     """
-    try:
-        import shtab
-    except ImportError as error:
-        raise ImportError("shell completion needs shtab: pip install 'stylemap[completion]'") from error
+    shtab = require("shtab", "shell completion", "'stylemap[completion]'")
     for one in parsers(parser):
         for action in one._actions:
             if action.metavar in _FILES:

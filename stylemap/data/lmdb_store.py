@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import logging
 import os
@@ -19,6 +18,7 @@ from torch import Tensor
 from stylemap import images
 from stylemap.data import lmdb_check
 from stylemap.data.protocol import ImageDataset
+from stylemap.optional import require
 
 _log = logging.getLogger(__name__)
 
@@ -34,15 +34,8 @@ def image_key(size: int, index: int) -> bytes:
 
 
 def import_lmdb() -> Any:
-    """The lmdb module.
-
-    Raises:
-        ImportError: with what to install, where it is missing.
-    """
-    try:
-        return importlib.import_module("lmdb")
-    except ImportError as error:
-        raise ImportError("LMDB files need the lmdb package: pip install lmdb") from error
+    """The lmdb module. Raises ImportError, which says how to install it."""
+    return require("lmdb", "an LMDB", "lmdb")
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:

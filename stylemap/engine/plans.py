@@ -16,9 +16,9 @@ from stylemap.engine.cpu.renderer import CpuRenderer
 from stylemap.engine.gpu.lowering import why_not
 from stylemap.engine.gpu.plan import GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
-from stylemap.engine.memory import usual_cache
 from stylemap.engine.renderer import PlainRenderer, Plan, Renderer
 from stylemap.inputs import ImagesLike
+from stylemap.memory import usual_cache
 from stylemap.model import Model, Sampling, StyleMapGAN
 from stylemap.model.checks import as_images, check_tensor
 from stylemap.ops import _native

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,6 +9,7 @@ from typing import Any, BinaryIO
 from PIL import ExifTags, Image, features
 
 from stylemap import images
+from stylemap.optional import require
 
 # Formats that Pillow hands to another program, or of which it knows the header alone.
 _NOT_READ = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
@@ -89,10 +89,7 @@ def heif() -> Any:
     Raises:
         ImportError: it is not installed.
     """
-    try:
-        module = importlib.import_module("pillow_heif")
-    except ImportError:
-        raise ImportError("HEIC needs the package pillow-heif: pip install 'stylemap[heif]'") from None
+    module = require("pillow_heif", "HEIC", "'stylemap[heif]'", "pillow-heif")
     module.register_heif_opener()
     return module
 

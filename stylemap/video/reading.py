@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from stylemap.images import ImageError
+from stylemap.optional import require
 
 #: What `Clip` reads, by suffix.
 CLIP_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg", ".gif")
@@ -19,11 +20,7 @@ CLIP_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg
 
 def pyav() -> ModuleType:
     """PyAV. Raises ImportError, which says how to install it."""
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError("videos need PyAV: pip install 'stylemap[video]' (or av)") from error
-    module: ModuleType = av
+    module: ModuleType = require("av", "a video", "'stylemap[video]'", "PyAV")
     return module
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stylemap import EditSession
-from stylemap.engine import memory
+from stylemap import EditSession, memory
 from stylemap.ops import _native
 from tests.helpers import needs, tiny
 
