@@ -79,6 +79,8 @@ def _is_plain(value: object) -> bool:
 
 
 def _is_scalar(value: object) -> bool:
+    if type(value) is int and abs(value) >= 2**63:  # takes as long to print as a file likes
+        return False
     return value is None or type(value) in (str, int, float, bool)
 
 
@@ -90,4 +92,5 @@ def one_line(text: object, limit: int = 200) -> str:
 
 def show(key: object) -> str:
     """A key for an error message. It comes from the file: its type, length and content may be anything."""
+    key = key[:121] if isinstance(key, str | bytes) else key
     return one_line(key if isinstance(key, str) and key.isprintable() else ascii(key), 120)

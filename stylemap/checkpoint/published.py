@@ -1,18 +1,9 @@
-"""The published .pt layout: a dict written by torch.save (docs/network.md section 7).
-
-Torch's restricted unpickler reads a file, after a scan has found every class and function that the file
-refers to in `_ALLOWED`. Torch's own list is longer: it has constructors whose arguments from the file decide
-how much they allocate. Nothing in a file is executed.
-"""
+"""The published .pt layout: a dict written by torch.save (docs/network.md section 7)."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import io
-import pickle
-import pickletools
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -29,97 +20,21 @@ from stylemap.checkpoint.contents import (
     plain_key,
     show,
 )
+from stylemap.checkpoint.torch_file import read_content
 from stylemap.config import Config
 
-ZIP_MAGIC = b"PK\x03\x04"
-LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_LEGACY_PICKLES = 5  # magic number, protocol, system, the object, its storage keys
-_MAX_PICKLE_BYTES = 64 << 20
 
-_STORAGES = "Double Float Half BFloat16 Long Int Short Char Byte Bool"
-_DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool"
-_ALLOWED = {
-    "argparse Namespace",
-    "collections OrderedDict",
-    "_codecs encode",
-    "torch Size",
-    "torch device",
-    "torch._utils _rebuild_tensor",
-    "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_parameter",
-    *(f"torch {name}Storage" for name in _STORAGES.split()),
-    *(f"torch {name}" for name in _DTYPES.split()),
-}
-_GLOBALS = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
-
-
-def read_published(path: Path, mapped: bool = True) -> Checkpoint:
-    """The parts of a published file.
-
-    mapped: True for a zip file. Its checksums are compared, and it is mapped into memory, so that only the
-        tensors in use take memory. False for a file of torch before 1.6, which is read in full.
+def read_published(path: Path) -> Checkpoint:
+    """The parts of a published file, mapped from it where it is a zip archive, as since torch 1.6.
 
     Raises:
-        CheckpointError: any other content. Keys and shapes are checked elsewhere (see `verify`).
+        CheckpointError: any other content, see `stylemap.checkpoint.torch_file.read_content`. Keys and shapes
+            are checked elsewhere (see `verify`).
     """
-    try:
-        if mapped:
-            _scan_zip(path)
-        else:
-            _scan_legacy(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except CheckpointError:
-        raise
-    except pickle.UnpicklingError as error:  # its text advises to read the file without the restrictions
-        raise CheckpointError(f"{path}: damaged or hostile, its pickle holds more than tensors") from error
-    except Exception as error:  # a damaged file can fail anywhere in zip, pickle or tensor code
-        raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
+    content = read_content(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds no checkpoint but an object of type {type(content).__name__}")
     return _checkpoint(path, content)
-
-
-def _scan_zip(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise CheckpointError(f"{path}: a compressed zip, which torch.save does not write")
-        pickles = [entry for entry in entries if entry.filename.split("/", 1)[-1] == "data.pkl"]
-        if len(pickles) != 1:
-            raise CheckpointError(f"{path}: a zip archive, but not one that torch.save wrote")
-        if pickles[0].file_size > _MAX_PICKLE_BYTES:
-            raise CheckpointError(f"{path}: damaged, its index claims {pickles[0].file_size} bytes")
-        _check_sums(path, archive)
-        _scan_pickle(path, io.BytesIO(archive.read(pickles[0])))
-
-
-def _check_sums(path: Path, archive: zipfile.ZipFile) -> None:
-    """Compare every entry with its checksum. Where torch was told to write none, they are 0."""
-    for entry in archive.infolist():
-        if entry.CRC == 0:
-            del entry.CRC  # which zipfile then does not expect
-            continue
-        try:
-            with archive.open(entry) as file:
-                while file.read(1 << 20):
-                    pass
-        except zipfile.BadZipFile as error:
-            raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
-
-
-def _scan_legacy(path: Path) -> None:
-    with path.open("rb") as file:
-        for _ in range(_LEGACY_PICKLES):
-            _scan_pickle(path, file)
-
-
-def _scan_pickle(path: Path, file: IO[bytes]) -> None:
-    """Read one pickle, without building anything, and refuse names that are not in `_ALLOWED`."""
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name in _GLOBALS and (opcode.name != "GLOBAL" or argument not in _ALLOWED):
-            name = str(argument).replace(" ", ".") if opcode.name == "GLOBAL" else "something it hides"
-            raise CheckpointError(f"{path}: refused, it asks to run or build {show(name)}")
 
 
 def _checkpoint(path: Path, content: Mapping[Any, Any]) -> Checkpoint:
@@ -152,12 +67,14 @@ def _arguments(path: Path, given: object) -> argparse.Namespace:
     if not isinstance(given, dict | argparse.Namespace):
         raise CheckpointError(f"{path}: train_args is a {type(given).__name__}, neither Namespace nor dict")
     items = given if isinstance(given, dict) else vars(given)
-    values = {key: value for key, value in dict.items(items) if isinstance(key, str)}
+    values = {key: value for key, value in items.items() if isinstance(key, str)}
     for name in _WHOLE:
         value = values.get(name)
         if isinstance(value, float) and value.is_integer():
             values[name] = int(value)
-    return argparse.Namespace(**values)
+    arguments = argparse.Namespace()
+    vars(arguments).update(values)
+    return arguments
 
 
 _WHOLE = [field.name for field in dataclasses.fields(Config) if isinstance(field.default, int)]
@@ -180,13 +97,11 @@ def _state(path: Path, content: Mapping[Any, Any], name: str) -> State | None:
         return None
     if not isinstance(part, dict):
         raise CheckpointError(f"{path}: {name} is a {type(part).__name__}, not a state dict")
-    # An OrderedDict from a file may carry attributes that hide its methods: use those of dict.
-    entries = dict(dict.items(part))
-    for key, value in entries.items():
+    for key, value in part.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: {name}: {show(key)} is a {type(value).__name__}, not a tensor")
-    plain = {plain_key(key): value for key, value in entries.items()}
-    if len(plain) < len(entries):
+    plain = {plain_key(key): value for key, value in part.items()}
+    if len(plain) < len(part):
         raise CheckpointError(f"{path}: {name}: several of its keys are one without 'module' and '_orig_mod'")
     return plain
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from stylemap.checkpoint import foreign
 from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, class_names, one_line
 from stylemap.checkpoint.hub import DEMO, WEIGHTS, locate
-from stylemap.checkpoint.published import LEGACY_MAGIC, ZIP_MAGIC, read_published
+from stylemap.checkpoint.published import read_published
 from stylemap.checkpoint.safetensors_file import read_safetensors
+from stylemap.checkpoint.torch_file import LEGACY_MAGIC, ZIP_MAGIC
 from stylemap.checkpoint.verify import CLASSES, NETWORKS, all_finite, verify
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import available_device
@@ -101,7 +102,7 @@ def _read(path: Path) -> Checkpoint:
         if path.suffix == ".safetensors" or head[8:9] == b"{":
             return read_safetensors(path)
         if head.startswith((ZIP_MAGIC, LEGACY_MAGIC)):
-            return read_published(path, mapped=head.startswith(ZIP_MAGIC))
+            return read_published(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({one_line(error.strerror or error)})") from error
     raise CheckpointError(f"{path}: neither a PyTorch nor a safetensors file")

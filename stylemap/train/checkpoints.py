@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import logging
 import re
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylemap.checkpoint.contents import CheckpointError as UnreadableError
+from stylemap.checkpoint.torch_file import read_content
 from stylemap.config import Config
 from stylemap.files import write_whole
 from stylemap.train.config import TrainConfig
@@ -118,13 +119,17 @@ def projected_discriminator(path: Path) -> dict[str, Tensor] | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The contents of a run's checkpoint. Raises DamagedError where it cannot be read."""
+    """The contents of a run's checkpoint, whose checksums are compared.
+
+    Raises DamagedError where it cannot be read.
+    """
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = read_content(path, mapped=False)
         state["train_config"]
         state["iteration"] = int(state["iteration"])
-    except Exception as error:  # whatever a damaged zip or pickle raises
+    except UnreadableError as error:
+        raise DamagedError(str(error)) from error
+    except Exception as error:  # whatever other contents than those of a run raise
         reason = str(error).strip().partition("\n")[0][:200]
         raise DamagedError(f"{path} is damaged ({reason})") from error
     return state

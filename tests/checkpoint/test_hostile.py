@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import pickle
 import random
@@ -55,8 +56,8 @@ def test_plain_pickle_is_not_run(tmp_path: Path) -> None:
 
 
 def test_other_classes_in_train_args(tmp_path: Path, content: Content) -> None:
-    arguments = argparse.Namespace(**vars(content["train_args"]), out=Path("x"))
-    assert "pathlib.PosixPath" in refused(saved(tmp_path / "a.pt", {**content, "train_args": arguments}))
+    arguments = argparse.Namespace(**vars(content["train_args"]), host=ipaddress.IPv4Address("1.2.3.4"))
+    assert "ipaddress.IPv4Address" in refused(saved(tmp_path / "a.pt", {**content, "train_args": arguments}))
 
 
 @pytest.mark.parametrize("kind", ["pt", "safetensors"])

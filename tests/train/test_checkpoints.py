@@ -102,3 +102,23 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_ones(tmp_path: Path) -> N
     assert "00000002.pt: File too large" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["00000001.pt"]
     assert stylemap.load(tmp_path / "00000001.pt").config == tiny_run.MODEL
+
+
+def test_a_weight_that_was_changed_is_damage(tmp_path: Path) -> None:
+    """A wrong bit anywhere in a file is found: its checksums are compared."""
+    networks, config = trained(), tiny_run.config()
+    path = checkpoints.save(tmp_path, networks, config, 3)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(checkpoints.DamagedError, match=r"00000003\.pt: damaged or truncated \(Bad CRC-32"):
+        checkpoints.load(path, networks, config)
+
+
+def test_what_was_loaded_needs_no_file(tmp_path: Path) -> None:
+    networks, config = trained(), tiny_run.config()
+    path = checkpoints.save(tmp_path, networks, config, 3)
+    state = checkpoints.load(path, networks, config)
+    before = {key: tensor.clone() for key, tensor in state["g_ema"].items()}
+    path.write_bytes(bytes(path.stat().st_size))
+    assert all(torch.equal(tensor, state["g_ema"][key]) for key, tensor in before.items())

@@ -63,14 +63,14 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(
     newest.write_bytes(newest.read_bytes()[:3000])
     assert train(tiny_run.config(), run, resume=True).name == "00000006.pt"
     (line,) = [record.getMessage() for record in caplog.records if "damaged" in record.getMessage()]
-    assert "00000004.pt is damaged" in line
+    assert "00000004.pt: damaged" in line
     assert "\n" not in line
 
 
 def test_without_any_readable_checkpoint_it_stops(run: Path) -> None:
     for path in checkpoints.found(run / "checkpoints"):
         path.write_bytes(b"")
-    with pytest.raises(checkpoints.DamagedError, match=r"00000002\.pt is damaged"):
+    with pytest.raises(checkpoints.DamagedError, match=r"00000002\.pt: damaged"):
         train(tiny_run.config(), run, resume=True)
 
 
