@@ -43,6 +43,8 @@ docs: native
 # library is linked to torch's, which the wheel does not bring along. auditwheel looks for patchelf on PATH.
 wheel: native
 	rm -rf build/wheel dist
+	mkdir -p build/wheel
+	git describe --always --dirty > build/wheel/commit
 	$(BIN)/python -m build --sdist --outdir dist .
 	STYLEMAP_CUDA=$(or $(STYLEMAP_CUDA),0) $(BIN)/pip wheel -q --no-deps --no-build-isolation -w build/wheel dist/*.tar.gz
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' -w dist build/wheel/*.whl

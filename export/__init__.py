@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from stylemap.optional import explained
+
 if TYPE_CHECKING:
     from stylemap.export.onnx import export_onnx as export_onnx
     from stylemap.export.runtime import Runtime as Runtime
@@ -16,7 +18,10 @@ __all__ = ["Runtime", "export_onnx"]
 def __getattr__(name: str) -> Any:
     # The onnx package is optional, and not needed to run what was exported.
     if name in _EXPORTS:
-        return getattr(importlib.import_module(f"stylemap.export.{_EXPORTS[name]}"), name)
+        try:
+            return getattr(importlib.import_module(f"stylemap.export.{_EXPORTS[name]}"), name)
+        except ModuleNotFoundError as error:
+            raise explained(error, name) or error from error
     raise AttributeError(f"module 'stylemap.export' has no attribute {name!r}")
 
 

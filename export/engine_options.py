@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stylemap.export.package import Package, gpu, load
 from stylemap.export.plugins import define
+from stylemap.optional import how_to_install
 
 # The compute capability that has a precision first.
 _FIRST = {"fp32": 0.0, "fp16": 5.3, "bf16": 8.0, "fp8": 8.9}
@@ -95,7 +96,7 @@ def _check_full(options: EngineOptions, here: tuple[str, str] | None) -> None:
     if here is None:
         raise RuntimeError(
             "the tensorrt package builds for the GPU at hand, and there is none; "
-            "tensorrt-rtx builds ahead of time: pip install 'stylemap[tensorrt-rtx]'"
+            f"tensorrt-rtx builds ahead of time: {how_to_install('tensorrt-rtx')}"
         )
     others = [capability for capability in options.gpus if capability != here[1]]
     if others:

@@ -155,5 +155,5 @@ def check(model: StyleMapGAN, names: Iterable[str] | None, precision: str, opset
     parameter = next(model.parameters())
     if parameter.dtype != torch.float32 or parameter.device.type != "cpu" or model.training:
         raise ValueError("export takes a model in float32, on the CPU, in evaluation mode")
-    require("onnxruntime", "verifying what is exported", "'stylemap[export]'")
+    require("onnxruntime", "verifying what is exported")
     return [name for name in (*ports.ALL, *ports.BROWSER) if name in wanted]

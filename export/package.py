@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from stylemap.optional import how_to_install
+
 NAMES = ("tensorrt", "tensorrt-rtx")
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 
@@ -55,7 +57,7 @@ def load(name: str = "auto") -> Package:
         except (ImportError, OSError, AttributeError) as error:
             reasons.append(f"{candidate}: {error}")
     raise ImportError(
-        f"TensorRT is not installed ({'; '.join(reasons)}): pip install 'stylemap[tensorrt-rtx]', or tensorrt"
+        f"TensorRT is not installed ({'; '.join(reasons)}): {how_to_install('tensorrt-rtx')}, or tensorrt"
     )
 
 

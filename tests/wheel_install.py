@@ -1,26 +1,29 @@
 """Installs what `make wheel` made into fresh environments and tries it there: make wheel-check.
 
-python tests/wheel_install.py [--dist DIST] [--folder FOLDER] [PYTHON …]: every archive of DIST in an
-environment of every Python, by default of those named python3.10 to python3.15 on PATH. The environments
-are made in FOLDER, by default a temporary one, and one that is there is taken as it is: torch is installed
-once.
+python tests/wheel_install.py [--torch VERSION …] [--output JSON] [PYTHON …]: the wheel with every torch on
+every Python, the source archive, which compiles, with the last torch named on every Python. By default the
+Pythons named python3.10 to python3.15 on PATH, and the torch of constraints.txt. `docs/status.md` has the
+table of what is committed as benchmarks/results/compatibility.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MINORS = range(10, 16)
 _TRY = """
-import stylemap, torch
+import hashlib, json, stylemap, torch
 from stylemap.ops import _native
 model = stylemap.load()
 faces = stylemap.demo_faces(2)
@@ -28,28 +31,48 @@ session = stylemap.EditSession(model)
 original, other = session.add(faces[0]), session.add(faces[1])
 image = session.edit(original, session.reference(other, "ellipse:0.5,0.7,0.2,0.12"))
 assert image.shape == (3, 128, 128) and image.isfinite().all()
-print("site-packages" in stylemap.__file__, _native.why_missing("cpu") is None, torch.__version__)
+picture = hashlib.sha256(stylemap.to_pil(image).tobytes()).hexdigest()[:16]
+print(json.dumps({
+    "installed": "site-packages" in stylemap.__file__,
+    "native": _native.why_missing("cpu") is None,
+    "torch": torch.__version__,
+    "picture": picture,
+}))
 """
 
 
 def main() -> int:
-    """The exit status: 0 where every archive works on every Python."""
+    """The exit status: 0 where every archive works everywhere it was tried."""
+    args = _arguments()
+    wheels, sources = sorted(args.dist.glob("*.whl")), sorted(args.dist.glob("*.tar.gz"))
+    if not wheels or not sources:
+        sys.exit(f"{args.dist} lacks a wheel or a source archive: make wheel")
+    rows = []
+    for python in args.pythons or found():
+        with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
+            environment = Path(temporary) / "environment"
+            subprocess.run([python, "-m", "venv", str(environment)], check=True)
+            interpreter = environment / "bin" / "python"
+            for wanted in args.torch:
+                if not _torch(interpreter, wanted):
+                    rows.append(_row(interpreter, "wheel", torch=wanted, why="no such torch for this Python"))
+                    continue
+                for archive in [*wheels, *(sources if wanted == args.torch[-1] else [])]:
+                    rows.append(tried(interpreter, archive, Path(temporary)))
+                    _keep(args.output, rows, args.dist.parent / "build" / "wheel" / "commit")
+    return 0 if rows and all(row["works"] for row in rows) else 1
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dist", type=Path, default=ROOT / "dist")
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--folder", type=Path, help="where environments are made, one at a time")
+    parser.add_argument("--torch", nargs="+", metavar="VERSION", default=[""], help="as 2.10, or newest")
+    parser.add_argument(
+        "--output", type=Path, metavar="JSON", help="keep the results, in place of the same rows"
+    )
     parser.add_argument("pythons", nargs="*", metavar="PYTHON")
-    args = parser.parse_args()
-    archives = sorted([*args.dist.glob("*.whl"), *args.dist.glob("*.tar.gz")])
-    if not archives:
-        parser.error(f"{args.dist} holds no wheel and no source archive: make wheel")
-    failed = 0
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = args.folder or Path(temporary)
-        for python in args.pythons or found():
-            environment = prepared(python, folder)
-            for archive in archives:
-                failed += not works(environment, archive, Path(temporary))
-    return 1 if failed else 0
+    return parser.parse_args()
 
 
 def found() -> list[str]:
@@ -65,63 +88,80 @@ def _starts(name: str) -> bool:
     return path is not None and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0
 
 
-def prepared(python: str, folder: Path) -> Path:
-    """The interpreter of an environment with torch."""
-    asked = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
-    environment = folder / version
-    if not environment.exists():
-        subprocess.run([python, "-m", "venv", str(environment)], check=True)
-    interpreter = environment / "bin" / "python"
-    constraints = str(ROOT / "constraints.txt")
-    _pip(interpreter, "install", "-c", constraints, "torch", "numpy")
-    return interpreter
+def _torch(interpreter: Path, wanted: str) -> bool:
+    """Installs the torch wanted: by uv where it is on PATH, which unpacks what environments share once."""
+    if wanted == "newest":
+        what = ["--upgrade", "torch", "numpy"]
+    elif wanted:
+        what = [f"torch=={wanted}.*", "numpy"]
+    else:
+        what = ["-c", str(ROOT / "constraints.txt"), "torch", "numpy"]
+    uv = shutil.which("uv")
+    if uv is None:
+        return _pip(interpreter, "install", *what)
+    return subprocess.run([uv, "pip", "install", "-q", "--python", str(interpreter), *what]).returncode == 0
 
 
-def works(interpreter: Path, archive: Path, folder: Path) -> bool:
+def tried(interpreter: Path, archive: Path, folder: Path) -> dict[str, Any]:
     """Installs one archive, edits with it outside the checkout, and says how it went."""
     begin = time.monotonic()
+    kind = "wheel" if archive.suffix == ".whl" else "sdist"
     _pip(interpreter, "uninstall", "--yes", "stylemap")
-    _pip(interpreter, "install", str(archive))
+    if not _pip(interpreter, "install", str(archive)):
+        return _row(interpreter, kind, why="pip failed")
     # A wheel brings its library: no compiler may be needed. A source archive compiles at first use.
-    no_compiler = {"CXX": "/no/compiler"} if archive.suffix == ".whl" else {}
-    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    no_compiler = {"CXX": "/no/compiler"} if kind == "wheel" else {}
+    outside = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     outside |= {"STYLEMAP_CUDA": "0", "XDG_CACHE_HOME": str(folder / "cache"), **no_compiler}
-    commands = [
-        [str(interpreter), "-c", _TRY],
-        [
-            str(interpreter.with_name("stylemap")),
-            "sample",
-            "--count",
-            "1",
-            "--output",
-            "one.png",
-            "--overwrite",
-        ],
-        [str(interpreter), "-m", "stylemap", "--version"],
-    ]
     where = folder / "outside"
     where.mkdir(exist_ok=True)
-    facts = ""
-    for command in commands:
+    program = str(interpreter.with_name("stylemap"))
+    facts: dict[str, Any] = {}
+    for command in (
+        [str(interpreter), "-c", _TRY],
+        [program, "sample", "--count", "1", "--output", "one.png", "--overwrite"],
+        [str(interpreter), "-m", "stylemap", "--version"],
+    ):
         run = subprocess.run(command, cwd=where, env=outside, capture_output=True, text=True)
         if run.returncode != 0:
-            print(f"{interpreter.parent.parent.name} {archive.name}: FAILED {command[1:3]}: {run.stderr}")
-            return False
-        facts = facts or run.stdout.strip()
-    installed, native, torch = facts.splitlines()[-1].split()
-    good = installed == native == "True"
-    print(
-        f"Python {interpreter.parent.parent.name}, torch {torch}, {archive.name}: "
-        f"{'works, native kernels' if good else f'FAILED: installed {installed}, native {native}'} "
-        f"({time.monotonic() - begin:.0f} s)",
-        flush=True,
+            return _row(interpreter, kind, why=f"{command[1:3]}: {run.stderr.strip()[-500:]}")
+        facts = facts or json.loads(run.stdout)
+    why = (
+        "" if facts.pop("installed") and facts["native"] else "not the installed package with native kernels"
     )
-    return good
+    return _row(interpreter, kind, why=why, seconds=round(time.monotonic() - begin), **facts)
 
 
-def _pip(interpreter: Path, *arguments: str) -> None:
-    subprocess.run([str(interpreter), "-m", "pip", *arguments, "-q"], check=True)
+def _row(interpreter: Path, kind: str, *, why: str = "", **facts: Any) -> dict[str, Any]:
+    asked = [str(interpreter), "-c", "import platform; print(platform.python_version())"]
+    python = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    row = {"python": python, "archive": kind, "works": not why, **facts} | ({"why": why} if why else {})
+    print(" ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+    return row
+
+
+def _keep(output: Path | None, rows: list[dict[str, Any]], commit: Path) -> None:
+    """Rows of this run in place of those of an earlier one with the same Python, torch and archive."""
+    if output is None:
+        return
+
+    def key(row: dict[str, Any]) -> tuple[list[int], str, str]:
+        return [int(part) for part in row["python"].split(".")], row.get("torch", ""), row["archive"]
+
+    before = json.loads(output.read_text())["rows"] if output.exists() else []
+    merged = sorted({str(key(row)): row for row in [*before, *rows]}.values(), key=key)
+    facts = {
+        "commit": commit.read_text().strip() if commit.exists() else "unknown",
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": platform.machine(),
+    }
+    output.write_text(
+        json.dumps({**facts, "libc": " ".join(platform.libc_ver()), "rows": merged}, indent=1) + "\n"
+    )
+
+
+def _pip(interpreter: Path, *arguments: str) -> bool:
+    return subprocess.run([str(interpreter), "-m", "pip", *arguments, "-q"], check=False).returncode == 0
 
 
 if __name__ == "__main__":

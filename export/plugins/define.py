@@ -43,7 +43,7 @@ def check(package: Package, names: Sequence[str]) -> None:
             f"{package.name} {package.version} takes no ahead-of-time plugins: "
             "the tensorrt package does, from 10.9 on"
         )
-    require("triton", "plugins", "'stylemap[triton]'")
+    require("triton", "plugins")
 
 
 def define(package: Package) -> int:

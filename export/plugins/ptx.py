@@ -32,7 +32,7 @@ def compile_kernel(recipe: Recipe, arch: int) -> Kernel:
         ImportError: Triton is missing.
         RuntimeError: the kernel wants scratch memory, which TensorRT does not give.
     """
-    require("triton", "plugins", "'stylemap[triton]'")
+    require("triton", "plugins")
     # Sizes of a launch are no part of it: layers that differ in nothing else share one.
     return _compile(
         recipe.kernel,

@@ -31,7 +31,7 @@ class OnnxRuntimeSession(Session):
     """Inputs and outputs are bound as they lie in memory: no copies between torch and the runtime."""
 
     def __init__(self, path: Path, provider: str, threads: int | None) -> None:
-        ort = require("onnxruntime", "running ONNX files", "'stylemap[export]'")
+        ort = require("onnxruntime", "running ONNX files")
         chosen = _PROVIDERS[provider]
         if chosen not in ort.get_available_providers():
             raise RuntimeError(

@@ -19,7 +19,7 @@ class OpenVinoSession(Session):
     """provider "openvino" computes in the file's precision, "openvino-bf16" in bfloat16."""
 
     def __init__(self, path: Path, provider: str, threads: int | None) -> None:
-        openvino = require("openvino", "provider openvino", "'stylemap[openvino]'")
+        openvino = require("openvino", "provider openvino")
         properties: dict[str, object] = {
             # Left alone, OpenVINO takes bfloat16 where the processor has it.
             "INFERENCE_PRECISION_HINT": "bf16" if provider == "openvino-bf16" else "f32",
@@ -51,7 +51,7 @@ class OpenVinoSession(Session):
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    onnx = require("onnx", "provider openvino", "'stylemap[export]'")
+    onnx = require("onnx", "provider openvino")
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:

@@ -26,7 +26,7 @@ def import_ray() -> Any:
     Raises:
         ImportError: with what to install, where it is missing.
     """
-    require("ray.data", "--ray", "'stylemap[ray]'", "Ray Data")
+    require("ray.data", "--ray", name="Ray Data")
     return importlib.import_module("ray")
 
 

@@ -29,8 +29,8 @@ def import_pyarrow() -> tuple[Any, Any]:
     Raises:
         ImportError: with what to install, where they are missing.
     """
-    parquet = require("pyarrow.parquet", "Parquet", "'stylemap[bulk]'", "pyarrow")
-    return require("pyarrow", "Parquet", "'stylemap[bulk]'"), parquet
+    parquet = require("pyarrow.parquet", "Parquet")
+    return require("pyarrow", "Parquet"), parquet
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ PREFIX = "hf://"
 WEIGHTS = "model.safetensors"
 _SUFFIXES = (".safetensors", ".pt")
 _NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([^/@]+))?(?:/([^@]*[^@/]))?/?")
+_PATIENCE = 5.0  # seconds for the Hub's first answer
 _FORM = "expected hf://USER/REPOSITORY or hf://USER/REPOSITORY/FILE, with @REVISION after the repository"
 
 
@@ -93,8 +94,9 @@ def _lacks_configuration(weights: Path) -> bool:
 
 
 def _download(name: str, repository: str, file: str, revision: str | None) -> Path:
-    huggingface_hub = require("huggingface_hub", name, "'stylemap[hub]'")
-    errors = require("huggingface_hub.errors", name, "'stylemap[hub]'")
+    huggingface_hub = require("huggingface_hub", name)
+    errors = require("huggingface_hub.errors", name)
+    _check_in_reach(name, repository, file, revision)
     try:
         return Path(
             huggingface_hub.hf_hub_download(repository, file, revision=revision, library_name="stylemap")
@@ -116,6 +118,27 @@ def _download(name: str, repository: str, file: str, revision: str | None) -> Pa
         ) from error
     except (errors.HFValidationError, OSError) as error:
         raise CheckpointError(f"{name}: cannot be downloaded ({one_line(error)})") from error
+
+
+def _check_in_reach(name: str, repository: str, file: str, revision: str | None) -> None:
+    """Asks the Hub once for a file that the cache lacks: a download would try for half a minute.
+
+    Raises CheckpointError where nothing answers. What an answer says is left to the download.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants, errors
+
+    cached = huggingface_hub.try_to_load_from_cache(repository, file, revision=revision)
+    if constants.HF_HUB_OFFLINE or isinstance(cached, str):
+        return
+    seconds = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", _PATIENCE))
+    try:
+        url = huggingface_hub.hf_hub_url(repository, file, revision=revision)
+        huggingface_hub.get_hf_file_metadata(url, timeout=seconds, library_name="stylemap")
+    except (errors.HfHubHTTPError, errors.HFValidationError):
+        return
+    except Exception as error:  # of the HTTP library, which differs between releases of huggingface_hub
+        raise CheckpointError(f"{name}: {_out_of_reach(file)} ({one_line(error)})") from error
 
 
 def _out_of_reach(file: str) -> str:

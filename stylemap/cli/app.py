@@ -18,6 +18,7 @@ import stylemap
 from stylemap import checkpoint, images
 from stylemap.checkpoint import CheckpointError
 from stylemap.cli import completion, said, streams, usage
+from stylemap.optional import explained
 
 COMMANDS = (
     "info",
@@ -102,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         text = traceback.format_exc() if args.debug else ""
-        line = one_line(error)
+        line = one_line(explained(error, args.command) or error)
         if isinstance(error, images.UnreadableError) and _can_skip(args, line):
             line += "; --skip-corrupt goes on without it"
         said.fail(line)

@@ -34,7 +34,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     Raises:
         ImportError: shtab is not installed.
     """
-    shtab = require("shtab", "shell completion", "'stylemap[completion]'")
+    shtab = require("shtab", "shell completion")
     for one in parsers(parser):
         for action in one._actions:
             if action.metavar in _FILES:

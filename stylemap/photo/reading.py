@@ -89,7 +89,7 @@ def heif() -> Any:
     Raises:
         ImportError: it is not installed.
     """
-    module = require("pillow_heif", "HEIC", "'stylemap[heif]'", "pillow-heif")
+    module = require("pillow_heif", "HEIC")
     module.register_heif_opener()
     return module
 

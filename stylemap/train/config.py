@@ -11,6 +11,7 @@ from typing import Any
 
 from stylemap.config import Config
 from stylemap.files import write_whole
+from stylemap.optional import how_to_install
 from stylemap.train.lambdas import Lambdas
 from stylemap.train.settings import check, documented, setting
 
@@ -239,7 +240,7 @@ class TrainConfig:
             return cls.from_dict(values)
         except json.JSONDecodeError as error:
             raise ValueError(
-                f"{path}: reading YAML needs PyYAML (pip install pyyaml); not JSON: {error}"
+                f"{path}: reading YAML needs PyYAML ({how_to_install('train')}); not JSON: {error}"
             ) from error
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error

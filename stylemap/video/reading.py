@@ -20,7 +20,7 @@ CLIP_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg
 
 def pyav() -> ModuleType:
     """PyAV. Raises ImportError, which says how to install it."""
-    module: ModuleType = require("av", "a video", "'stylemap[video]'", "PyAV")
+    module: ModuleType = require("av", "a video")
     return module
 
 

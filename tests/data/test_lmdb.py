@@ -188,5 +188,5 @@ def test_wrong_places_and_sizes(folder, tmp_path):
 def test_without_the_package_the_message_says_what_to_install(tmp_path, folder, monkeypatch):
     lmdb_writer.write_folder(tmp_path / "x.lmdb", find(folder), [16])
     monkeypatch.setitem(sys.modules, "lmdb", None)  # makes the import fail
-    with pytest.raises(ImportError, match="pip install lmdb"):
+    with pytest.raises(ImportError, match=r"pip install 'stylemap\[data\]'"):
         LmdbDataset(tmp_path / "x.lmdb", 16)

@@ -243,5 +243,5 @@ def test_missing_package(package: str, exported: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == package else find(name, *rest)
     )
-    with pytest.raises(ImportError, match=f"needs {package}: pip install 'stylemap"):
+    with pytest.raises(ImportError, match=f"needs {package}: .*pip install 'stylemap"):
         Runtime(exported, package)

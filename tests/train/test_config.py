@@ -41,7 +41,7 @@ def test_without_pyyaml_json_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert json.loads(path.read_text())["batch"] == 8
     assert TrainConfig.load(path) == tiny_run.config()
     path.write_text("batch: 8\n")
-    with pytest.raises(ValueError, match="pip install pyyaml"):
+    with pytest.raises(ValueError, match=r"pip install 'stylemap\[train\]'"):
         TrainConfig.load(path)
 
 
