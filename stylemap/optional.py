@@ -97,7 +97,7 @@ def how_to_install(extra: str) -> str:
 
 
 def _is_installed() -> bool:
-    """Whether pip knows stylemap. What a build left in a checkout is seen from there, and is none of pip's."""
+    """Whether pip knows stylemap. What a build left in a checkout is seen from there, but not by pip."""
     found = importlib.metadata.distributions(name="stylemap")
     return any(Path(str(one.locate_file(""))).resolve() != _CHECKOUT for one in found)
 
