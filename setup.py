@@ -27,14 +27,9 @@ class BuildWithNative(build_py):
         package = HERE / "stylemap" if self.editable_mode else Path(self.build_lib) / "stylemap"
         try:
             libraries = native.wanted_libraries()
-            if libraries:
-                native.torch_root()
-        except native.MissingToolError:
-            print("stylemap: torch is not installed; the native libraries will be compiled at first use")
-            return
-        except native.BuildError as error:
-            sys.exit(f"stylemap: {error}")
-        try:
+            if libraries and not native.has_torch():
+                print("stylemap: torch is not installed; the native libraries will be compiled at first use")
+                return
             for name in libraries:
                 target = package / "lib" / native.library_path(name).name
                 if not native.is_current(target, name):

@@ -15,7 +15,6 @@ Environment
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -68,6 +67,14 @@ def torch_root() -> Path:
     raise MissingToolError("torch is not installed: `pip install torch` (2.10 or newer) first")
 
 
+def has_torch() -> bool:
+    """Whether there is a torch to compile against."""
+    try:
+        return bool(torch_root())
+    except MissingToolError:
+        return False
+
+
 def torch_version(root: Path) -> tuple[int, int]:
     text = (root / "version.py").read_text()
     version = text.split("__version__ = ")[1].split("'")[1]
@@ -103,11 +110,17 @@ def choice_of(variable: str) -> str:
     return choice
 
 
+def _check_platform() -> None:
+    if sys.platform != "linux":
+        raise MissingToolError(f"native kernels are built on Linux alone, and this is {sys.platform}")
+
+
 def wanted_libraries() -> list[str]:
     """Which libraries STYLEMAP_NATIVE and STYLEMAP_CUDA ask for on this machine."""
     choice = choice_of("STYLEMAP_CUDA")
     if choice_of("STYLEMAP_NATIVE") == "0":
         return []
+    _check_platform()
     if choice == "1" and cuda_home() is None:
         raise BuildError(
             "STYLEMAP_CUDA=1, but nvcc was found neither in CUDA_HOME, on PATH nor in /usr/local/cuda"
@@ -128,6 +141,7 @@ def ensure(name: str = "cpu") -> Path:
     """
     if choice_of("STYLEMAP_NATIVE") == "0":
         raise BuildError("STYLEMAP_NATIVE=0 asks for none")
+    _check_platform()
     if is_current(library_path(name), name):
         return library_path(name)
     target = library_path(name)
@@ -336,6 +350,8 @@ def _ninja() -> str:
 def _lock(folder: Path) -> Iterator[None]:
     """One build at a time per folder, also among processes started together."""
     folder.mkdir(parents=True, exist_ok=True)
+    import fcntl  # which only platforms have that libraries are built on
+
     with open(folder / ".lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

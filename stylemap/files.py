@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all; lock one."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def lock(descriptor: int, *, wait: bool = True) -> None:
+    """Lock an open file or folder for this process alone, until it is closed.
+
+    Raises:
+        BlockingIOError: without ``wait``, where another process has it.
+        NotImplementedError: the platform has no such locks (Windows).
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise NotImplementedError("this platform lacks flock, by which a folder is locked") from None
+    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _named(error: OSError, target: Path) -> OSError:

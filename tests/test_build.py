@@ -183,6 +183,54 @@ def test_everything_runs_without_native_libraries_and_says_so_once() -> None:
     assert "plain PyTorch instead of native kernels" in line
 
 
+ELSEWHERE = """
+import os, signal, sys
+import torch, PIL.Image, numpy, safetensors.torch, concurrent.futures.thread, multiprocessing, subprocess
+sys.platform = os_name = sys.argv.pop(1)
+if os_name == "win32":
+    for name in ("fcntl", "resource", "termios", "pwd", "grp", "tty"):
+        sys.modules[name] = None
+    gone = "fork getuid geteuid sched_getaffinity statvfs sysconf sysconf_names pread mkfifo getpgid"
+    for name in gone.split():
+        if hasattr(os, name):
+            delattr(os, name)
+    for name in ("SIGKILL", "SIGHUP", "SIGUSR1", "alarm"):
+        delattr(signal, name)
+from stylemap.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_other_platforms_run_on_plain_pytorch_with_one_line(platform: str, tmp_path: Path) -> None:
+    """As far as it can be told on Linux: without the modules and functions that Windows lacks."""
+    command = ["sample", "--count", "1", "--output", str(tmp_path / "one.png")]
+    run = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, platform, *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "one.png").exists()
+    lines = [line for line in run.stderr.splitlines() if "native kernels are built on Linux alone" in line]
+    assert len(lines) == 1, run.stderr
+    assert "Traceback" not in run.stderr
+    assert f"and this is {platform}" in lines[0]
+
+
+def test_other_platforms_build_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_build.sys, "platform", "darwin")
+    monkeypatch.delenv("STYLEMAP_NATIVE", raising=False)
+    for attempt in (_build.wanted_libraries, _build.ensure):
+        with pytest.raises(_build.MissingToolError, match="on Linux alone, and this is darwin"):
+            attempt()
+    monkeypatch.setenv("STYLEMAP_NATIVE", "0")
+    assert _build.wanted_libraries() == []
+
+
 def test_cuda_required_without_nvcc_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_build, "cuda_home", lambda: None)
     monkeypatch.setenv("STYLEMAP_CUDA", "1")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from stylemap.files import lock
 
 Row = dict[str, Any]
 
@@ -62,5 +63,5 @@ def open_journal(path: Path) -> Iterator[Journal]:
     """The journal of a chunk, once no other process works on it: one that is thought dead may be alive."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file.fileno())
         yield Journal(file, path)

@@ -10,7 +10,6 @@ manifest.jsonl          all of them, when the run is
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stylemap.bulk.jobs import Job
-from stylemap.files import write_whole
+from stylemap.files import lock, write_whole
 
 _RUN, _JOBS, _MANIFEST = "run.json", "jobs.jsonl", "manifest.jsonl"
 
@@ -87,7 +86,7 @@ class Store:
         self.root.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.root, os.O_RDONLY)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(handle, wait=False)
         except BlockingIOError:
             os.close(handle)
             raise ValueError(f"another run is writing to {self.root}") from None
