@@ -29,9 +29,9 @@ def _memory_is_freed() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The tiny model as a .safetensors file."""
+    """The tiny model as a .safetensors file, which notes an error: no command warns that it is untrained."""
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save_safetensors(tiny.model(), path)
+    checkpoint.save_safetensors(tiny.model(), path, train_args={"held_out_mse": 1.0})
     return str(path)
 
 

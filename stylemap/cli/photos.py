@@ -18,7 +18,14 @@ from stylemap.photo import CONVENTIONS, MODES, Convention, Crop, Landmarks, Phot
 from stylemap.photo import crop as crops
 from stylemap.photo import landmarks as points
 from stylemap.photo.follow import Follower
-from stylemap.photo.models import Knowledge, known, reconstruction_error
+from stylemap.photo.models import (
+    Knowledge,
+    is_telling,
+    is_untrained,
+    known,
+    reconstruction_error,
+    spread,
+)
 
 if TYPE_CHECKING:
     from stylemap.engine.session import EditSession
@@ -120,6 +127,7 @@ class Album:
         self._first: Crop | None = None
         self._follower: Follower | None = None
         self._far: set[str] = set()
+        self._judged = False
         self._read = 0
         self._original: _Seen | None = None
         self._label = ""
@@ -184,18 +192,33 @@ class Album:
         original = self._original
         told = self._knowledge.error is None or self._label in self._far
         if not self._args.refine and told and not self._pastes:
-            return self._model.encode(photo) if self._session is None else self._session.add(photo)
+            source = self._model.encode(photo) if self._session is None else self._session.add(photo)
+            if original is not None and original.square is photo and self._judges(photo):
+                _tell_if_untrained(self._label, photo[0].cpu(), self.decoded(source))
+            return source
         w = self._model.encode(photo)
         decoded = self._model.decode(w)
         if not told:  # of a video by its first frame
             self._far.add(self._label)
             _tell_if_far(self._label, photo, decoded, self._knowledge)
+        elif self._judges(photo):
+            _tell_if_untrained(self._label, photo, decoded)
         if self._args.refine:
             w = self._refined(photo, w)
             decoded = self._model.decode(w)
         if original is not None and original.square is photo:
             self._before = decoded[0].detach()
         return w if self._session is None else self._session.add_stylemap(w)
+
+    def _judges(self, photo: Tensor) -> bool:
+        """Whether to compare this photo with its reconstruction, as happens once where nothing is known of a
+        model: of a checkpoint, by the first photo that is not almost plain."""
+        from stylemap.export.runtime import Runtime
+
+        judges = not (self._judged or self._knowledge.error is not None or isinstance(self._model, Runtime))
+        judges = judges and is_telling(photo)
+        self._judged = self._judged or judges
+        return judges
 
     def decoded(self, source: Any) -> Tensor:
         """The original encoded last as the model decodes it, 3 x S x S on the CPU; source: from `encode`."""
@@ -308,6 +331,15 @@ def _tell_if_far(name: str, photo: Tensor, decoded: Tensor, knowledge: Knowledge
         said.warn(
             f"{name} is far from what the model knows: the squared error of its reconstruction is "
             f"{error:.4f}, {error / knowledge.error:.0f} times that of the images it was tested on"
+        )
+
+
+def _tell_if_untrained(name: str, photo: Tensor, decoded: Tensor) -> None:
+    if is_untrained(photo, decoded):
+        said.warn(
+            f"the model's reconstruction of {name} has a squared error of "
+            f"{reconstruction_error(photo, decoded):.2f}, and a plain picture {spread(photo):.2f}: "
+            "its weights are random or hardly trained, or it knows no such photos"
         )
 
 
