@@ -70,7 +70,7 @@ def on_ray(run: Run, address: str, workers: int | None = None, gpus: bool | None
         return
     own = not ray.is_initialized()
     if own:
-        _connect(ray, address)
+        connect(ray, address)
     try:
         have = ray.cluster_resources()
         per = _per_worker(run.settings, have, gpus)
@@ -86,7 +86,12 @@ def on_ray(run: Run, address: str, workers: int | None = None, gpus: bool | None
             ray.shutdown()
 
 
-def _connect(ray: Any, address: str) -> None:
+def connect(ray: Any, address: str) -> None:
+    """Join the cluster at an address; "auto": this machine's, or one of its own where there is none.
+
+    Raises:
+        ConnectionError: there is no cluster there.
+    """
     # Ray Data writes a bar of its own, and a warning for every worker that dies.
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address != "auto":

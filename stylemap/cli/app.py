@@ -38,6 +38,7 @@ COMMANDS = (
     "evaluate",
     "export",
     "edit-server",
+    "serve",
     "bench",
 )
 

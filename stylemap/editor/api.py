@@ -15,10 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message
 
 from stylemap import images
-from stylemap.editor import photos, protocol, schemas
+from stylemap.editor import photos, protocol, schemas, security
 from stylemap.editor.clients import Client, Unavailable
 from stylemap.editor.protocol import MaskUpdate, ProtocolError, Stroke
 from stylemap.editor.scene import Scene
@@ -48,18 +47,9 @@ class _LimitedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def limited(request: Request) -> Response:
-            limits, length = _studio(request).limits, 0
+            limits = _studio(request).limits
             limit = limits.text_bytes if self.body_field else limits.upload_bytes
-
-            async def receive() -> Message:
-                nonlocal length
-                message = await request.receive()
-                length += len(message.get("body", b""))
-                if length > limit:
-                    raise HTTPException(413, f"the limit is {limit} bytes")
-                return message
-
-            return await handle(Request(request.scope, receive))
+            return await handle(security.bounded(request, limit))
 
         return limited
 

@@ -17,13 +17,18 @@ VIDEOS = ("mp4", "webm")
 _ENDS_MS = 400  # how long the two ends of an animation are shown at least
 
 
-def strip(frames: list[Image.Image]) -> bytes:
-    """A PNG of all frames side by side."""
+def side_by_side(frames: list[Image.Image]) -> Image.Image:
+    """All frames in a row."""
     side = frames[0].width
     strip = Image.new("RGB", (side * len(frames), side))
     for index, frame in enumerate(frames):
         strip.paste(frame, (index * side, 0))
-    return photos.png(strip)
+    return strip
+
+
+def strip(frames: list[Image.Image]) -> bytes:
+    """A PNG of all frames side by side."""
+    return photos.png(side_by_side(frames))
 
 
 def gif(frames: list[Image.Image], milliseconds: int) -> bytes:

@@ -9,6 +9,8 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,6 +51,25 @@ def content_security_policy(host: str) -> str:
         "frame-ancestors": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def bounded(request: Request, limit: int) -> Request:
+    """The request with a body that is refused as soon as it exceeds a limit, whatever its headers say.
+
+    Raises, when the body is read:
+        HTTPException: 413.
+    """
+    length = 0
+
+    async def receive() -> Message:
+        nonlocal length
+        message = await request.receive()
+        length += len(message.get("body", b""))
+        if length > limit:
+            raise HTTPException(413, f"the limit is {limit} bytes")
+        return message
+
+    return Request(request.scope, receive)
 
 
 class Guard:
