@@ -126,7 +126,7 @@ def kills(source: Path, work: Path, model: list[object], every: float) -> dict[s
         try:
             run.wait(every)
         except subprocess.TimeoutExpired:
-            workers = _workers(run.pid)
+            workers = processes_of(_WORKER, run.pid)
             if workers:
                 os.kill(workers[killed % len(workers)], signal.SIGKILL)
                 killed += 1
@@ -152,8 +152,9 @@ def kills(source: Path, work: Path, model: list[object], every: float) -> dict[s
     }
 
 
-def _workers(driver: int) -> list[int]:
-    """The workers of Ray that this driver started, by what Linux says of processes."""
+def processes_of(command: bytes, ancestor: int | None = None) -> list[int]:
+    """The processes whose command begins so, and that another one (by default this) started, by what Linux
+    says of them."""
     parents, found = {}, []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -161,11 +162,11 @@ def _workers(driver: int) -> list[int]:
         try:
             pid = int(folder.name)
             parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if (folder / "cmdline").read_bytes().startswith(_WORKER):
+            if (folder / "cmdline").read_bytes().startswith(command):
                 found.append(pid)
         except OSError:
             continue  # it has ended
-    return sorted(pid for pid in found if _descends(pid, driver, parents))
+    return sorted(pid for pid in found if _descends(pid, ancestor or os.getpid(), parents))
 
 
 def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:

@@ -43,6 +43,8 @@ from stylemap.serving.work import (
 CLIENT_GONE = 499
 """The status of a request whose client left: nobody reads it but the metrics."""
 
+_HOUR = 3_600_000
+
 
 class Front:
     """What the endpoints work with."""
@@ -83,14 +85,11 @@ async def _admitted(request: Request, front: AnyFront) -> AsyncIterator[Owner]:
 
 async def _deadline(
     front: AnyFront,
-    x_deadline_ms: Annotated[
-        int | None, Header(ge=1, le=3_600_000, description="milliseconds to answer in")
-    ] = None,
-    deadline_ms: Annotated[int | None, Query(ge=1, le=3_600_000, description="the same")] = None,
+    x_deadline_ms: Annotated[int, Header(ge=1, le=_HOUR, description="milliseconds to answer in")] = _HOUR,
+    deadline_ms: Annotated[int, Query(ge=1, le=_HOUR, description="the same")] = _HOUR,
 ) -> float:
-    """Seconds that the request has."""
-    asked = [value / 1000 for value in (x_deadline_ms, deadline_ms) if value is not None]
-    return min([front.settings.deadline, *asked])
+    """Seconds that the request has: the least of what it asks for and what the server gives."""
+    return min(front.settings.deadline, x_deadline_ms / 1000, deadline_ms / 1000)
 
 
 AnyOwner = Annotated[Owner, Depends(_admitted)]

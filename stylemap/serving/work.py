@@ -135,6 +135,6 @@ class About:
 
     name: str
     size: int
-    stylemap: tuple[int, int, int]
+    stylemap: tuple[int, ...]
     directions: tuple[str, ...] = ()
     classes: tuple[str, ...] = field(default=())
