@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import shutil
@@ -13,20 +14,31 @@ from typing import Any
 import pytest
 
 from stylemap.cli.app import build_parser
+from stylemap.serving.settings import Settings
 from tests.helpers import needs
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 
 
-@pytest.fixture(scope="module")
-def job() -> dict[str, Any]:
-    found: dict[str, Any] = needs.package("yaml").safe_load((DEPLOY / "rayjob.yaml").read_text())
+def _yaml(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = needs.package("yaml").safe_load((DEPLOY / name).read_text())
     return found
 
 
-def _pods(job: dict[str, Any]) -> list[dict[str, Any]]:
-    cluster = job["spec"]["rayClusterSpec"]
+@pytest.fixture(scope="module")
+def job() -> dict[str, Any]:
+    return _yaml("rayjob.yaml")
+
+
+@pytest.fixture(scope="module")
+def service() -> dict[str, Any]:
+    return _yaml("rayservice.yaml")
+
+
+def _pods(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = manifest["spec"]
+    cluster = spec.get("rayClusterSpec") or spec["rayClusterConfig"]
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     return [group["template"]["spec"] for group in groups]
 
@@ -51,8 +63,30 @@ def test_every_pod_sees_the_data(job: dict[str, Any]) -> None:
                 assert mounts["/" + path.split("/")[1]] in volumes
 
 
-def test_images_are_named_once(job: dict[str, Any]) -> None:
-    assert len({container["image"] for pod in _pods(job) for container in pod["containers"]}) == 1
+def test_images_are_named_once(job: dict[str, Any], service: dict[str, Any]) -> None:
+    pods = [*_pods(job), *_pods(service)]
+    assert len({container["image"] for pod in pods for container in pod["containers"]}) == 1
+
+
+def test_the_serve_config_is_understood(service: dict[str, Any]) -> None:
+    config = _yaml("serve.yaml")
+    assert config == needs.package("yaml").safe_load(service["spec"]["serveConfigV2"])
+    needs.package("ray.serve.schema").ServeDeploySchema.model_validate(config)
+    (application,) = config["applications"]
+    module, _, name = application["import_path"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    settings = Settings.of(application["args"])
+    assert settings.deadline < config["http_options"]["request_timeout_s"], "the service tells of it itself"
+    (workers,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    limits = workers["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert settings.cpus <= int(limits["cpu"])
+    assert settings.gpus == int(limits["nvidia.com/gpu"])
+    for pod in _pods(service):
+        mounts = {
+            mount["mountPath"] for container in pod["containers"] for mount in container["volumeMounts"]
+        }
+        for path in (settings.model, settings.photos, settings.tokens):
+            assert "/" + path.split("/")[1] in mounts
 
 
 def test_extras_of_the_dockerfile_exist() -> None:
