@@ -5,34 +5,11 @@ from __future__ import annotations
 import functools
 import io
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from stylemap.bulk.jobs import Job
+from stylemap.data.blobs import open_binary
 from stylemap.data.lmdb_store import Reader, reader
-from stylemap.optional import require
-
-
-def is_url(text: str) -> bool:
-    """Whether a text is a URL, which fsspec opens, and no path."""
-    return "://" in text
-
-
-def import_fsspec() -> Any:
-    """The fsspec module. Raises ImportError, which says how to install it."""
-    return require("fsspec", "a URL")
-
-
-def open_binary(text: str) -> BinaryIO:
-    """A file or URL, open for reading.
-
-    Raises:
-        ImportError: a URL, and fsspec or the package of its protocol is missing.
-        OSError: as the file system says.
-    """
-    if not is_url(text):
-        return open(text, "rb")
-    file: BinaryIO = import_fsspec().open(text, "rb").open()
-    return file
 
 
 def photo_bytes(job: Job) -> BinaryIO:

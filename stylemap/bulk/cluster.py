@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -81,6 +82,25 @@ def on_ray(run: Run, address: str, workers: int | None = None, gpus: bool | None
                 f"{per['num_gpus']:g} GPUs, and {workers or 1} are wanted"
             )
         yield from _through(ray, run, per, workers or room)
+    finally:
+        if own:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """The ray module, connected to the cluster at an address as `connect` does, until the end of the block.
+
+    Raises:
+        ImportError: Ray is missing.
+        ConnectionError: there is no cluster at the address.
+    """
+    ray = require("ray", "--ray", "'stylemap[ray]'", "Ray")
+    own = not ray.is_initialized()
+    if own:
+        connect(ray, address)
+    try:
+        yield ray
     finally:
         if own:
             ray.shutdown()

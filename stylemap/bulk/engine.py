@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from stylemap import edit, images
-from stylemap.bulk.blobs import open_binary, photo_bytes
+from stylemap.bulk.blobs import photo_bytes
 from stylemap.bulk.jobs import Job
 from stylemap.bulk.settings import Settings
+from stylemap.data.blobs import open_binary
 from stylemap.edit.direction_set import NamedDirection
 from stylemap.engine.images import ImageHandle
 from stylemap.engine.session import EditSession

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any
 
 from stylemap import images
 from stylemap.bulk import tables
-from stylemap.bulk.blobs import import_fsspec, is_url, open_binary
 from stylemap.bulk.jobs import OPERATIONS, REQUIRED, Job, checked, safe_name
+from stylemap.data.blobs import import_fsspec, is_url, members
 from stylemap.data.lmdb_store import image_key, is_store, reader
 from stylemap.edit import masks
 
@@ -183,15 +182,8 @@ def _in_store(path: Path, size: int) -> Iterator[_Found]:
 
 
 def _in_tar(path: str) -> Iterator[_Found]:
-    """The images of an uncompressed tar file, as WebDataset has them; other members are left alone."""
-    try:
-        with open_binary(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            for member in archive:
-                if member.isfile() and Path(member.name).suffix.lower() in images.SUFFIXES:
-                    yield _Found(path, member.name, (member.offset_data, member.size))
-                archive.members = []  # type: ignore[attr-defined]  # it keeps what it has read: one object per file
-    except tarfile.TarError as error:
-        raise ValueError(f"{path} is no tar file: {error}") from error
+    for member in members(path):
+        yield _Found(path, member.name, (member.start, member.length))
 
 
 def _in_url(source: str) -> Iterator[_Found]:

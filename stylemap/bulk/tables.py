@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylemap.bulk.blobs import open_binary
+from stylemap.data.blobs import open_binary
 from stylemap.optional import require
 
 _KINDS = (".csv", ".jsonl", ".ndjson", ".parquet")

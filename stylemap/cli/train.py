@@ -45,6 +45,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         " betas 0.5 and 0.999), demo (the bundled model's)",
     )
     parser.add_argument("--resume", action="store_true", help="continue from the newest checkpoint in DIR")
+    _add_ray(parser)
     _add_settings(parser)
     return parser
 
@@ -67,10 +68,49 @@ def run(args: argparse.Namespace) -> None:
             "drawn faces: the demo model's narrow channels, batch and precision, where no flag says more"
         )
         values = FACES
-    last = train(TrainConfig.from_dict(merge(values, args)), folder, resume=args.resume)
+    config = TrainConfig.from_dict(merge(values, args))
+    on_ray = args.ray is not None
+    last = _on_ray(args, config, folder) if on_ray else train(config, folder, resume=args.resume)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes only the first writes
         said.note(checkpoint=last)
         said.say(f"wrote {last}")
+
+
+def _add_ray(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("on Ray")
+    group.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="train in processes of a Ray cluster (auto: this machine's, one is started where there is none);"
+        " when one dies all go on from the newest checkpoint",
+    )
+    group.add_argument("--ray-workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    group.add_argument("--ray-cpus", type=int, default=1, metavar="N", help="of each process (default: 1)")
+    group.add_argument(
+        "--ray-failures", type=int, default=10, metavar="N", help="deaths until the run fails (default: 10)"
+    )
+
+
+def _on_ray(args: argparse.Namespace, config: Any, folder: Path) -> Path:
+    from stylemap.bulk import cluster
+    from stylemap.train.on_ray import train_on_ray
+
+    for name in ("ray_workers", "ray_cpus"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+    with cluster.connected(args.ray) as ray:
+        gpus = config.device.startswith("cuda") or (
+            config.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
+        )
+        return train_on_ray(
+            config,
+            folder,
+            resume=args.resume,
+            workers=args.ray_workers,
+            cpus=args.ray_cpus,
+            gpus=gpus,
+            max_failures=args.ray_failures,
+        )
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from stylemap.data.faces import FacesDataset
 from stylemap.data.folder import FolderDataset
 from stylemap.data.lmdb_store import LmdbDataset, is_store
 from stylemap.data.protocol import ImageDataset
+from stylemap.data.shards import ShardDataset, is_shards
 
 DRAWN = "builtin:faces"
 
@@ -29,7 +30,8 @@ def open_dataset(
     skip_corrupt: bool = False,
     recursive: bool = False,
 ) -> ImageDataset:
-    """The dataset that ``name`` stands for: a folder, an LMDB, or the drawn faces (see `is_drawn`).
+    """The dataset that ``name`` stands for: a folder, an LMDB, tar files of images (WebDataset) by path, glob
+    or URL, or the drawn faces (see `is_drawn`).
 
     ``count`` and ``held_out`` (faces that no training uses) apply to drawn faces only,
     ``recursive`` (images of sub-folders as well) to folders.
@@ -42,6 +44,8 @@ def open_dataset(
         return FacesDataset(size, count, seed, held_out=held_out, flip=flip)
     if is_store(name):
         return LmdbDataset(name, size, skip_corrupt=skip_corrupt, flip=flip, seed=seed)
+    if is_shards(name):
+        return ShardDataset(name, size, skip_corrupt=skip_corrupt, flip=flip, seed=seed)
     if Path(name).is_dir():
         return FolderDataset(name, size, recursive=recursive, skip_corrupt=skip_corrupt, flip=flip, seed=seed)
-    raise FileNotFoundError(f"no data {name!r}: name a folder of images, an LMDB, or {DRAWN}")
+    raise FileNotFoundError(f"no data {name!r}: name a folder of images, an LMDB, tar files, or {DRAWN}")

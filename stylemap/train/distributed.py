@@ -1,4 +1,4 @@
-"""Several processes, one per device, as torchrun starts them."""
+"""Several processes, one per device, as torchrun or Ray Train starts them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from stylemap.train.batches import Share
 
+_made: list[bool] = []  # whether the group is of `start`, which `stop` leaves
+
 
 def start(device: str) -> tuple[torch.device, Share]:
-    """The device of this process and its share of the work; joins the others where torchrun started it.
+    """The device of this process and its share of the work; joins the others where torchrun started it, and
+    takes the group as it is where Ray Train has made one.
 
     device: "auto" takes a GPU where there is one. Raises RuntimeError for a device that is missing.
     """
@@ -33,7 +36,9 @@ def start(device: str) -> tuple[torch.device, Share]:
     # DistributedDataParallel imports it. After init_process_group that would keep the group and its threads
     # beyond destroy_process_group.
     importlib.import_module("torch.distributed.nn.functional")
-    dist.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
+        _made.append(True)
     return torch.device(kind), Share(dist.get_rank(), dist.get_world_size())
 
 
@@ -66,11 +71,12 @@ def same(module: nn.Module, share: Share) -> None:
 
 
 def stop(share: Share) -> None:
-    """Leaves the group and ends its threads.
+    """Leaves the group that `start` made, and ends its threads.
 
     A thread of Gloo that still holds a tensor when Python shuts down aborts the process, so nothing may
     keep the group: wrapped modules must be out of use, and what they leave in cycles is collected here.
     """
-    if share.world > 1:
+    if share.world > 1 and _made:
+        _made.clear()
         gc.collect()
         dist.destroy_process_group()

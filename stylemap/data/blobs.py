@@ -1,0 +1,116 @@
+"""Files by path or URL: what fsspec opens is read as files of this machine are."""
+
+from __future__ import annotations
+
+import glob
+import os
+import tarfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from stylemap import images
+from stylemap.optional import require
+
+_OPEN = 32  # files that are kept open
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL, which fsspec opens, and no path."""
+    return "://" in text
+
+
+def import_fsspec() -> Any:
+    """The fsspec module. Raises ImportError, which says how to install it."""
+    return require("fsspec", "a URL", "'stylemap[bulk]'")
+
+
+def open_binary(text: str) -> BinaryIO:
+    """A file or URL, open for reading.
+
+    Raises:
+        ImportError: a URL, and fsspec or the package of its protocol is missing.
+        OSError: as the file system says.
+    """
+    if not is_url(text):
+        return open(text, "rb")
+    file: BinaryIO = import_fsspec().open(text, "rb").open()
+    return file
+
+
+class Member(NamedTuple):
+    """An image in a tar file: the tar's path or URL, its name there, its first byte, and how many it has."""
+
+    tar: str
+    name: str
+    start: int
+    length: int
+
+
+def members(path: str) -> Iterator[Member]:
+    """The images of an uncompressed tar file, as WebDataset has them; other members are left alone.
+
+    Raises:
+        ValueError: it is no tar file.
+        OSError, ImportError: as `open_binary`.
+    """
+    try:
+        with open_binary(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
+                if member.isfile() and Path(member.name).suffix.lower() in images.SUFFIXES:
+                    yield Member(path, member.name, member.offset_data, member.size)
+                archive.members = []  # type: ignore[attr-defined]  # it keeps what it has read: one object per file
+    except tarfile.TarError as error:
+        raise ValueError(f"{path} is no tar file: {error}") from error
+
+
+def find_tars(source: str) -> list[str]:
+    """The tar files that a path, a glob or a folder names, on this machine or by URL, in the order of their
+    names; none where it names something else.
+    """
+    if is_url(source):
+        system, path = import_fsspec().core.url_to_fs(source)
+        if glob.has_magic(path):
+            found = system.glob(path)
+        else:
+            found = [path] if path.endswith(".tar") else system.find(path)
+        return [system.unstrip_protocol(each) for each in sorted(found) if each.endswith(".tar")]
+    if os.path.isdir(source):
+        found = [entry.path for entry in os.scandir(source)]
+    else:
+        found = glob.glob(source) if glob.has_magic(source) else [source]
+    return sorted(os.path.abspath(each) for each in found if each.endswith(".tar") and os.path.isfile(each))
+
+
+class Pieces:
+    """Reads pieces of files, of which some are kept open. Any thread; also after a fork, or a copy of it."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        """Some bytes of a file or URL. Raises OSError, where it is shorter as well."""
+        if self._process != os.getpid():  # the files are the parent's, and so is where they are read
+            self._forget()
+        with self._lock:
+            file = self._files.pop(path, None) or open_binary(path)
+            self._files[path] = file
+            while len(self._files) > _OPEN:
+                self._files.popitem(last=False)[1].close()
+            file.seek(start)
+            data = file.read(length)
+        if len(data) != length:
+            raise OSError(f"{path} is shorter than its index says: it has changed, or its end is missing")
+        return data
+
+    def _forget(self) -> None:
+        self._files: OrderedDict[str, BinaryIO] = OrderedDict()
+        self._lock, self._process = threading.Lock(), os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._forget()
