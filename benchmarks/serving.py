@@ -44,6 +44,7 @@ from stylemap.benchmarks.editor import quantile
 
 REPLICA = b"ray::ServeReplica:stylemap:engine"
 MASK = "ellipse:0.5,0.65,0.28,0.22"
+_TWO = ("--replicas", "2", "--ray", "local")
 _PHOTOS = 8
 _SHARE = 0.8  # of what the replicas do
 _FLAT = 1.1  # of the memory in the second quarter of a run, that the last may take
@@ -57,7 +58,8 @@ def server(*words: object) -> Iterator[tuple[str, int]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "stylemap", *map(str, words), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    log = tempfile.TemporaryFile("w+")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -65,10 +67,12 @@ def server(*words: object) -> Iterator[tuple[str, int]]:
             if found is not None and line.startswith("stylemap"):
                 yield found.group(), process.pid
                 return
-        raise RuntimeError(f"the server did not start: {' '.join(command)}")
+        log.seek(0)
+        raise RuntimeError(f"the server did not start: {' '.join(command)}: {log.read()[-2000:]}")
     finally:
         process.terminate()
         process.wait(60)
+        log.close()
 
 
 def faces(folder: Path) -> list[bytes]:
@@ -167,7 +171,7 @@ def load(photos: Sequence[bytes], args: argparse.Namespace, model: Sequence[str]
     ways: dict[str, tuple[list[str], Any]] = {
         "editor": (["edit-server", "--threads", "2"], prepared_editor),
         "serve_in_process": ([*serve, "2", "--replicas", "0"], prepared_service),
-        "serve_two_replicas": ([*serve, "1", "--replicas", "2"], prepared_service),
+        "serve_two_replicas": ([*serve, "1", *_TWO], prepared_service),
     }
     found: dict[str, list[Any]] = {}
     for name, (words, prepare) in ways.items():
@@ -200,7 +204,7 @@ class Tally:
 
 def kills(photos: Sequence[bytes], args: argparse.Namespace, model: Sequence[str]) -> dict[str, Any]:
     """A long run with replicas that are killed."""
-    words = ["serve", "--token-rate", "1e6", "--token-jobs", "10000", "--threads", "1", "--replicas", "2"]
+    words = ["serve", "--token-rate", "1e6", "--token-jobs", "10000", "--threads", "1", *_TWO]
     with server(*words, *model) as (address, pid):
         full = asyncio.run(closed(address, prepared_service, photos, 8, args.seconds))
         rate = args.rate or _SHARE * full["edits_per_second"]

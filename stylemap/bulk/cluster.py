@@ -107,20 +107,22 @@ def connected(address: str) -> Iterator[Any]:
 
 
 def connect(ray: Any, address: str) -> None:
-    """Join the cluster at an address; "auto": this machine's, or one of its own where there is none.
+    """Join the cluster at an address; "auto": this machine's, or one of its own where there is none; "local":
+    one of its own.
 
     Raises:
         ConnectionError: there is no cluster there.
     """
     # Ray Data writes a bar of its own, and a warning for every worker that dies.
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if address != "auto":
-        ray.init(address=address, **quiet)
-        return
-    try:
-        ray.init(address="auto", **quiet)
-    except ConnectionError:
-        ray.init(address="local", include_dashboard=False, object_store_memory=_MEMORY, **quiet)
+    if address != "local":
+        try:
+            ray.init(address=address, **quiet)
+            return
+        except ConnectionError:
+            if address != "auto":
+                raise
+    ray.init(address="local", include_dashboard=False, object_store_memory=_MEMORY, **quiet)
 
 
 def _per_worker(settings: Settings, have: dict[str, float], gpus: bool | None) -> dict[str, float]:

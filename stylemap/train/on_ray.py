@@ -49,11 +49,7 @@ def train_on_ray(
     trainer = torch_train.TorchTrainer(
         _worker,
         train_loop_config={"config": config.to_dict(), "folder": str(folder)},
-        scaling_config=ray_train.ScalingConfig(
-            num_workers=workers,
-            use_gpu=gpus,
-            resources_per_worker={"CPU": cpus, **({"GPU": 1} if gpus else {})},
-        ),
+        scaling_config=ray_train.ScalingConfig(num_workers=workers, use_gpu=gpus, resources_per_worker=each),
         torch_config=torch_train.TorchConfig(backend="nccl" if gpus else "gloo"),
         run_config=ray_train.RunConfig(
             name=STORAGE,
