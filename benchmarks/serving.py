@@ -58,21 +58,20 @@ def server(*words: object) -> Iterator[tuple[str, int]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "stylemap", *map(str, words), "--port", str(port)]
-    log = tempfile.TemporaryFile("w+")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            found = re.search(r"http://[^/\s]+", line)
-            if found is not None and line.startswith("stylemap"):
-                yield found.group(), process.pid
-                return
-        log.seek(0)
-        raise RuntimeError(f"the server did not start: {' '.join(command)}: {log.read()[-2000:]}")
-    finally:
-        process.terminate()
-        process.wait(60)
-        log.close()
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                found = re.search(r"http://[^/\s]+", line)
+                if found is not None and line.startswith("stylemap"):
+                    yield found.group(), process.pid
+                    return
+            log.seek(0)
+            raise RuntimeError(f"the server did not start: {' '.join(command)}: {log.read()[-2000:]}")
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def faces(folder: Path) -> list[bytes]:
@@ -108,9 +107,10 @@ def body(names: Sequence[str], who: int, turn: int) -> dict[str, Any]:
 
 async def prepared_editor(client: httpx.AsyncClient, photos: Sequence[bytes], clients: int) -> Edit:
     """Edits of the editor's server: a session for each client, the scene set and the result read."""
+    from PIL import Image
+
     from stylemap.edit.masks import drawn
     from stylemap.editor.photos import png
-    from stylemap.images import Image
 
     size = (await client.get("/api/model")).json()["size"]
     mask = png(Image.fromarray((drawn(MASK, size) * 255).numpy().astype("uint8")))
