@@ -95,7 +95,7 @@ def connected(address: str) -> Iterator[Any]:
         ImportError: Ray is missing.
         ConnectionError: there is no cluster at the address.
     """
-    ray = require("ray", "--ray", "'stylemap[ray]'", "Ray")
+    ray = require("ray", "--ray", name="Ray")
     own = not ray.is_initialized()
     if own:
         connect(ray, address)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylemap.cli import common
+from stylemap.optional import how_to_install
 
 if TYPE_CHECKING:
     from stylemap.serving.settings import Settings
@@ -115,7 +116,8 @@ def run(args: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in _PACKAGES:
             raise
-        raise ImportError("stylemap serve needs more packages: pip install 'stylemap[serving]'") from error
+        how = how_to_install("serving")
+        raise ImportError(f"stylemap serve needs {error.name}: {how}") from error
     if not args.tokens and not security.is_loopback(args.host):
         raise ValueError(f"--host {args.host} is reached from elsewhere: name the users with --tokens FILE")
     with _folder(args) as folder:

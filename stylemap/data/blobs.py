@@ -24,7 +24,7 @@ def is_url(text: str) -> bool:
 
 def import_fsspec() -> Any:
     """The fsspec module. Raises ImportError, which says how to install it."""
-    return require("fsspec", "a URL", "'stylemap[bulk]'")
+    return require("fsspec", "a URL")
 
 
 def open_binary(text: str) -> BinaryIO:

@@ -40,8 +40,10 @@ def import_serve() -> Any:
     Raises:
         ImportError: with what to install, where it is missing.
     """
-    how = "'stylemap[ray]'; --replicas 0 serves in this process, without it"
-    return require("ray.serve", "stylemap serve", how, "Ray Serve")
+    try:
+        return require("ray.serve", "stylemap serve", name="Ray Serve")
+    except ImportError as error:
+        raise ImportError(f"{error}; or --replicas 0, to serve in this process without it") from error
 
 
 def application(settings: Settings) -> Any:

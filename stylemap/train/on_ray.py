@@ -37,7 +37,7 @@ def train_on_ray(
         RuntimeError: the processes died more often.
         Otherwise as `train`.
     """
-    require("ray.train", "stylemap train --ray", "'stylemap[ray]'", "Ray Train")
+    require("ray.train", "stylemap train --ray", name="Ray Train")
     ray_train, torch_train = importlib.import_module("ray.train"), importlib.import_module("ray.train.torch")
     if checkpoints.found(folder / "checkpoints") and not resume:
         raise FileExistsError(
