@@ -246,11 +246,10 @@ def _count(settings: Settings, have: dict[str, float], gpus: float) -> dict[str,
 
 
 def _wait() -> None:
-    """Until SIGINT or SIGTERM."""
+    """Until SIGTERM; SIGINT is a KeyboardInterrupt, as everywhere."""
     ended = threading.Event()
-    before = {kind: signal.signal(kind, lambda *_: ended.set()) for kind in (signal.SIGINT, signal.SIGTERM)}
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:
         ended.wait()
     finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+        signal.signal(signal.SIGTERM, before)
