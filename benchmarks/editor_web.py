@@ -86,6 +86,7 @@ def _bundled() -> Path:
 def _open(browser: Any, address: str) -> tuple[Any, float]:
     """The page, and the seconds until its first frame."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, service_workers="block")
+    context.add_init_script(editor.NO_EXAMPLE)
     page = context.new_page()
     begin = time.perf_counter()
     page.goto(address)

@@ -140,6 +140,8 @@ def _located(args: argparse.Namespace) -> argparse.Namespace:
     """Arguments in which a model of the Hub, or a folder with weights, is the file that `locate` finds."""
     for name in ("model", "checkpoint", "start_from"):
         value = getattr(args, name, None) or ""
+        if isinstance(value, list):  # of the editor, which takes several
+            continue
         if checkpoint.is_remote(value) or (os.path.isdir(value) and not _is_exported(value)):
             setattr(args, name, str(checkpoint.locate(value)))
     return args

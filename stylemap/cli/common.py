@@ -32,11 +32,15 @@ _MAX_SHOWN = 512
 _SUFFIXES_NAMED = 5  # where files are ignored
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --model, --device, --precision and --seed, which `load_model` reads."""
+def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add --model, --device, --precision and --seed, which `load_model` reads.
+
+    several: --model may be repeated, and is a list.
+    """
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
+        action="append" if several else "store",
         metavar="FILE",
         help="published .pt, .safetensors, a folder with one, hf://USER/REPOSITORY/FILE, or what stylemap "
         "export wrote (default: demo, the bundled one)",

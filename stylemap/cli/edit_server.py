@@ -8,19 +8,24 @@ import secrets
 import socket
 import sys
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from stylemap import assets, checkpoint
+from stylemap.checkpoint.hub import WEIGHTS
 from stylemap.cli import common
 from stylemap.config import Config
+from stylemap.export.runtime import is_exported
 from stylemap.photo.models import known
 
 if TYPE_CHECKING:
+    from stylemap.editor.studio import Studio
     from stylemap.model import Model, StyleMapGAN
 
+_SUFFIXES = (".pt", ".safetensors")
 # Shaped as the demo model: what is shown where a copy of the package bundles none.
 _UNTRAINED = Config(
     size=128,
@@ -47,6 +52,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--images", type=Path, metavar="FOLDER", help="photos to offer, beside generated faces"
     )
+    parser.add_argument(
+        "--segmenter",
+        type=Path,
+        metavar="FILE",
+        help="an ONNX network that finds the parts of any photo; those of drawn faces are known without",
+    )
     parser.add_argument("--directions", metavar="FILE", help="directions of the sliders (.safetensors, .npz)")
     parser.add_argument(
         "--cache",
@@ -56,7 +67,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="of the CPU, for the model")
     parser.add_argument("--open", action="store_true", help="open the browser, where there is a screen")
-    common.add_model_arguments(parser)
+    common.add_model_arguments(parser, several=True)
+    parser.epilog = "--model may be repeated, and may be a folder of several: the page has a switch then."
     return parser
 
 
@@ -71,26 +83,79 @@ def run(args: argparse.Namespace) -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     from stylemap.editor import security, server
+    from stylemap.editor.models import Models
 
-    named = args.model not in (None, "", checkpoint.DEMO)
+    files = _files(args.model)
     listener = server.listen(args.host, args.port)
-    model, name = _model(args)
-    studio = server.open_studio(
+    first = _studio(args, files[0])
+    models = Models(first, {name: partial(_studio, args, file) for name, file in _others(files).items()})
+    token = args.token or (None if security.is_loopback(args.host) else secrets.token_urlsafe(18))
+    hosts = {args.host, socket.gethostname(), *args.allow_host, *security.LOOPBACK}
+    address = server.address(listener, args.host, token)
+    print(f"stylemap editor: {address}\nmodel: {', '.join(models.names)}; stop with Ctrl+C", flush=True)
+    if args.open and _has_screen():
+        webbrowser.open(address)
+    server.make_server(models, hosts, token).run(sockets=[listener])
+
+
+def _files(named: list[str] | None) -> list[str | None]:
+    """What --model names, with the files of folders of several; None is what is shown where it names none."""
+    found: list[str | None] = []
+    for name in named or []:
+        several = _several(Path(name)) if name else []
+        found += [str(path) for path in several] or [_located(name) or None]
+    return found or [None]
+
+
+def _located(name: str) -> str:
+    """A model of the Hub, or a folder with weights, as the file that it is."""
+    if checkpoint.is_remote(name) or (Path(name).is_dir() and not is_exported(name)):
+        return str(checkpoint.locate(name))
+    return name
+
+
+def _several(folder: Path) -> list[Path]:
+    """The models of a folder that holds more than one, and not the parts of one."""
+    if not folder.is_dir() or (folder / WEIGHTS).exists():
+        return []
+    found = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
+    return found if len(found) > 1 else []
+
+
+def _others(files: list[str | None]) -> dict[str, str | None]:
+    """All but the first by the names that the page calls them.
+
+    Raises:
+        ValueError: two of them have one name.
+    """
+    named = {_name(file): file for file in files}
+    if len(named) < len(files):
+        raise ValueError("--model: two files have one name, by which the page could not tell them apart")
+    return dict(list(named.items())[1:])
+
+
+def _name(file: str | None) -> str:
+    path = Path(file) if file else assets.demo_model()
+    return path.name if path is not None else "untrained weights"
+
+
+def _studio(args: argparse.Namespace, file: str | None) -> Studio:
+    """The studio of one of the models."""
+    from stylemap.editor import server
+
+    chosen = argparse.Namespace(**{**vars(args), "model": file})
+    model, name = _model(chosen)
+    named = file not in (None, checkpoint.DEMO)
+    return server.open_studio(
         model,
         name,
         folder=args.images,
         directions=args.directions,
         precision=args.precision,
         cache_bytes=None if args.cache is None else args.cache << 20,
-        convention=known(Path(args.model) if named else assets.demo_model()).convention,
+        knowledge=known(Path(str(file)) if named else assets.demo_model()),
+        segmenter=args.segmenter,
     )
-    token = args.token or (None if security.is_loopback(args.host) else secrets.token_urlsafe(18))
-    hosts = {args.host, socket.gethostname(), *args.allow_host, *security.LOOPBACK}
-    address = server.address(listener, args.host, token)
-    print(f"stylemap editor: {address}\nmodel: {name}; stop with Ctrl+C", flush=True)
-    if args.open and _has_screen():
-        webbrowser.open(address)
-    server.make_server(studio, hosts, token).run(sockets=[listener])
 
 
 def _has_screen() -> bool:
@@ -101,7 +166,6 @@ def _has_screen() -> bool:
 def _model(args: argparse.Namespace) -> tuple[Model, str]:
     """The model and what the page calls it: the one named, the bundled one, or an untrained one."""
     from stylemap.engine.plans import handed_over
-    from stylemap.export.runtime import is_exported
 
     path = Path(args.model) if args.model else assets.demo_model()
     if path is not None:

@@ -18,11 +18,15 @@ from starlette.responses import Response
 
 from stylemap import images
 from stylemap.editor import photos, protocol, schemas, security
+from stylemap.editor.about import About
 from stylemap.editor.clients import Client, Unavailable
+from stylemap.editor.models import Models
+from stylemap.editor.parts import Parts
 from stylemap.editor.protocol import MaskUpdate, ProtocolError, Stroke
 from stylemap.editor.scene import Scene
 from stylemap.editor.schemas import (
     Animation,
+    Applied,
     FacePoints,
     GalleryPhoto,
     Opened,
@@ -33,7 +37,7 @@ from stylemap.editor.schemas import (
     StrokeBody,
     Upload,
 )
-from stylemap.editor.studio import About, Studio
+from stylemap.editor.studio import Studio
 
 
 class Png(Response):
@@ -47,23 +51,43 @@ class _LimitedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def limited(request: Request) -> Response:
-            limits = _studio(request).limits
+            limits = _models(request).first.limits
             limit = limits.text_bytes if self.body_field else limits.upload_bytes
             return await handle(security.bounded(request, limit))
 
         return limited
 
 
-def _studio(request: Request) -> Studio:
-    studio: Studio = request.app.state.studio
-    return studio
+def _models(request: Request) -> Models:
+    models: Models = request.app.state.models
+    return models
 
 
-def _client(session: str, studio: AnyStudio) -> Client:
-    client = studio.clients.get(session)
-    if client is None:
+async def _studio(
+    request: Request,
+    model: Annotated[str | None, Query(description="which model; the first where it is left out")] = None,
+) -> Studio:
+    try:
+        return await _models(request).get(model)
+    except KeyError:
+        raise HTTPException(404, "no such model") from None
+    except (ValueError, OSError) as error:
+        raise Unavailable(f"this model cannot be opened: {error}") from error
+
+
+def _session(request: Request, session: str) -> tuple[Studio, Client]:
+    found = _models(request).session(session)
+    if found is None:
         raise HTTPException(404, "no such session: it was closed, or made room for another one")
-    return client
+    return found
+
+
+def _own_studio(found: Annotated[tuple[Studio, Client], Depends(_session)]) -> Studio:
+    return found[0]
+
+
+def _client(found: Annotated[tuple[Studio, Client], Depends(_session)]) -> Client:
+    return found[1]
 
 
 def _mask(mask: Annotated[int, Path(ge=0, lt=2**16)], client: AnyClient) -> int:
@@ -73,6 +97,7 @@ def _mask(mask: Annotated[int, Path(ge=0, lt=2**16)], client: AnyClient) -> int:
 
 
 AnyStudio = Annotated[Studio, Depends(_studio)]
+OwnStudio = Annotated[Studio, Depends(_own_studio)]
 AnyClient = Annotated[Client, Depends(_client)]
 AnyMask = Annotated[int, Depends(_mask)]
 _FRAMES = {"gif": "image/gif", "mp4": "video/mp4", "webm": "video/webm", "strip": "image/png"}
@@ -115,6 +140,14 @@ async def picture(request: Request, studio: AnyStudio, image: str, thumb: bool =
     return Png(photos.png(found), headers=headers)
 
 
+@router.get("/api/images/{image}/parts", summary="Where hair, eyes, mouth … of an image are")
+async def parts(studio: AnyStudio, image: str) -> Parts:
+    try:
+        return await run_in_threadpool(studio.parts, image)
+    except KeyError:
+        raise HTTPException(404, "no such image") from None
+
+
 @router.post("/api/sessions", status_code=201, summary="Open a session")
 async def open_session(request: Request, studio: AnyStudio) -> Opened:
     if not studio.openings.take(request.client.host if request.client else ""):
@@ -123,7 +156,7 @@ async def open_session(request: Request, studio: AnyStudio) -> Opened:
 
 
 @router.delete(SESSION, status_code=204, summary="Close a session")
-async def close_session(studio: AnyStudio, client: AnyClient) -> None:
+async def close_session(studio: OwnStudio, client: AnyClient) -> None:
     studio.clients.remove(client, "the session was closed")
 
 
@@ -134,7 +167,7 @@ async def close_session(studio: AnyStudio, client: AnyClient) -> None:
     openapi_extra=schemas.takes("application/octet-stream"),
 )
 async def upload(
-    request: Request, studio: AnyStudio, client: AnyClient, settings: Annotated[Upload, Query()]
+    request: Request, studio: OwnStudio, client: AnyClient, settings: Annotated[Upload, Query()]
 ) -> OwnPhoto:
     client.require_room()
     data = await request.body()
@@ -142,24 +175,51 @@ async def upload(
     studio.clients.require_bytes(client, len(data))
     picture, whole = await run_in_threadpool(photos.decode, data, size, settings, limits)
     id = await _job(studio, client, studio.add_upload_steps(client, picture, name, whole))
-    return OwnPhoto(id=id, name=name, kind="upload", whole=whole is not None)
+    return OwnPhoto(id=id, name=name, kind="upload", whole=whole is not None, **client.images[id].facts)
+
+
+@router.post(
+    SESSION + "/apply",
+    summary="The edit as it stands on another photo, which is not kept",
+    response_class=Png,
+    responses={200: schemas.file("image/png", "image/jpeg", "image/webp")},
+    openapi_extra=schemas.takes("application/octet-stream"),
+)
+async def apply(
+    request: Request, studio: OwnStudio, client: AnyClient, wanted: Annotated[Applied, Query()]
+) -> Response:
+    data, limits, crop = await request.body(), studio.limits, photos.Crop(**wanted.model_dump())
+    if wanted.find_face:
+        found = await _face(data, studio)
+        if found is None:
+            raise Unavailable("no face was found")
+        crop = found
+    picture, whole = await run_in_threadpool(photos.decode, data, studio.config.size, crop, limits)
+    before, after, mask = await _job(studio, client, studio.apply_steps(client, picture))
+    if wanted.whole and whole is not None:
+        done = await run_in_threadpool(
+            photos.pasted, whole, before, after, mask, "difference", wanted.format, limits
+        )
+    else:
+        done = await run_in_threadpool(photos.encoded, images.to_image(after), wanted.format)
+    return Response(done, media_type=f"image/{wanted.format}")
 
 
 @router.post(
     SESSION + "/face",
-    summary="The crop of the largest face of a photo; nothing of it is kept",
+    summary="The crop of the largest face of a photo, null where none is found; nothing of it is kept",
     openapi_extra=schemas.takes("application/octet-stream"),
 )
-async def face(request: Request, studio: AnyStudio, client: AnyClient) -> photos.Crop:
-    if not studio.about().faces:
-        raise Unavailable("faces are not looked for here: the server lacks stylemap[align]")
+async def face(request: Request, studio: OwnStudio, client: AnyClient) -> photos.Crop | None:
     if not client.uploads.take():
         raise Unavailable("too many photos at once: wait a moment")
-    data = await request.body()
-    found = await run_in_threadpool(photos.face, data, studio.convention, studio.limits)
-    if found is None:
-        raise Unavailable("no face was found: click its five points")
-    return found
+    return await _face(await request.body(), studio)
+
+
+async def _face(data: bytes, studio: Studio) -> photos.Crop | None:
+    if not studio.about().faces:
+        raise Unavailable("faces are not looked for here: the server lacks stylemap[align]")
+    return await run_in_threadpool(photos.face, data, studio.convention, studio.limits)
 
 
 @router.post("/api/alignment", summary="The crop of a face by five points of it")
@@ -168,7 +228,7 @@ async def alignment(studio: AnyStudio, points: FacePoints) -> photos.Crop:
 
 
 @router.post(SESSION + "/random", status_code=201, summary="A random image")
-async def random(studio: AnyStudio, client: AnyClient, settings: RandomSettings) -> RandomPhoto:
+async def random(studio: OwnStudio, client: AnyClient, settings: RandomSettings) -> RandomPhoto:
     client.require_room()
     steps = studio.add_random_steps(client, settings.seed, settings.truncation, settings.class_name)
     id = await _job(studio, client, steps)
@@ -176,7 +236,7 @@ async def random(studio: AnyStudio, client: AnyClient, settings: RandomSettings)
 
 
 @router.delete(SESSION + "/images/{image}", status_code=204, summary="Remove an uploaded or random image")
-async def remove_image(studio: AnyStudio, client: AnyClient, image: str) -> None:
+async def remove_image(studio: OwnStudio, client: AnyClient, image: str) -> None:
     if image not in client.images:
         raise HTTPException(404, "no such image of this session")
     if image in client.scene.images:
@@ -190,7 +250,7 @@ async def scene(client: AnyClient) -> Scene:
 
 
 @router.put(SESSION + "/scene", status_code=204, summary="Set the edit")
-async def set_scene(studio: AnyStudio, client: AnyClient, scene: Scene) -> None:
+async def set_scene(studio: OwnStudio, client: AnyClient, scene: Scene) -> None:
     client.set_scene(studio.check(client, scene), 0, True)
     studio.scheduler.wake()
 
@@ -203,7 +263,7 @@ async def mask(client: AnyClient, mask: AnyMask) -> Response:
 @router.put(
     MASK, status_code=204, summary="Set a mask, of the model's size", openapi_extra=schemas.takes("image/png")
 )
-async def set_mask(request: Request, studio: AnyStudio, client: AnyClient, mask: AnyMask) -> None:
+async def set_mask(request: Request, studio: OwnStudio, client: AnyClient, mask: AnyMask) -> None:
     data, size, most = await request.body(), studio.config.size, studio.limits.upload_pixels
     grey = await run_in_threadpool(
         lambda: images.open_rgb(io.BytesIO(data), max_pixels=most, name="the mask").convert("L")
@@ -215,7 +275,7 @@ async def set_mask(request: Request, studio: AnyStudio, client: AnyClient, mask:
 
 
 @router.post(SESSION + "/strokes", status_code=204, summary="Paint into a mask")
-async def stroke(studio: AnyStudio, client: AnyClient, body: StrokeBody) -> None:
+async def stroke(studio: OwnStudio, client: AnyClient, body: StrokeBody) -> None:
     _mask(body.mask, client)
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         points = np.array(body.points, np.float32)
@@ -230,7 +290,7 @@ async def stroke(studio: AnyStudio, client: AnyClient, body: StrokeBody) -> None
     response_class=Png,
     responses={200: schemas.file("image/png", "image/jpeg", "image/webp")},
 )
-async def result(studio: AnyStudio, client: AnyClient, wanted: Annotated[Result, Query()]) -> Response:
+async def result(studio: OwnStudio, client: AnyClient, wanted: Annotated[Result, Query()]) -> Response:
     kind = wanted.format
     if wanted.whole:
         photo, before, after, mask = await _job(studio, client, studio.whole_steps(client))
@@ -245,7 +305,7 @@ async def result(studio: AnyStudio, client: AnyClient, wanted: Annotated[Result,
 @router.get(
     SESSION + "/sheet", summary="The edit, its original, references and masks in one", response_class=Png
 )
-async def sheet(studio: AnyStudio, client: AnyClient) -> Response:
+async def sheet(studio: OwnStudio, client: AnyClient) -> Response:
     return Png(await _job(studio, client, studio.sheet_steps(client)))
 
 
@@ -255,7 +315,7 @@ async def sheet(studio: AnyStudio, client: AnyClient) -> Response:
     response_class=Response,
     responses={200: schemas.file("image/gif", "image/png", "video/mp4", "video/webm")},
 )
-async def frames(studio: AnyStudio, client: AnyClient, wanted: Annotated[Animation, Query()]) -> Response:
+async def frames(studio: OwnStudio, client: AnyClient, wanted: Annotated[Animation, Query()]) -> Response:
     if wanted.count > studio.limits.frames:
         raise ProtocolError(f"count is at most {studio.limits.frames}")
     steps = studio.frames_steps(client, wanted.count, wanted.format, wanted.duration)

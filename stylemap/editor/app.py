@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 import stylemap
 from stylemap.editor import api, schemas, websocket
 from stylemap.editor.clients import Unavailable
+from stylemap.editor.models import Models
 from stylemap.editor.protocol import ProtocolError, reason
 from stylemap.editor.security import LOOPBACK, Guard
 from stylemap.editor.studio import Studio
@@ -31,24 +32,28 @@ _STATUS: dict[type[Exception], int] = {ProtocolError: 400, ImageError: 415, Unav
 _log = logging.getLogger(__name__)
 
 
-def create_app(studio: Studio, hosts: Collection[str] = LOOPBACK, token: str | None = None) -> FastAPI:
+def create_app(
+    studio: Studio | Models, hosts: Collection[str] = LOOPBACK, token: str | None = None
+) -> FastAPI:
     """The editor as an ASGI application.
 
     Args:
-        studio: the model and what goes with it.
+        studio: the model and what goes with it, or several to choose from.
         hosts: the names the server is reached under.
         token: what every request must carry; None for servers only this machine reaches.
     """
 
+    models = studio if isinstance(studio, Models) else Models(studio)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        studio.scheduler.start()
-        sweeping = asyncio.create_task(_sweep(studio))
+        models.start()
+        sweeping = asyncio.create_task(_sweep(models))
         try:
             yield
         finally:
             sweeping.cancel()
-            studio.scheduler.close()
+            models.close()
 
     app = FastAPI(
         title="stylemap editor",
@@ -57,7 +62,7 @@ def create_app(studio: Studio, hosts: Collection[str] = LOOPBACK, token: str | N
         redoc_url=None,
         separate_input_output_schemas=False,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, hosts=hosts, token=token, limits=studio.limits)],
+        middleware=[Middleware(Guard, hosts=hosts, token=token, limits=models.first.limits)],
         exception_handlers={
             **dict.fromkeys(_STATUS, _told),
             HTTPException: _refused,
@@ -65,18 +70,18 @@ def create_app(studio: Studio, hosts: Collection[str] = LOOPBACK, token: str | N
             Exception: _failed,
         },
     )
-    app.state.studio = studio
+    app.state.models = models
 
     async def page(request: Request) -> Response:
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
     async def connect(socket: WebSocket) -> None:
-        await websocket.serve(socket, studio)
+        await websocket.serve(socket, models)
 
     app.add_route("/", page)
     app.add_api_websocket_route("/socket", connect)
     app.include_router(api.router)
-    schemas.describe_limits(app.openapi(), studio)
+    schemas.describe_limits(app.openapi(), models.first)
     app.mount("/static", _Static(directory=STATIC))
     return app
 
@@ -90,10 +95,10 @@ class _Static(StaticFiles):
         return response
 
 
-async def _sweep(studio: Studio) -> None:
+async def _sweep(models: Models) -> None:
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
-        studio.clients.sweep()
+        models.sweep()
 
 
 def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:

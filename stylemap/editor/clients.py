@@ -18,8 +18,8 @@ from PIL import Image
 from stylemap.editor import brush
 from stylemap.editor.limits import Bucket, Limits
 from stylemap.editor.photos import WholePhoto
-from stylemap.editor.protocol import Ack, MaskUpdate, ProtocolError, Stroke
-from stylemap.editor.scene import Scene
+from stylemap.editor.protocol import Ack, CameraPicture, MaskUpdate, ProtocolError, Stroke
+from stylemap.editor.scene import CAMERA, Scene
 from stylemap.engine.images import ImageHandle
 
 
@@ -44,12 +44,24 @@ class OwnImage:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What a frame is made from. Masks are the session's own arrays, copied."""
+    """What a frame is made from. Masks are the session's own arrays, copied.
+
+    picture: of the camera, as a file, where one came since the last snapshot.
+    """
 
     scene: Scene
     masks: dict[int, NDArray[np.uint8]]
     seq: int
     final: bool
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LivePicture:
+    """The newest picture of a session's camera that was rendered."""
+
+    picture: Image.Image
+    handle: ImageHandle
 
 
 class Connection(Protocol):
@@ -83,6 +95,9 @@ class Client:
         self.uploads = Bucket(limits.upload_rate, limits.uploads)
         self.messages = Bucket(limits.message_rate, 2 * limits.message_rate)
         self.scene = Scene()
+        self.live: LivePicture | None = None  # changed by the scheduler's thread alone
+        self.dropped = 0  # pictures of the camera that a newer one replaced before they were rendered
+        self._picture: bytes | None = None
         self._size = size
         self._paint = Bucket(limits.paint_rate, 4 * limits.paint_rate)
         self._masks: dict[int, NDArray[np.uint8]] = {}
@@ -97,7 +112,7 @@ class Client:
             self._masks = {mask: pixels for mask, pixels in self._masks.items() if mask in scene.masks}
             self._changed(seq, final)
 
-    def apply(self, message: Stroke | MaskUpdate | Ack) -> None:
+    def apply(self, message: Stroke | MaskUpdate | Ack | CameraPicture) -> None:
         """A binary message. Masks that are not in the scene are left alone: their image may just be gone.
 
         Raises:
@@ -107,6 +122,12 @@ class Client:
             if message.frame > self._sent:
                 raise ProtocolError("this frame was not sent")
             self._shown = max(self._shown, message.frame)
+            return
+        if isinstance(message, CameraPicture):
+            with self._lock:
+                self.dropped += self._picture is not None
+                self._picture = message.data
+                self._changed(message.seq, False)
             return
         if isinstance(message, Stroke):
             amount = brush.cost(self._size, message.points, message.radius)
@@ -128,12 +149,20 @@ class Client:
         with self._lock:
             self._dirty = False
             masks = {mask: pixels.copy() for mask, pixels in self._masks.items()}
-            return Snapshot(self.scene, masks, self._seq, self._final)
+            picture, self._picture = self._picture, None
+            return Snapshot(self.scene, masks, self._seq, self._final, picture)
 
     def wants_frame(self) -> bool:
         """Whether something changed that the browser does not show, and it is ready for a frame."""
         ready = self._sent - self._shown < self.limits.frames_ahead
-        return self._dirty and ready and self.connection is not None and self.scene.original is not None
+        return self._dirty and ready and self.connection is not None and self._has_original
+
+    @property
+    def _has_original(self) -> bool:
+        original = self.scene.original
+        return original is not None and (
+            original != CAMERA or self._picture is not None or self.live is not None
+        )
 
     def connect(self, connection: Connection | None) -> None:
         """Frames go here from now on, beginning with the state as it is."""

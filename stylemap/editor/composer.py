@@ -27,11 +27,13 @@ _PLAIN_STEP = 10.0  # where a model has no mapping network to measure that with
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A reference: its image, the mask S×S over it, and how far it is moved, in pixels."""
+    """A reference: its image, the mask S×S over it, how far it is moved, in pixels, and how much it covers
+    what lies below, 0 to 1."""
 
     image: ImageHandle
     mask: Tensor
     shift: tuple[float, float]
+    opacity: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,8 @@ class Composer:
         owner: for whom the original with its sliders applied is kept, until `forget_temporary`.
         """
         session, original, parts, mix = self.session, recipe.original, recipe.parts, recipe.mix
-        if mix is not None and (parts or recipe.weight != 1):
+        faded = any(part.opacity != 1 for part in parts)
+        if faded or (mix is not None and (parts or recipe.weight != 1)):
             return self._from_stylecodes(recipe, mix)
         if recipe.offset is not None and mix is None and not parts:
             length = float(torch.linalg.vector_norm(recipe.offset))
@@ -133,16 +136,20 @@ class Composer:
         """What the session keeps: images, and bytes of memory by kind."""
         return self.session.stats()
 
-    def _from_stylecodes(self, recipe: Recipe, mix: tuple[ImageHandle, Sequence[int]]) -> Tensor:
-        """By the model itself: mixing by parts, or with references, which a session has no cache for."""
+    def _from_stylecodes(self, recipe: Recipe, mix: tuple[ImageHandle, Sequence[int]] | None) -> Tensor:
+        """By the model itself: mixing by parts or with references, and references of different weights, which
+        a session has no cache for."""
         w = self.stylemap(recipe.original)
         if recipe.offset is not None:
             w = w + recipe.weight * recipe.offset.to(w)
-        codes, other = self.model.stylecodes(w), self._stylecodes(mix[0])
-        for index in mix[1]:
-            codes[index] = torch.lerp(codes[index], other[index], recipe.weight)
-        size, weight = self.config.size, torch.tensor([recipe.weight], device=w.device)
+        codes = self.model.stylecodes(w)
+        if mix is not None:
+            other = self._stylecodes(mix[0])
+            for index in mix[1]:
+                codes[index] = torch.lerp(codes[index], other[index], recipe.weight)
+        size = self.config.size
         for part in recipe.parts:
+            weight = torch.tensor([recipe.weight * part.opacity], device=w.device)
             full = as_mask(part.mask, size, w.device)
             laid = self._stylecodes(part.image)
             for index, (code, reference) in enumerate(zip(codes, laid)):

@@ -7,7 +7,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 
 from stylemap import images
 from stylemap.data.faces import FacesDataset
@@ -24,6 +27,21 @@ class Entry:
 
     id: str
     name: str
+
+
+class ExamplePart(BaseModel):
+    """A reference of the example: these parts of an image (see `parts`)."""
+
+    image: str
+    parts: list[str]
+
+
+class Example(BaseModel):
+    """A finished edit of drawn faces, to begin with. sliders: strengths by name, where the model has them."""
+
+    original: str
+    references: list[ExamplePart]
+    sliders: dict[str, float]
 
 
 class Gallery:
@@ -55,6 +73,18 @@ class Gallery:
     def name(self, id: str) -> str:
         return self._ids[id].name
 
+    @property
+    def example(self) -> Example | None:
+        """None where a folder's photos are offered: drawn faces are not what they are about."""
+        known = {_EXAMPLE.original, *(one.image for one in _EXAMPLE.references)} <= self._ids.keys()
+        return _EXAMPLE if known and not self._files else None
+
+    def parts(self, id: str) -> NDArray[np.uint8] | None:
+        """The part of each pixel of a drawn face, S×S of `data.faces.Part`; None for any other image."""
+        if id not in self._ids or id in self._files:
+            return None
+        return self._faces.raw_with_parts([int(id[1:])])[1][0].numpy()
+
     def image(self, id: str) -> Image.Image:
         """The picture, size×size; the ones used last are kept.
 
@@ -76,3 +106,10 @@ class Gallery:
             return images.fit_square(images.open_rgb(self._files[id]), self.size)
         face = self._faces.raw([int(id[1:])])[0]
         return Image.fromarray(face.permute(1, 2, 0).contiguous().numpy())
+
+
+_EXAMPLE = Example(
+    original="g2",
+    references=[ExamplePart(image="g7", parts=["hair"]), ExamplePart(image="g5", parts=["mouth"])],
+    sliders={},
+)

@@ -73,6 +73,20 @@ def decode(data: bytes, size: int, crop: Crop, limits: Limits) -> tuple[Image.Im
         return square, None if is_square else WholePhoto(data, crop)
 
 
+def camera_picture(data: bytes, size: int) -> Image.Image:
+    """A picture of a camera, which is of the model's size already.
+
+    Raises:
+        images.ImageError: something else.
+    """
+    picture = images.open_rgb(
+        io.BytesIO(data), max_pixels=size * size, name="the camera's picture", formats=images.WEB_FORMATS
+    )
+    if picture.size != (size, size):
+        raise images.ImageError(f"the camera's picture: {size}×{size} pixels are wanted")
+    return picture
+
+
 def aligned(
     points: Sequence[tuple[float, float]], size: tuple[int, int], convention: Convention | None
 ) -> Crop:

@@ -4,7 +4,7 @@ Everything is little endian. The browser sends its scene as JSON text, whole, wh
 
     {"type": "scene", "seq": 7, "final": true, "scene": {…}}        see `scene.Scene`
 
-and masks as binary messages with a header of eight bytes:
+and masks and a camera's pictures as binary messages with a header of eight bytes:
 
     kind u8 · flags u8 · mask u16 · seq u32
 
@@ -13,10 +13,13 @@ and masks as binary messages with a header of eight bytes:
     MASK 2     (count u16 · value u8)…                               the whole mask in runs, row by row;
                                                                      none: empty
     ACK 3      nothing; seq is the number of the frame that was shown
+    CAMERA 4   JPEG, PNG or WebP of the model's size                 the picture behind `scene.CAMERA`; only
+                                                                     the newest one is kept
 
 ``seq`` numbers the browser's changes. FINAL marks the last of a gesture: what follows is the exact frame
 instead of previews. The server answers with JSON text (``hello`` once, ``notice`` where something could not
-be done) and binary frames:
+be done; the first one has ``protocol``, the `VERSION` of this, and a browser that says another one with
+``?protocol=`` is refused) and binary frames:
 
     FRAME 1    kind u8 · flags u8 · zero u16 · number u32 · seq u32 · render f32 · image
 
@@ -40,7 +43,9 @@ from pydantic import StrictBool, ValidationError
 from stylemap.editor.limits import Limits
 from stylemap.editor.scene import Scene, Seq, Strict
 
-STROKE, MASK, ACK = 1, 2, 3
+#: 2 knows cameras, opacity of references and models to choose from.
+VERSION = 2
+STROKE, MASK, ACK, CAMERA = 1, 2, 3, 4
 FRAME = 1
 ERASE, FINAL = 1, 2
 EXACT = 1
@@ -84,6 +89,14 @@ class Ack:
     frame: int
 
 
+@dataclass(frozen=True)
+class CameraPicture:
+    """data: a file, which is looked at when it is rendered."""
+
+    seq: int
+    data: bytes
+
+
 class SceneUpdate(Strict):
     """The one message in JSON."""
 
@@ -100,7 +113,7 @@ def reason(problems: Sequence[Any]) -> str:
     return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
-def parse_binary(data: bytes, size: int, limits: Limits) -> Stroke | MaskUpdate | Ack:
+def parse_binary(data: bytes, size: int, limits: Limits) -> Stroke | MaskUpdate | Ack | CameraPicture:
     """A binary message to masks of side ``size``.
 
     Raises:
@@ -118,6 +131,8 @@ def parse_binary(data: bytes, size: int, limits: Limits) -> Stroke | MaskUpdate 
         return MaskUpdate(mask, seq, bool(flags & FINAL), decode_runs(body, size))
     if kind == ACK and not body:
         return Ack(seq)
+    if kind == CAMERA and body:
+        return CameraPicture(seq, bytes(body))
     raise ProtocolError("unknown kind of message")
 
 
@@ -225,6 +240,11 @@ def stroke(
 def mask_update(mask: int, seq: int, pixels: NDArray[np.uint8], final: bool = True) -> bytes:
     """A MASK message, for clients in Python."""
     return _HEADER.pack(MASK, FINAL if final else 0, mask, seq) + encode_runs(pixels)
+
+
+def camera_picture(seq: int, data: bytes) -> bytes:
+    """A CAMERA message, for clients in Python."""
+    return _HEADER.pack(CAMERA, 0, 0, seq) + data
 
 
 def ack(number: int) -> bytes:

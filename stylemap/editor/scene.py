@@ -8,6 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 MAX_STRENGTH = 2.0
 MAX_SHIFT = 16384
+CAMERA = "camera"
+"""The original that is the newest picture of the session's own camera."""
 
 
 class Strict(BaseModel):
@@ -33,12 +35,16 @@ Shift = Annotated[Number, Field(ge=-MAX_SHIFT, le=MAX_SHIFT)]
 
 
 class Reference(Strict):
-    """A part of an image: where mask number ``mask`` is on, moved by ``shift`` pixels (right, down)."""
+    """A part of an image: where mask number ``mask`` is on, moved by ``shift`` pixels (right, down).
+
+    ``opacity``: 0 leaves what lies below, 1 covers it; the scene's weight multiplies it.
+    """
 
     mask: MaskNumber
     image: ImageId
     shift: tuple[Shift, Shift] = (0.0, 0.0)
     on: StrictBool = True
+    opacity: Annotated[Number, Field(ge=0, le=1)] = 1.0
 
 
 class Slider(Strict):
@@ -65,7 +71,8 @@ class Scene(Strict):
     """An edit without its masks, which are numbered and kept beside it.
 
     As JSON, where everything may be left out:
-    {"original": "g0", "references": [{"mask": 1, "image": "g3", "shift": [0, 0], "on": true}], "weight": 1,
+    {"original": "g0", "references": [{"mask": 1, "image": "g3", "shift": [0, 0], "on": true,
+    "opacity": 1}], "weight": 1,
     "sliders": {"smile": {"strength": 0.5, "mask": null}}, "mix": {"image": "g2", "codes": [0, 1]}}
 
     How many references and codes there may be, and which sliders and images there are, depends on the server:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StrictBool
 
 from stylemap.editor import photos, protocol
+from stylemap.editor.about import About
 from stylemap.editor.scene import Counted, MaskNumber, Number, Seq, Strict
-from stylemap.editor.studio import About, Studio
+from stylemap.editor.studio import Studio
 
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 _FILE = {"type": "string", "format": "binary"}
@@ -36,6 +37,9 @@ class GalleryPhoto(BaseModel):
 class OwnPhoto(GalleryPhoto):
     kind: Literal["upload", "random"]
     whole: Annotated[bool, Field(description="whether there is a photo around the square")] = False
+    far: Annotated[bool, Field(description="whether the model decodes it badly: it is not aligned, say")] = (
+        False
+    )
 
 
 class RandomPhoto(OwnPhoto):
@@ -85,6 +89,16 @@ class Result(BaseModel):
     paste: Annotated[
         photos.Paste, Field(description="add what the edit changed to the photo, or show the model's pixels")
     ] = "difference"
+
+
+class Applied(photos.Crop):
+    """The square of a photo that the edit is applied to."""
+
+    find_face: Annotated[bool, Field(description="instead: the square around the largest face")] = False
+    format: Annotated[photos.Kind, Field(description="of the answer")] = "png"
+    whole: Annotated[bool, Field(description="the whole photo with the edit in it, not the square alone")] = (
+        False
+    )
 
 
 class Animation(BaseModel):

@@ -25,7 +25,7 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "permissions-policy": "camera=(self), geolocation=(), microphone=()",
 }
 
 
@@ -44,6 +44,7 @@ def content_security_policy(host: str) -> str:
         "script-src": "'self'",
         "style-src": "'self'",
         "img-src": "'self' blob:",
+        "media-src": "'self' blob:",
         "connect-src": f"'self' ws://{host} wss://{host}",
         "manifest-src": "'self'",
         "base-uri": "'none'",

@@ -15,9 +15,11 @@ from stylemap.editor.composer import Composer
 from stylemap.editor.directions import load_steps
 from stylemap.editor.gallery import Gallery
 from stylemap.editor.limits import Limits
+from stylemap.editor.models import Models
+from stylemap.editor.parts import OnnxSegmenter
 from stylemap.editor.studio import Studio
 from stylemap.model import Model
-from stylemap.photo import FFHQ, Convention
+from stylemap.photo.models import Knowledge
 
 
 def open_studio(
@@ -29,7 +31,8 @@ def open_studio(
     precision: str = "fp32",
     cache_bytes: int | None = None,
     limits: Limits | None = None,
-    convention: Convention | None = FFHQ,
+    knowledge: Knowledge | None = None,
+    segmenter: Path | None = None,
 ) -> Studio:
     """Everything an editor of this model works with.
 
@@ -39,15 +42,18 @@ def open_studio(
         directions: file of the sliders; None takes the bundled ones where they fit.
         precision: of a checkpoint's edits, see `EditSession`.
         cache_bytes: of what it keeps of images, likewise. One image of a 128×128 model takes some 10 MB.
-        convention: how faces are aligned for the model; None where it is of something else.
+        knowledge: how faces are aligned for the model, and how well it draws what it knows.
+        segmenter: an ONNX file that tells the parts of pictures, see `parts.OnnxSegmenter`.
 
     Raises:
         ValueError, OSError: a folder or file that cannot be used.
+        ImportError: a segmenter without ONNX Runtime.
     """
     gallery = Gallery(model.config.size, folder)
     composer = Composer(model, precision, cache_bytes)
+    parts = None if segmenter is None else OnnxSegmenter(segmenter)
     steps = load_steps(directions, model.config, composer.usual_step)
-    return Studio(composer, gallery, steps, limits or Limits(), name, convention)
+    return Studio(composer, gallery, steps, limits or Limits(), name, knowledge, parts)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -75,16 +81,17 @@ def address(listener: socket.socket, host: str, token: str | None) -> str:
     return f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={quote(token)}" if token else "")
 
 
-def make_server(studio: Studio, hosts: Collection[str], token: str | None = None) -> uvicorn.Server:
+def make_server(studio: Studio | Models, hosts: Collection[str], token: str | None = None) -> uvicorn.Server:
     """The HTTP server, to be run with ``run(sockets=[…])``."""
+    models = studio if isinstance(studio, Models) else Models(studio)
     config = uvicorn.Config(
-        create_app(studio, hosts, token),
+        create_app(models, hosts, token),
         log_level="warning",
         access_log=False,
         server_header=False,
         ws="websockets-sansio",
         # The longest message is a mask in runs of a pixel each.
-        ws_max_size=max(studio.limits.text_bytes, 3 * studio.config.size**2) + 64,
+        ws_max_size=max(models.first.limits.text_bytes, 3 * models.largest**2) + 64,
         ws_per_message_deflate=False,
         limit_concurrency=256,
         timeout_keep_alive=15,

@@ -8,50 +8,27 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel
 from torch import Tensor
 
-from stylemap import images, ops
+from stylemap import images
 from stylemap.edit.blend import frame_weights
-from stylemap.edit.masks import pool_max
-from stylemap.edit.modulate_map import modulate_map
-from stylemap.editor import downloads, photos, protocol
-from stylemap.editor.clients import Client, Clients, OwnImage, Snapshot, Unavailable
-from stylemap.editor.composer import Composer, Part, Recipe
+from stylemap.editor import downloads, parts, photos, protocol
+from stylemap.editor.about import About
+from stylemap.editor.clients import Client, Clients, LivePicture, OwnImage, Snapshot, Unavailable
+from stylemap.editor.composer import Composer, Recipe
 from stylemap.editor.gallery import Gallery
 from stylemap.editor.limits import Buckets, Limits
 from stylemap.editor.protocol import ProtocolError
-from stylemap.editor.scene import Scene
+from stylemap.editor.recipes import AMPLIFY, Recipes, asked
+from stylemap.editor.scene import CAMERA, Scene
 from stylemap.editor.scheduler import Scheduler
 from stylemap.engine.images import ImageHandle
-from stylemap.photo import FFHQ, Convention, faces
+from stylemap.photo import Convention, faces
+from stylemap.photo.models import Knowledge, reconstruction_error
 
 Steps = Generator[None, None, Any]
-AMPLIFY = "amplify"
-"""The slider that multiplies the stylemap by 1 + strength · mask: 1 doubles it, -1 silences it."""
-
-
-class About(BaseModel):
-    """A model and its limits, for clients.
-
-    stylemap: K×L×L. codes: the sides of its stylecodes. sliders: their names. classes: those that random
-    images can be of, none where there is no choice. faces: whether faces can be found in photos. videos:
-    whether animations can be videos.
-    """
-
-    name: str
-    size: int
-    stylemap: list[int]
-    codes: list[int]
-    sliders: list[str]
-    classes: list[str]
-    faces: bool
-    videos: bool
-    limits: dict[str, int]
 
 
 class Studio:
@@ -62,7 +39,8 @@ class Studio:
         gallery: photos for everybody.
         directions: what sliders at 1 add to a stylemap, K×L×L by name.
         limits: of everything.
-        convention: how faces are aligned for the model; None where it is of something else.
+        knowledge: how faces are aligned for the model, and how well it draws what it knows.
+        segmenter: tells the parts of pictures.
     """
 
     def __init__(
@@ -72,11 +50,14 @@ class Studio:
         directions: dict[str, Tensor],
         limits: Limits,
         name: str,
-        convention: Convention | None = FFHQ,
+        knowledge: Knowledge | None = None,
+        segmenter: parts.Segmenter | None = None,
     ) -> None:
-        self.convention = convention
+        self.knowledge, self.segmenter = knowledge or Knowledge(), segmenter
         self.composer, self.gallery, self.directions, self.limits = composer, gallery, directions, limits
+        self.recipes = Recipes(composer, directions)
         self.name = name
+        self.models = [name]
         # Tells browsers that the gallery's pictures are not those of an earlier server at the same address.
         self.instance = secrets.token_hex(8)
         self.config = composer.config
@@ -97,8 +78,16 @@ class Studio:
             classes=self.classes,
             faces=self.convention is not None and faces.available(),
             videos=importlib.util.find_spec("av") is not None,
+            segments=self.segmenter is not None,
+            models=self.models,
+            example=self.gallery.example,
             limits={name: getattr(self.limits, name) for name in shown},
         )
+
+    @property
+    def convention(self) -> Convention | None:
+        """How faces are aligned for the model; None where it is of something else."""
+        return self.knowledge.convention
 
     @property
     def sliders(self) -> list[str]:
@@ -131,7 +120,10 @@ class Studio:
             raise ProtocolError("sliders: one has a name that is unknown here")
         if scene.mix and any(code >= codes for code in scene.mix.codes):
             raise ProtocolError(f"mix.codes: numbers from 0 to {codes - 1}")
-        for image in scene.images:
+        others = [scene.mix and scene.mix.image, *(reference.image for reference in scene.references)]
+        if CAMERA in others:
+            raise ProtocolError(f"{CAMERA}: a camera can be the original alone")
+        for image in scene.images - {CAMERA}:
             if image not in client.images and image not in self.gallery:
                 raise Unavailable(f"image {image} is not here any more")
         return scene
@@ -151,9 +143,12 @@ class Studio:
         self, client: Client, picture: Image.Image, name: str, whole: photos.WholePhoto | None = None
     ) -> Steps:
         """Encode a decoded upload; returns its id. whole: the photo that the picture is a square of."""
-        handle = self.composer.add(images.to_tensor(picture))
-        return self._keep(client, OwnImage(name, "upload", picture, handle, {}, whole))
+        photo = images.to_tensor(picture)
+        handle = self.composer.add(photo)
         yield
+        error = reconstruction_error(photo, self.composer.render(Recipe(handle)))
+        facts = {"far": self.knowledge.is_far(error)}
+        return self._keep(client, OwnImage(name, "upload", picture, handle, facts, whole))
 
     def add_random_steps(
         self, client: Client, seed: int, truncation: float, class_name: str | None = None
@@ -197,6 +192,37 @@ class Studio:
         after = self.composer.render(self._recipe(client, snapshot, None), client.id)
         return own.whole, before, after, asked(snapshot, self.config.latent_spatial_size)
 
+    def apply_steps(self, client: Client, picture: Image.Image) -> Steps:
+        """The edit as it stands on another photo, which is not kept: decodes before and after, 3×S×S, and
+        where it was asked for."""
+        snapshot = self._full(client)
+        handle = self.composer.add(images.to_tensor(picture))
+        owner = f"{client.id} applied"
+        try:
+            yield
+            before = self.composer.render(Recipe(handle))
+            yield
+            after = self.composer.render(self._recipe(client, snapshot, None, handle), owner)
+        finally:
+            self.composer.forget_temporary(owner)
+            self.composer.remove(handle)
+        return before, after, asked(snapshot, self.config.latent_spatial_size)
+
+    def parts(self, id: str) -> parts.Parts:
+        """The parts of an image.
+
+        Raises:
+            KeyError: no such image.
+            Unavailable: they are not known.
+        """
+        drawn = self.gallery.parts(id)
+        if drawn is not None:
+            return parts.of_labels(drawn)
+        picture = self.picture(id)
+        if self.segmenter is None:
+            raise Unavailable("the parts of this picture are not known: start with --segmenter FILE")
+        return parts.of_labels(self.segmenter.labels(picture), self.segmenter.names)
+
     def sheet_steps(self, client: Client) -> Steps:
         """The contact sheet of the edit as PNG."""
         snapshot = self._full(client)
@@ -206,13 +232,14 @@ class Studio:
         yield
         decoded = images.to_image(self.composer.render(Recipe(self._handle(client, original))))
         yield
+        shown = self._picture(client, original)
         references = [
             (self.picture(one.image), torch.from_numpy(snapshot.masks[one.mask]) / 255)
             for one in snapshot.scene.references
             if one.on
         ]
         mask = asked(snapshot, self.config.latent_spatial_size)
-        return downloads.sheet(self.picture(original), decoded, references, mask, result)
+        return downloads.sheet(shown, decoded, references, mask, result)
 
     def frames_steps(self, client: Client, count: int, kind: str, milliseconds: int) -> Steps:
         """The edit fading in over ``count`` frames, one per step: kind "gif", "mp4" or "webm" there and back,
@@ -235,6 +262,7 @@ class Studio:
             return
         begin = time.perf_counter()
         try:
+            self._see(client, snapshot)
             image = self._image(client, snapshot)
         except (ValueError, OSError, KeyError) as error:
             connection.send_notice(f"this cannot be rendered: {error}")
@@ -246,6 +274,25 @@ class Studio:
         spent = 1000 * (time.perf_counter() - begin)
         connection.send_frame(protocol.frame(client.next_frame(), snapshot.seq, spent, data, snapshot.final))
 
+    def _see(self, client: Client, snapshot: Snapshot) -> None:
+        """Encode the camera's picture, where a new one came, in the place of the last one.
+
+        Raises:
+            images.ImageError: it is none, or of another size than the model's.
+        """
+        before = client.live
+        if snapshot.scene.original != CAMERA:
+            client.live = None
+        elif snapshot.picture is not None:
+            picture = photos.camera_picture(snapshot.picture, self.config.size)
+            client.live = LivePicture(picture, self.composer.add(images.to_tensor(picture)))
+        if before is not None and client.live is not before:
+            self.composer.remove(before.handle)
+
+    def _picture(self, client: Client, id: str) -> Image.Image:
+        """The square photo behind an id of a scene."""
+        return client.live.picture if id == CAMERA and client.live is not None else self.picture(id)
+
     def _full(self, client: Client) -> Snapshot:
         """The state for a job, which leaves the next frame due."""
         snapshot = Snapshot(client.scene, {m: client.mask(m) for m in client.scene.masks}, 0, True)
@@ -256,48 +303,22 @@ class Studio:
     def _image(self, client: Client, snapshot: Snapshot, weight: float | None = None) -> Image.Image:
         return images.to_image(self.composer.render(self._recipe(client, snapshot, weight), client.id))
 
-    def _recipe(self, client: Client, snapshot: Snapshot, weight: float | None) -> Recipe:
-        scene, parts = snapshot.scene, []
-        assert scene.original is not None
-        for reference in scene.references:
-            mask = snapshot.masks.get(reference.mask)
-            if reference.on and mask is not None and mask.any():
-                pixels = torch.from_numpy(mask).float() / 255
-                parts.append(Part(self._handle(client, reference.image), pixels, reference.shift))
-        mix = scene.mix and (self._handle(client, scene.mix.image), scene.mix.codes)
-        weight = scene.weight if weight is None else weight
-        original = self._handle(client, scene.original)
-        offset = self._offset(scene, snapshot.masks, original)
-        return Recipe(original, parts, weight, offset, mix or None)
-
-    def _offset(
-        self, scene: Scene, masks: dict[int, NDArray[np.uint8]], original: ImageHandle
-    ) -> Tensor | None:
-        """What all sliders together add to the original's stylemap; None where nothing."""
-        total = torch.zeros(self.config.stylemap_shape)
-        for name, slider in scene.sliders.items():
-            pixels = None
-            if slider.mask is not None:
-                if slider.mask not in masks:
-                    continue
-                pixels = torch.from_numpy(masks[slider.mask])[None].float() / 255
-            if name in self.directions:
-                step = slider.strength * self.directions[name]
-                total += step if pixels is None else step * pool_max(pixels[None], total.shape[-1])[0]
-            elif slider.strength:
-                total += self._amplified(original, slider.strength, pixels)
-        return total if bool(total.any()) else None
-
-    def _amplified(self, original: ImageHandle, strength: float, pixels: Tensor | None) -> Tensor:
-        """What multiplying the original's stylemap by a painted map adds to it. pixels: 1×S×S in [0, 1]."""
-        w = self.composer.stylemap(original).float().cpu()
-        painted = torch.ones(1, *w.shape[2:]) if pixels is None else pixels
-        return (modulate_map(w, 1 + painted, strength) - w)[0]
+    def _recipe(
+        self, client: Client, snapshot: Snapshot, weight: float | None, original: ImageHandle | None = None
+    ) -> Recipe:
+        """The recipe of a snapshot, on another original where one is given."""
+        assert snapshot.scene.original is not None
+        original = original or self._handle(client, snapshot.scene.original)
+        return self.recipes.make(snapshot, original, lambda id: self._handle(client, id), weight)
 
     def _handle(self, client: Client, id: str) -> ImageHandle:
         """An image's handle; the gallery's are encoded when they are first used."""
         if id in client.images:
             return client.images[id].handle
+        if id == CAMERA:
+            if client.live is None:
+                raise Unavailable("the camera has sent no picture yet")
+            return client.live.handle
         if id not in self._shared:
             self._shared[id] = self.composer.add(images.to_tensor(self.gallery.image(id)))
         return self._shared[id]
@@ -314,29 +335,8 @@ class Studio:
             for image in client.images.values():
                 self.composer.remove(image.handle)
             client.images.clear()
+            if client.live is not None:
+                self.composer.remove(client.live.handle)
+                client.live = None
 
         self.scheduler.remove(client, clean)
-
-
-def asked(snapshot: Snapshot, cells: int) -> Tensor | None:
-    """Where an edit was asked for, S×S of 0 and 1; None for everywhere.
-
-    cells: side of the stylemap, whose cells a slider's mask acts on.
-    """
-    scene = snapshot.scene
-    sliders = [slider for slider in scene.sliders.values() if slider.strength]
-    if scene.mix is not None or any(slider.mask is None for slider in sliders):
-        return None
-    planes = []
-    for reference in scene.references:
-        if reference.on and reference.mask in snapshot.masks:
-            mask = torch.from_numpy(snapshot.masks[reference.mask])[None, None] / 255
-            right, down = (round(pixels) for pixels in reference.shift)
-            shift = (right, down)
-            planes.append(ops.blend(torch.zeros_like(mask), mask, mask > 0.5, shift=shift)[0, 0])
-    for slider in sliders:
-        if slider.mask in snapshot.masks:
-            pixels = torch.from_numpy(snapshot.masks[slider.mask])[None, None] / 255
-            touched, factor = pool_max(pixels, cells)[0, 0] > 0, pixels.shape[-1] // cells
-            planes.append(touched.repeat_interleave(factor, 0).repeat_interleave(factor, 1).float())
-    return (torch.stack(planes).amax(0) > 0.5).float() if planes else None

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from stylemap.editor import protocol
 from stylemap.editor.clients import Client, Unavailable
+from stylemap.editor.models import Models
 from stylemap.editor.protocol import ProtocolError
 from stylemap.editor.studio import Studio
 
@@ -62,9 +63,21 @@ class Outbox:
             self._loop.call_soon_threadsafe(self._some.set)
 
 
-async def serve(socket: WebSocket, studio: Studio) -> None:
-    """One connection, from handshake to end. ``?session=`` continues a session that is still there."""
-    known = studio.clients.get(socket.query_params.get("session", ""))
+async def serve(socket: WebSocket, models: Models) -> None:
+    """One connection, from handshake to end.
+
+    ``?session=`` continues a session that is still there; ``?model=`` names the model of a new one.
+    """
+    asked = socket.query_params
+    if asked.get("protocol", str(protocol.VERSION)) != str(protocol.VERSION):
+        await _refuse(socket, "this page is of another version than the server: reload it")
+        return
+    found = models.session(asked.get("session", ""))
+    try:
+        studio, known = found or (await models.get(asked.get("model")), None)
+    except (KeyError, ValueError, OSError):
+        await _refuse(socket, "this model cannot be opened here")
+        return
     if known is None and not studio.openings.take(socket.client.host if socket.client else ""):
         await socket.close(BROKEN, "too many new sessions: wait a moment")
         return
@@ -77,6 +90,7 @@ async def serve(socket: WebSocket, studio: Studio) -> None:
         "type": "hello",
         "session": client.id,
         "resumed": known is not None,
+        "protocol": protocol.VERSION,
         "model": studio.about().model_dump(),
     }
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
@@ -93,6 +107,12 @@ async def serve(socket: WebSocket, studio: Studio) -> None:
             await asyncio.gather(sender, receiver, return_exceptions=True)
             if client.connection is outbox:
                 client.connect(None)
+
+
+async def _refuse(socket: WebSocket, reason: str) -> None:
+    """With its reason, which a handshake that fails would keep from the page."""
+    await socket.accept()
+    await socket.close(ENDED, reason)
 
 
 async def _receive(socket: WebSocket, client: Client, studio: Studio, outbox: Outbox) -> None:

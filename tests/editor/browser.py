@@ -35,9 +35,12 @@ def chromium() -> Iterator[Any]:
 class EditorPage:
     """The page of one user."""
 
-    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+    def __init__(self, browser: Any, address: str, *, first_visit: bool = False, **options: Any) -> None:
+        """first_visit: opens on the example; else on a new edit."""
         settings = {"viewport": {"width": 1280, "height": 800}, "accept_downloads": True, **options}
         self.context = browser.new_context(**settings)
+        if not first_visit:
+            self.context.add_init_script("localStorage.setItem('stylemap-welcome', 'seen')")
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -48,6 +48,13 @@ export async function upload(session, file, name, crop = null) {
 export const random = async (session, { seed, truncation = 0.7, class_name = null }) =>
   (await ask(`/api/sessions/${session}/random`, json("POST", { seed, truncation, class_name }))).json();
 
+/** Where the parts of an image are, see parts.py. */
+export const parts = async (id) => (await ask(`/api/images/${encodeURIComponent(id)}/parts`)).json();
+
+/** The edit as it stands on another photo. wanted: {format, whole, find_face}. */
+export const apply = async (session, file, wanted) =>
+  (await ask(`/api/sessions/${session}/apply?${new URLSearchParams(wanted)}`, { method: "POST", body: file })).blob();
+
 export const removeImage = (session, id) =>
   ask(`/api/sessions/${session}/images/${encodeURIComponent(id)}`, { method: "DELETE" });
 

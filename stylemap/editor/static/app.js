@@ -2,8 +2,14 @@
 
 import * as api from "./api.js";
 import { $, attempt, placeIcons, toast } from "./dom.js";
+import { bindBatch } from "./batch.js";
 import { bindDownloads, picture } from "./downloads.js";
-import { Editor, emptyScene } from "./state.js";
+import { bindFar } from "./far.js";
+import { bindParts } from "./parts.js";
+import { bindSwitcher } from "./switcher.js";
+import { bindWelcome, isFirstVisit, showExample } from "./welcome.js";
+import { Camera } from "./camera.js";
+import { CAMERA, Editor, emptyScene } from "./state.js";
 import { Gallery } from "./photos.js";
 import { bindHistory } from "./history.js";
 import { bindMaskMenu } from "./maskmenu.js";
@@ -14,6 +20,7 @@ import { Mixing } from "./mixing.js";
 import { Sliders } from "./sliders.js";
 import { openProject } from "./project.js";
 import { Stage } from "./canvas.js";
+import { VERSION } from "./protocol.js";
 import { Storage } from "./storage.js";
 import { bindTheme } from "./theme.js";
 import { Timeline } from "./frames.js";
@@ -30,19 +37,25 @@ link.addEventListener("notice", (/** @type {CustomEvent} */ event) => toast(even
 link.addEventListener("hello", (/** @type {CustomEvent} */ event) => start(event.detail).catch((error) => toast(error.message, "error")), { once: true });
 link.connect();
 
-async function start({ model }) {
+async function start({ model, protocol }) {
+  if (protocol !== VERSION) throw new Error("This page is of another version than the server: reload it.");
   const images = new Map();
   const editor = new Editor(link, model);
-  $("#model-name").textContent = `${model.name} · ${model.size} px`;
+  bindSwitcher(model);
   const stage = new Stage(editor, images);
   const gallery = new Gallery(editor, images);
   const timeline = new Timeline(editor, stage);
-  const storage = new Storage(editor, gallery);
+  const camera = new Camera(editor, gallery, stage);
+  const storage = new Storage(editor, gallery, () => camera.before);
+  gallery.addEventListener("video", (/** @type {CustomEvent} */ { detail }) => attempt(() => camera.openFile(detail)));
   new Layers(editor, gallery);
   new Sliders(editor);
   new Mixing(editor, gallery);
   bindTools(editor);
   bindMaskMenu(editor);
+  bindParts(editor);
+  bindBatch(editor);
+  bindFar(editor, gallery);
   bindHistory(editor);
   bindKeys(editor, { gallery, stage, timeline });
   bindFiles(editor, gallery, stage);
@@ -53,8 +66,8 @@ async function start({ model }) {
   });
   editor.addEventListener("hint", () => toast("Add a reference first: choose “Reference” and a photo."));
   link.addEventListener("frame", (/** @type {CustomEvent} */ event) => {
-    stage.show(event.detail.bitmap);
     editor.exact = event.detail.exact;
+    stage.show(event.detail.bitmap, event.detail.exact);
   });
   // One after the other: the connection may break again while a session gets what it needs.
   let ready = welcome(storage, editor, gallery);
@@ -65,7 +78,7 @@ async function start({ model }) {
   storage.start();
   addEventListener("beforeunload", (event) => editor.unsaved && event.preventDefault());
   // For whoever measures or scripts the page.
-  Object.assign(window, { stylemap: { editor, link, gallery, stage, storage, timeline } });
+  Object.assign(window, { stylemap: { camera, editor, link, gallery, stage, storage, timeline } });
   document.body.dataset.ready = "true";
 }
 
@@ -76,8 +89,16 @@ const tellUnlessOffline = (error) => {
 
 async function welcome(storage, editor, gallery) {
   await gallery.load();
-  if (!(await restore(await storage.load(), editor, gallery))) await begin(editor, gallery, { forget: true });
+  if (!(await restore(await storage.load(), editor, gallery))) {
+    if (isFirstVisit() && editor.model.example) await firstVisit(editor, gallery);
+    else await begin(editor, gallery, { forget: true });
+  }
   editor.link.release();
+}
+
+async function firstVisit(editor, gallery) {
+  await showExample(editor, gallery, { forget: true });
+  bindWelcome(editor);
 }
 
 /** Something to paint on from the first moment. */
@@ -85,7 +106,7 @@ async function begin(editor, gallery, options) {
   const [first, second] = gallery.photos.filter((photo) => !photo.kind);
   if (!first) return;
   for (const photo of [first, second]) await gallery.ensure(photo?.id);
-  const references = second ? [{ mask: 1, image: second.id, shift: [0, 0], on: true }] : [];
+  const references = second ? [{ mask: 1, image: second.id, shift: [0, 0], on: true, opacity: 1 }] : [];
   gallery.setUse("reference");
   editor.load({ ...emptyScene(), original: first.id, references }, new Map(), options);
 }
@@ -115,7 +136,7 @@ async function again({ resumed, model }, editor, gallery) {
 async function show(editor, gallery, lost) {
   await gallery.load();
   const { scene } = editor;
-  const here = (id) => id && !lost.includes(id) && gallery.photo(id);
+  const here = (id) => id && !lost.includes(id) && (gallery.photo(id) || (id === CAMERA && "camera" in document.body.dataset));
   const references = scene.references.filter((one) => here(one.image));
   const mix = here(scene.mix?.image) ? scene.mix : null;
   const original = here(scene.original) ? scene.original : (gallery.photos[0]?.id ?? null);
@@ -147,4 +168,6 @@ function bindFiles(editor, gallery, stage) {
   });
   editor.addEventListener("project", (event) => open(event.detail));
   $("#help-button").addEventListener("click", () => $("#help").showModal());
+  $("#example-button").hidden = !editor.model.example;
+  $("#example-button").addEventListener("click", tell(() => showExample(editor, gallery)));
 }

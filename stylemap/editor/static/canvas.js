@@ -2,9 +2,12 @@
 
 import { $ } from "./dom.js";
 import { Pane } from "./pane.js";
+import { bindLabels } from "./labels.js";
+import { CAMERA } from "./state.js";
 import { View } from "./view.js";
 
 const FILL = 0.22;
+const REST_MS = 150; // after the last move of the picture, before it is scaled sharply
 
 export class Stage {
   /** result: the pane that shows frames; reference: the pane with the active reference. */
@@ -15,21 +18,44 @@ export class Stage {
     this.due = {};
     this.playing = null; // a frame of the animation shown instead
     this.split = 0.5;
-    this.view = new View(() => this.draw());
+    this.exact = false; // whether the bitmap is a frame at full quality
+    this.movedUntil = 0;
+    this.view = new View(() => this.#moved());
     this.hand = null; // while Space is held: "ready", and "used" once it moved the picture
     this.result = new Pane($("#result"), this, () => this.#shift());
     this.reference = new Pane($("#reference"), this, () => [0, 0]);
     this.#compareHandle();
     for (const name of ["change", "mask"]) editor.addEventListener(name, () => this.draw());
-    new ResizeObserver(() => this.draw()).observe($("#result"));
-    new ResizeObserver(() => this.draw()).observe($("#reference"));
+    bindLabels(editor, this);
   }
 
-  show(bitmap) {
+  /** A frame. What moves is drawn by the browser's quick scaling, what rests by the sharp one. */
+  show(bitmap, exact) {
     this.bitmap?.close();
     this.bitmap = bitmap;
+    this.exact = exact;
     this.draw({ reference: false });
     $("#empty").hidden = true;
+  }
+
+  /** The camera's picture as it is now. */
+  showLive(canvas) {
+    const live = $("#live");
+    if (live.width !== canvas.width) live.width = live.height = canvas.width;
+    live.getContext("2d").drawImage(canvas, 0, 0);
+  }
+
+  #moved() {
+    this.movedUntil = performance.now() + REST_MS;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.draw(), REST_MS);
+    this.draw();
+  }
+
+  /** Whether a picture is shown long enough to be scaled well. */
+  #rests(picture) {
+    if (performance.now() < this.movedUntil) return false;
+    return picture === this.bitmap ? this.exact : picture !== this.images.get(CAMERA);
   }
 
   /** The picture that is shown, as a PNG of its own size. */
@@ -60,14 +86,15 @@ export class Stage {
     const { editor, result } = this;
     const context = result.begin();
     const original = this.images.get(editor.scene.original);
-    const shown = this.playing ?? (editor.peek && original ? original : (this.bitmap ?? original));
-    if (shown) result.picture(shown, this.playing?.rect);
+    const shown = editor.peek && original ? original : (this.bitmap ?? original);
+    if (this.playing) result.strip(this.playing.strip, this.playing.rect);
+    else if (shown) result.picture(shown, this.#rests(shown));
     if (editor.compare && original) {
       context.save();
       context.beginPath();
       context.rect(0, 0, result.fromPane(this.split), editor.size);
       context.clip();
-      result.picture(original);
+      result.picture(original, this.#rests(original));
       context.restore();
     }
     if (editor.showMasks && !this.playing && !editor.peek) {
@@ -84,7 +111,7 @@ export class Stage {
     const active = editor.reference();
     const image = active ? this.images.get(active.image) : this.images.get(editor.scene.original);
     reference.begin();
-    if (image) reference.picture(image);
+    if (image) reference.picture(image, this.#rests(image));
     if (editor.active !== null && editor.showMasks) this.#active(reference, [0, 0], FILL);
     reference.cursor();
   }

@@ -5,6 +5,7 @@ import { transport } from "./transport.js";
 
 const RETRY_MS = [300, 1000, 2000, 4000];
 const KEPT = 4000;
+const PATIENCE_MS = 5000;
 
 /** Events: "hello" (detail: the server's), "frame" (detail: {bitmap, exact, …}), "notice" (detail: text),
  *  "state" (detail: "live" | "waiting" | "ended"). */
@@ -21,6 +22,9 @@ export class Link extends EventTarget {
     this.mostPending = 0;
     this.shownFrames = 0;
     this.pending = new Map(); // when what was sent happened
+    this.shots = new Map(); // the same of a camera's pictures, of which not every one is shown
+    this.shotLatencies = [];
+    this.droppedShots = 0; // sent, and replaced by a newer one before they were rendered
     this.outgoing = [];
     this.scene = null;
     this.scheduled = false;
@@ -67,6 +71,18 @@ export class Link extends EventTarget {
     this.#schedule();
   }
 
+  /** A camera's picture, at once. time: when it was taken. */
+  sendPicture(bytes, time) {
+    this.shots.set(++this.seq, time);
+    this.socket.send(protocol.cameraPicture(this.seq, bytes));
+  }
+
+  /** Median of the last pictures' times from the camera to the screen, in ms. */
+  get shotLatency() {
+    const recent = this.shotLatencies.slice(-40).sort((a, b) => a - b);
+    return recent.length ? recent[recent.length >> 1] : null;
+  }
+
   #away() {
     this.behind ||= !this.live;
     return !this.live;
@@ -81,6 +97,12 @@ export class Link extends EventTarget {
   /** Changes that no frame shows yet. */
   get backlog() {
     return this.pending.size + this.outgoing.length;
+  }
+
+  /** Until every change is in a frame that is shown, or for a few seconds. */
+  async settled() {
+    const end = performance.now() + PATIENCE_MS;
+    while ((this.backlog || this.scene) && performance.now() < end) await new Promise((done) => setTimeout(done, 30));
   }
 
   /** Frames shown within the last second. */
@@ -132,6 +154,7 @@ export class Link extends EventTarget {
       this.session = message.session;
       this.tries = this.newest = 0;
       this.pending.clear();
+      this.shots.clear();
       this.outgoing = [];
       this.scene = null;
       this.held = true;
@@ -140,6 +163,7 @@ export class Link extends EventTarget {
       this.dispatchEvent(new CustomEvent("hello", { detail: message }));
     } else if (message.type === "notice") {
       this.pending.clear();
+      this.shots.clear(); // what could not be rendered has no frame
       this.dispatchEvent(new CustomEvent("notice", { detail: message.message }));
     }
   }
@@ -161,6 +185,9 @@ export class Link extends EventTarget {
     requestAnimationFrame(() => {
       const shown = [...this.pending].filter(([seq]) => seq <= frame.seq);
       for (const [seq] of shown) this.pending.delete(seq);
+      const shots = [...this.shots].filter(([seq]) => seq <= frame.seq), shot = shots.at(-1);
+      for (const [seq] of shots) this.shots.delete(seq);
+      this.droppedShots += Math.max(0, shots.length - 1);
       this.frameTimes.push(performance.now());
       this.shownFrames++;
       this.renderMs = frame.renderMs;
@@ -168,6 +195,8 @@ export class Link extends EventTarget {
       requestAnimationFrame(() => {
         const now = performance.now();
         this.latencies.push(...shown.map(([, time]) => now - time));
+        if (shot) this.shotLatencies.push(now - shot[1]);
+        if (this.shotLatencies.length > KEPT) this.shotLatencies.splice(0, this.shotLatencies.length - KEPT);
         if (this.latencies.length > KEPT) this.latencies.splice(0, this.latencies.length - KEPT);
       });
       // Answered when it is shown: a hidden page or a slow one gets no frames it cannot show.
@@ -182,7 +211,7 @@ export class Link extends EventTarget {
     this.scene = null;
     const ended = code === 1008 || code === 4000;
     if (ended && reason) this.dispatchEvent(new CustomEvent("notice", { detail: reason }));
-    if (code === 4000 && /another window/.test(reason)) {
+    if (code === 4000 && /another window|another version|cannot be opened/.test(reason)) {
       this.dispatchEvent(new CustomEvent("state", { detail: "ended" }));
       return;
     }

@@ -44,8 +44,10 @@ export async function cropDialog(file, server) {
   zoom.value = turn.value = 0;
   const setZoom = bindRange(zoom, (value) => change({ side: 2 ** -value }));
   const setTurn = bindRange(turn, (value) => change({ angle: value }));
+  let touched = false; // by hand: what is found after that comes too late
   /** @param {Partial<Crop>} part */
   const change = (part) => {
+    touched = true;
     Object.assign(crop, part);
     crop.cx = clamp(crop.cx);
     crop.cy = clamp(crop.cy);
@@ -101,18 +103,21 @@ export async function cropDialog(file, server) {
   });
   on($("#crop-quarter"), "click", () => change({ angle: ((crop.angle + 270) % 360) - 180 }));
   $("#crop-face").hidden = !server.faces;
-  on($("#crop-face"), "click", () =>
-    attempt(async () => {
-      hint("Looking for the face…");
-      try {
-        change(await api.face(server.session, file));
-        leavePoints("Aligned to the face.");
-      } catch (error) {
-        leavePoints(error.message);
-      }
-    }),
-  );
+  const findFace = async () => {
+    hint("Looking for the face…");
+    touched = false;
+    try {
+      const found = await api.face(server.session, file);
+      if (touched || !dialog.open) return;
+      if (found) change(found);
+      leavePoints(found ? "Aligned to the face." : `No face was found: click its five points, or ${HINT.toLowerCase()}`);
+    } catch (error) {
+      leavePoints(error.message);
+    }
+  };
+  on($("#crop-face"), "click", () => attempt(findFace));
   on($("#crop-points"), "click", () => {
+    touched = true;
     if (state.points !== null) return leavePoints(HINT);
     state.points = [];
     $("#crop-points").setAttribute("aria-pressed", "true");
@@ -123,6 +128,7 @@ export async function cropDialog(file, server) {
   leavePoints(HINT);
   dialog.returnValue = "";
   dialog.showModal();
+  if (server.faces) attempt(findFace);
   await new Promise((resolve) => on(dialog, "close", resolve));
   stop.abort();
   photo.close();

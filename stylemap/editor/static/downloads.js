@@ -66,4 +66,4 @@ export function bindDownloads(editor, gallery, stage, timeline) {
   onClick("#save-project", async () => [await saveProject(editor, gallery), "project.stylemap"]);
 }
 
-const stem = (name) => name.replace(/\.[^.]*$/, "") || "photo";
+export const stem = (name) => name.replace(/\.[^.]*$/, "") || "photo";

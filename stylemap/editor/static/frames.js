@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { $, bindRange, h, icon } from "./dom.js";
+import { CAMERA } from "./state.js";
 
 const QUIET_MS = 350; // after the last change, before frames are asked for
 const FRAME_MS = 70;
@@ -46,7 +47,8 @@ export class Timeline {
   /** Ask for the frames of the edit as it is; only when someone sees them. */
   async refresh() {
     const { editor } = this;
-    if (!editor.link.live || !editor.scene.original || editor.stroke || !$("#timeline").checkVisibility()) return;
+    const { original } = editor.scene; // a camera's picture is another one before its frames are made
+    if (!editor.link.live || !original || original === CAMERA || editor.stroke || !$("#timeline").checkVisibility()) return;
     // One request at a time: what changes meanwhile is asked for when it is answered.
     this.stale = Boolean(this.loading);
     if (this.loading) return this.loading;

@@ -1,5 +1,7 @@
 // A canvas over the picture: what can be drawn there, and the pointers that paint, move, zoom and resize.
 
+import { Sharp } from "./sharp.js";
+
 const CELL_FILL = 0.32;
 const RESIZE_PX = 120; // of a right-drag that makes the brush e times as large
 
@@ -15,6 +17,9 @@ export class Pane {
     /** @type {{ kind: string, id?: number, [more: string]: any } | null} */
     this.gesture = null; // what the pointer that is down does
     this.fingers = new Map(); // places of the touches that are down
+    this.sharp = new Sharp();
+    this.side = 0; // in pixels of the screen
+    this.#observe();
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => this.#up(event));
@@ -26,7 +31,7 @@ export class Pane {
   /** Clear; from here on one unit is one pixel of the picture. */
   begin() {
     const { view } = this.stage;
-    const side = Math.max(1, Math.round(this.canvas.clientWidth * devicePixelRatio));
+    const side = Math.max(1, this.side || Math.round(this.canvas.clientWidth * devicePixelRatio));
     if (this.canvas.width !== side) this.canvas.width = this.canvas.height = side;
     this.context.setTransform(1, 0, 0, 1, 0, 0);
     this.context.clearRect(0, 0, side, side);
@@ -36,11 +41,37 @@ export class Pane {
     return this.context;
   }
 
-  /** rect: of a picture that holds several, [x, y, width, height]. */
-  picture(picture, rect) {
-    const size = this.editor.size;
-    if (rect) this.context.drawImage(picture.strip, ...rect, 0, 0, size, size);
-    else this.context.drawImage(picture, 0, 0, size, size);
+  /** The pixels of the screen that the canvas covers, which no ratio tells exactly. */
+  #observe() {
+    const observer = new ResizeObserver(([entry]) => {
+      this.side = entry.devicePixelContentBoxSize?.[0].inlineSize ?? 0;
+      this.stage.draw();
+    });
+    try {
+      observer.observe(this.canvas, { box: "device-pixel-content-box" });
+    } catch {
+      observer.observe(this.canvas); // Safari
+    }
+  }
+
+  /** sharp: by a better kernel than the browser's, which takes a few milliseconds where the picture is new. */
+  picture(picture, sharp = false) {
+    const { context, editor, canvas } = this;
+    const part = sharp ? this.stage.view.part(editor.size) : null;
+    if (!part) {
+      context.drawImage(picture, 0, 0, editor.size, editor.size);
+      return;
+    }
+    context.save();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(this.sharp.of(picture, editor.size, part, canvas.width), 0, 0);
+    context.restore();
+  }
+
+  /** One of several pictures in one. rect: where, [x, y, width, height]. */
+  strip(pictures, rect) {
+    const { size } = this.editor;
+    this.context.drawImage(pictures, ...rect, 0, 0, size, size);
   }
 
   outline(mask, [dx, dy], alpha, fill = 0) {

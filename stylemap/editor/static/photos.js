@@ -5,8 +5,10 @@ import { cropDialog } from "./crop.js";
 import { $, $$, attempt, h, icon, toast } from "./dom.js";
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
+const VIDEOS = ["video/mp4", "video/webm", "video/ogg", "video/quicktime"];
 
-/** Events: "photos" after own photos came or went. */
+/** Events: "photos" after own photos came or went, "video" (detail: a file) to be the original, "far" (detail: a
+ *  photo) after one was uploaded that the model decodes badly. */
 export class Gallery extends EventTarget {
   /** images: id → ImageBitmap of what is in use. */
   constructor(editor, images) {
@@ -146,34 +148,60 @@ export class Gallery extends EventTarget {
   /** One after the other: each is cropped, then sent. */
   async upload(files) {
     for (const file of files) {
+      if (VIDEOS.includes(file.type)) {
+        this.dispatchEvent(new CustomEvent("video", { detail: file }));
+        continue;
+      }
       if (!TYPES.includes(file.type)) {
-        toast(`${file.name} is not a JPEG, PNG or WebP photo.`, "error");
+        toast(`${file.name} is not a JPEG, PNG or WebP photo, and no video.`, "error");
         continue;
       }
       if (file.size > this.editor.model.limits.upload_bytes) {
         toast(`${file.name} is larger than ${this.editor.model.limits.upload_bytes >> 20} MB.`, "error");
         continue;
       }
-      const server = { session: this.editor.link.session, faces: this.editor.model.faces };
-      const crop = await cropDialog(file, server).catch((error) => toast(`${file.name}: ${error.message}`, "error"));
+      const crop = await this.#crop(file);
       if (!crop) continue;
       await attempt(async () => {
         const photo = await this.send(file, file.name, crop);
         await this.choose(photo.id);
+        if (photo.far) this.dispatchEvent(new CustomEvent("far", { detail: photo }));
       }, `${file.name}: `);
     }
   }
 
-  async #remove(photo) {
+  #crop(file) {
+    const server = { session: this.editor.link.session, faces: this.editor.model.faces };
+    return cropDialog(file, server).catch((error) => toast(`${file.name}: ${error.message}`, "error"));
+  }
+
+  /** Cut another square of a photo, which takes the place of the first one wherever it is used. */
+  async placeAgain(photo) {
+    const file = this.files.get(photo.file) ?? this.blobs.get(photo.id);
+    const crop = await this.#crop(new File([file], photo.name, { type: file.type }));
+    if (!crop) return;
     await attempt(async () => {
-      await api.removeImage(this.editor.link.session, photo.id);
-      this.photos = this.photos.filter((one) => one !== photo);
-      this.images.delete(photo.id);
-      this.blobs.delete(photo.id);
-      this.files.delete(photo.file);
-      this.#render();
-      this.dispatchEvent(new CustomEvent("photos"));
-    });
+      const placed = await this.send(file, photo.name, crop);
+      this.editor.renameImage(photo.id, placed.id);
+      this.editor.load(this.editor.scene, this.editor.masks.snapshot());
+      await this.editor.link.settled(); // the server has the scene without it
+      await this.#forget(photo);
+      if (placed.far) this.dispatchEvent(new CustomEvent("far", { detail: placed }));
+    }, `${photo.name}: `);
+  }
+
+  async #remove(photo) {
+    await attempt(() => this.#forget(photo));
+  }
+
+  async #forget(photo) {
+    await api.removeImage(this.editor.link.session, photo.id);
+    this.photos = this.photos.filter((one) => one !== photo);
+    this.images.delete(photo.id);
+    this.blobs.delete(photo.id);
+    this.files.delete(photo.file);
+    this.#render();
+    this.dispatchEvent(new CustomEvent("photos"));
   }
 
   setUse(use) {

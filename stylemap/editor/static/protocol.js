@@ -1,6 +1,8 @@
 // The messages of protocol.py, from the browser's side. Little endian throughout.
 
-const STROKE = 1, MASK = 2, ACK = 3, FRAME = 1;
+/** Of protocol.py. */
+export const VERSION = 2;
+const STROKE = 1, MASK = 2, ACK = 3, CAMERA = 4, FRAME = 1;
 const ERASE = 1, FINAL = 2, EXACT = 1;
 
 function header(bytes, kind, flags, mask, seq) {
@@ -30,6 +32,13 @@ export function mask(number, seq, pixels, final) {
   return view.buffer;
 }
 
+/** A camera's picture as a file. */
+export function cameraPicture(seq, bytes) {
+  const view = header(8 + bytes.byteLength, CAMERA, 0, 0, seq);
+  new Uint8Array(view.buffer, 8).set(new Uint8Array(bytes));
+  return view.buffer;
+}
+
 export function ack(frame) {
   return header(8, ACK, 0, 0, frame).buffer;
 }
@@ -48,12 +57,13 @@ export function parseFrame(buffer) {
   };
 }
 
-/** What stroke(), mask() and ack() made, with the points or runs that are in it. */
+/** What stroke(), mask(), cameraPicture() and ack() made, with the points, runs or file that is in it. */
 export function parseChange(buffer) {
   const view = new DataView(buffer);
   const flags = view.getUint8(1);
   const change = { mask: view.getUint16(2, true), seq: view.getUint32(4, true), final: Boolean(flags & FINAL) };
   if (view.getUint8(0) === ACK) return { ...change, kind: "ack" };
+  if (view.getUint8(0) === CAMERA) return { ...change, kind: "camera", file: new Uint8Array(buffer, 8) };
   if (view.getUint8(0) === MASK) return { ...change, kind: "mask", runs: new Uint8Array(buffer, 8) };
   const brush = { radius: view.getFloat32(8, true), hardness: view.getFloat32(12, true), erase: Boolean(flags & ERASE) };
   const points = Array.from({ length: (buffer.byteLength - 16) / 4 }, (_, i) => view.getFloat32(16 + 4 * i, true));

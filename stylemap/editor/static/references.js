@@ -1,13 +1,14 @@
 // The references, as a list that is reordered, switched and removed; the last lies on top.
 
 import * as api from "./api.js";
-import { $, $$, h, iconButton } from "./dom.js";
+import { $, $$, bindRange, h, iconButton } from "./dom.js";
 
 export class Layers {
   constructor(editor, gallery) {
     this.editor = editor;
     this.gallery = gallery;
     this.shape = null;
+    this.fills = new Map(); // mask → what sets its slider
     editor.addEventListener("change", () => this.#update());
   }
 
@@ -46,9 +47,20 @@ export class Layers {
       iconButton("down", `Move ${name} above`, () => editor.moveReference(mask, 1), { disabled: index === count - 1 }),
       iconButton("eye", `Show ${name}`, () => editor.changeReference(mask, { on: !editor.reference(mask).on }), { class: "icon-button layer-eye" }),
       iconButton("trash", `Remove ${name}`, () => editor.removeReference(mask)),
+      h("label", { class: "range-field layer-opacity" }, h("span", {}, "Opacity"), this.#opacity(mask), h("output", {}, "100%")),
     );
     this.#dragging(row, mask);
     return row;
+  }
+
+  #opacity(mask) {
+    const input = h("input", { type: "range", min: 0, max: 100, value: 100 });
+    const change = (final) => (value) => this.editor.changeReference(mask, { opacity: value / 100 }, final);
+    this.fills.set(mask, bindRange(input, change(false), change(true)));
+    // Dragging the thumb moves no row.
+    input.addEventListener("pointerdown", () => (input.closest(".layer").draggable = false));
+    input.addEventListener("pointerup", () => (input.closest(".layer").draggable = true));
+    return input;
   }
 
   #state(one) {
@@ -57,6 +69,9 @@ export class Layers {
     row.classList.toggle("is-active", active);
     row.classList.toggle("is-off", !one.on);
     $(".layer-main", row).setAttribute("aria-pressed", String(active));
+    const opacity = Math.round(100 * (one.opacity ?? 1));
+    this.fills.get(one.mask)(opacity);
+    $(".layer-opacity output", row).textContent = `${opacity}%`;
     $(".layer-eye", row).setAttribute("aria-pressed", String(one.on));
     const [dx, dy] = one.shift.map(Math.round);
     $(".layer-shift", row).textContent = dx || dy ? `moved ${dx}, ${dy} px` : "in place";

@@ -4,6 +4,8 @@ import { Masks } from "./masks.js";
 import { fill, join } from "./shapes.js";
 
 export const COLOURS = ["#4f7df3", "#e8743b", "#2fa58a", "#b45fd6", "#d9a514", "#e0527a", "#3aa6d0", "#7a9a3a"];
+/** The original that is the newest picture of the camera, as in scene.py. */
+export const CAMERA = "camera";
 const LOCAL = 100; // sliders' masks are numbered from here, references' from 1
 const REMEMBERED = 80;
 const PRESSURES = 16;
@@ -105,6 +107,24 @@ export class Editor extends EventTarget {
     for (const one of [...this.past, ...this.future, this.before]) if (one) one.scene = renamed(one.scene);
   }
 
+  /** The same edit, and the same history, on another original: the camera comes or goes. */
+  swapOriginal(from, to) {
+    const swapped = (scene) => (scene.original === from ? { ...scene, original: to } : scene);
+    const changed = this.scene.original === from;
+    this.scene = swapped(this.scene);
+    for (const one of [...this.past, ...this.future, this.before]) if (one) one.scene = swapped(one.scene);
+    if (!changed) return;
+    this.link.sendScene(this.scene, true);
+    this.#emit("change");
+  }
+
+  /** Whether the scene does anything to its original. */
+  get isEdited() {
+    const { references, sliders, mix, weight } = this.scene;
+    const painted = references.some((one) => one.on && one.opacity !== 0 && !this.masks.isEmpty(one.mask));
+    return weight > 0 && (painted || Boolean(mix) || Object.values(sliders).some((one) => one.strength));
+  }
+
   /** Whether something was done since it was last saved to a file. */
   get unsaved() {
     return this.past.length > 0 && this.past.at(-1) !== this.saved;
@@ -143,7 +163,7 @@ export class Editor extends EventTarget {
     this.begin();
     this.masks.arrays.delete(mask);
     this.active = mask;
-    this.update({ references: [...references, { mask, image, shift: [0, 0], on: true }] });
+    this.update({ references: [...references, { mask, image, shift: [0, 0], on: true, opacity: 1 }] });
     this.link.sendMask(mask, this.masks.get(mask));
     return mask;
   }

@@ -1,5 +1,7 @@
 // What is kept in the browser: the scene, its masks and own photos outlive a reload and a server's restart.
 
+import { CAMERA } from "./state.js";
+
 const DATABASE = "stylemap", STORE = "work";
 const QUIET_MS = 250; // after the last change, before it is written
 
@@ -17,9 +19,11 @@ async function database() {
 }
 
 export class Storage {
-  constructor(editor, gallery) {
+  /** beforeCamera(): the original that the camera took the place of. */
+  constructor(editor, gallery, beforeCamera = () => null) {
     this.editor = editor;
     this.gallery = gallery;
+    this.beforeCamera = beforeCamera;
     // Work of one model means nothing to another.
     this.key = JSON.stringify([editor.model.name, editor.size, editor.model.stylemap]);
     this.written = new Set(); // of the whole photos, which are written once
@@ -74,8 +78,10 @@ export class Storage {
   async #saveRecord() {
     const { editor, gallery } = this;
     const numbers = editor.maskNumbers();
+    const { scene } = editor;
     const record = {
-      scene: editor.scene,
+      // After a reload the camera is off.
+      scene: scene.original === CAMERA ? { ...scene, original: this.beforeCamera() } : scene,
       active: editor.active,
       masks: new Map(numbers.map((number) => [number, editor.masks.get(number)])),
       photos: gallery.own.map((photo) => ({ ...photo, blob: gallery.blobs.get(photo.id) })),

@@ -2,6 +2,7 @@
 
 import { imageUrl } from "./api.js";
 import { $, $$, bindRange } from "./dom.js";
+import { CAMERA } from "./state.js";
 
 export function bindTools(editor) {
   for (const button of $$("button[data-tool]")) button.addEventListener("click", () => editor.set({ tool: button.dataset.tool }));
@@ -16,6 +17,8 @@ export function bindTools(editor) {
   $("#compare").addEventListener("click", () => editor.set({ compare: !editor.compare }));
   $("#masks").addEventListener("click", () => editor.set({ showMasks: !editor.showMasks }));
 
+  for (const button of $$("#pen button")) button.addEventListener("click", () => editor.set({ pen: button.value }));
+
   const update = () => {
     for (const button of $$("button[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === editor.tool));
     setSize(Math.round((100 * Math.log(editor.brush.radius)) / most));
@@ -25,13 +28,16 @@ export function bindTools(editor) {
     $("#clear").disabled = editor.active === null || editor.masks.isEmpty(editor.active);
     $("#compare").setAttribute("aria-pressed", String(editor.compare));
     $("#masks").setAttribute("aria-pressed", String(editor.showMasks));
+    for (const button of $$("#pen button")) button.setAttribute("aria-pressed", String(button.value === editor.pen));
     document.body.dataset.tool = editor.active === null ? "none" : editor.tool;
     const active = editor.reference();
-    $("#reference-title").textContent = active || editor.active === null ? "Reference" : "Where the slider acts";
+    $("#reference-title").textContent = active || editor.active === null ? "Reference photo" : "Where the slider acts";
     const photo = $("#original");
-    photo.hidden = !editor.scene.original;
-    const address = imageUrl(editor.scene.original ?? "");
-    if (editor.scene.original && !photo.src.endsWith(address)) photo.src = address;
+    const { original } = editor.scene, live = original === CAMERA;
+    photo.hidden = !original || live;
+    $("#live").hidden = !live;
+    const address = imageUrl(original ?? "");
+    if (original && !live && !photo.src.endsWith(address)) photo.src = address;
     const colour = editor.active === null ? "transparent" : editor.colour(editor.active);
     $("#reference-dot").style.setProperty("--colour", colour);
     $("#brush-dot").style.setProperty("--colour", colour);

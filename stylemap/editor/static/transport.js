@@ -1,15 +1,27 @@
 // How the page reaches what edits: the server that it came from, or an engine in the browser itself, in a page
 // that `stylemap export web` wrote.
 
-const server = {
-  fetch: (path, options) => fetch(path, options),
+import { VERSION } from "./protocol.js";
 
-  imageUrl: (id, thumb) => `/api/images/${encodeURIComponent(id)}${thumb ? "?thumb=1" : ""}`,
+/** The model that this page is of, where its address names one. */
+const model = new URLSearchParams(location.search).get("model");
+
+/** An address of the interface, with that model. */
+const named = (path) => {
+  if (!model || path.includes("model=")) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}model=${encodeURIComponent(model)}`;
+};
+
+const server = {
+  fetch: (path, options) => fetch(named(path), options),
+
+  imageUrl: (id, thumb) => named(`/api/images/${encodeURIComponent(id)}${thumb ? "?thumb=1" : ""}`),
 
   /** A WebSocket of a new session, or of one that goes on. */
   connect(session) {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    return new WebSocket(`${scheme}://${location.host}/socket${session ? `?session=${encodeURIComponent(session)}` : ""}`);
+    const query = new URLSearchParams({ protocol: String(VERSION), ...(session ? { session } : {}), ...(model ? { model } : {}) });
+    return new WebSocket(`${scheme}://${location.host}/socket?${query}`);
   },
 };
 

@@ -36,6 +36,12 @@ export class View {
     this.zoomTo(size / side);
   }
 
+  /** What a pane shows of a picture of that size, in its pixels; null where it shows more than the picture. */
+  part(size) {
+    if (this.zoom < 1) return null;
+    return { x: this.x * size, y: this.y * size, length: size / this.zoom };
+  }
+
   toPicture(u, v) {
     return [this.x + u / this.zoom, this.y + v / this.zoom];
   }

@@ -1,0 +1,39 @@
+// Parts of a picture (hair, eyes, mouth …) as masks, where they are known.
+
+import * as api from "./api.js";
+import { $, attempt, h } from "./dom.js";
+import { decodeRuns } from "./protocol.js";
+import { join } from "./shapes.js";
+
+/** The parts of a photo by name, each a mask of size×size. */
+export async function partsOf(id, size) {
+  const { names, labels } = await api.parts(id);
+  const runs = Uint8Array.from(atob(labels), (letter) => letter.charCodeAt(0));
+  const found = decodeRuns(runs, size * size);
+  return new Map(Object.entries(names).map(([name, members]) => [name, found.map((label) => (members.includes(label) ? 255 : 0))]));
+}
+
+/** The chips in the menu of the mask: a click adds a part, with Alt it takes the part away. */
+export function bindParts(editor) {
+  const place = $("#mask-parts"), hint = $("#mask-parts-hint");
+  const tell = (text) => {
+    place.replaceChildren();
+    hint.textContent = text;
+    hint.hidden = !text;
+  };
+  // A reference's mask lies over the reference, a slider's over the original.
+  const show = async () => {
+    const photo = editor.reference()?.image ?? editor.scene.original;
+    if (editor.active === null || !photo) return tell("Choose what is painted first.");
+    try {
+      const parts = await partsOf(photo, editor.size);
+      tell("");
+      place.replaceChildren(...[...parts].filter(([name]) => name !== "background").map(([name, pixels]) => chip(name, pixels)));
+    } catch (error) {
+      tell(error instanceof api.Offline ? error.message : "Not known for this photo.");
+    }
+  };
+  const chip = (name, pixels) =>
+    h("button", { type: "button", class: "chip", value: name, onclick: (event) => editor.setMask(join(editor.masks.get(editor.active), pixels, event.altKey)) }, name);
+  $("#mask-menu").addEventListener("beforetoggle", (event) => event.newState === "open" && attempt(show));
+}
