@@ -2,7 +2,7 @@
 
 index.html, static/     the page, as the server has it, with `static/browser` in the server's place
 model/                  graphs and weights as ONNX, directions, and `model.json`, which names everything
-gallery/                the photos for everybody
+gallery/                the photos for everybody, and where their parts are
 runtime/                ONNX Runtime
 sw.js                   the service worker, which keeps all of it, by a list, for times without a network
 """
@@ -24,6 +24,7 @@ from torch import Tensor
 from stylemap import images as pictures
 from stylemap.editor import photos, server
 from stylemap.editor.app import STATIC
+from stylemap.editor.clients import Unavailable
 from stylemap.editor.composer import Recipe
 from stylemap.editor.site_runtime import write_runtime
 from stylemap.editor.studio import Studio
@@ -35,7 +36,8 @@ _ROOT = ("sw.js", "manifest.webmanifest")
 # Nothing that the page holds can be sent anywhere but to where it came from.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; connect-src 'self' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "connect-src 'self' blob:; "
     "object-src 'none'; base-uri 'none'; form-action 'none'"
 )
 _HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
@@ -139,6 +141,11 @@ def _write_gallery(studio: Studio, folder: Path) -> None:
     folder.mkdir()
     for entry in studio.gallery.entries:
         (folder / f"{entry.id}.png").write_bytes(photos.png(studio.gallery.image(entry.id)))
+        try:
+            known = studio.parts(entry.id).model_dump_json()
+        except Unavailable:
+            continue
+        (folder / f"{entry.id}.parts.json").write_text(known, encoding="utf-8")
 
 
 def _write_model(studio: Studio, folder: Path, names: list[str], runtime: str) -> None:

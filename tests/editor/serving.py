@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from stylemap.edit.direction_set import NamedDirection, save_directions
 from stylemap.editor import protocol, server
 from stylemap.editor.limits import Limits
+from stylemap.editor.models import Models
 from stylemap.editor.studio import Studio
 from stylemap.export.runtime import Runtime
 from stylemap.model import StyleMapGAN
@@ -51,7 +52,7 @@ def two_directions(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(studio: Studio, token: str | None = None) -> Iterator[str]:
+def running(studio: Studio | Models, token: str | None = None) -> Iterator[str]:
     """The address of a server that runs until the end of the block."""
     listener = server.listen("127.0.0.1", 0)
     running = server.make_server(studio, ("127.0.0.1", "localhost"), token)

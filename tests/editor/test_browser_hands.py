@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from stylemap.data.faces import Part
+from stylemap.editor.studio import Studio
 from tests.editor.browser import EditorPage
 
 CHEEKS = (0.3, 0.6), (0.7, 0.6)
@@ -105,6 +107,75 @@ def test_a_pen_presses(page: EditorPage) -> None:
     height = (page.mask() > 127).sum(0)
     assert 3 <= height[4] <= 5
     assert height[24] >= 15
+
+
+def test_a_pen_presses_for_hardness(page: EditorPage) -> None:
+    _hard(page, 8)
+    page.page.click("#mask-more")
+    page.page.click("#pen button[value=hardness]")
+    page.page.keyboard.press("Escape")
+    assert page.page.get_attribute("#pen button[value=hardness]", "aria-pressed") == "true"
+    page.do(
+        """() => {
+            const { editor } = stylemap;
+            editor.beginStroke();
+            editor.extendStroke([16, 16], performance.now(), 0.25);
+            editor.endStroke();
+        }"""
+    )
+    page.settle()
+    mask = page.mask()
+    # As wide as without, but soft: 255 in the middle alone, half of it on the way to the border.
+    assert mask[16, 16] > 250
+    assert 60 < mask[16, 21] < 200
+    assert mask[16, 23] > 0
+
+
+def test_the_opacity_of_a_reference(page: EditorPage) -> None:
+    blank = page.image()
+    page.stroke(*CHEEKS)
+    full = page.image()
+    page.slide(".layer.is-active .layer-opacity input", 50)
+    half = page.image()
+    assert page.do("stylemap.editor.reference().opacity") == 0.5
+    assert 0 < abs(half - blank).mean() < abs(full - blank).mean()
+    page.slide(".layer.is-active .layer-opacity input", 0)
+    assert (page.image() == blank).all()
+    page.page.keyboard.press("Control+z")
+    page.page.keyboard.press("Control+z")
+    page.settle()
+    assert abs(page.image() - full).max() <= 1
+    assert page.page.locator(".layer.is-active output").inner_text() == "100%"
+
+
+def test_the_parts_of_a_drawn_face_are_masks(page: EditorPage, smiling: Studio) -> None:
+    page.page.click("#mask-more")
+    page.page.click("#mask-parts button[value=hair]")
+    parts = smiling.gallery.parts("g1")  # of the reference, whose mask it is
+    assert parts is not None
+    assert (page.mask() == 255 * (parts == Part.HAIR)).all()
+    page.page.click("#mask-parts button[value=skin]")
+    assert (page.mask() == 255 * ((parts == Part.HAIR) | (parts == Part.SKIN))).all()
+    page.page.click("#mask-parts button[value=hair]", modifiers=["Alt"])
+    assert (page.mask() == 255 * (parts == Part.SKIN)).all()
+    page.page.keyboard.press("Escape")
+    # A slider's mask lies over the original.
+    page.page.click(".slider-row:nth-child(1) .icon-button")
+    page.page.click("#mask-more")
+    page.page.click("#mask-parts button[value=skin]")
+    parts = smiling.gallery.parts("g0")
+    assert (page.mask(100) == 255 * (parts == Part.SKIN)).all()
+    page.settle()
+
+
+def test_unknown_parts_are_said_to_be(page: EditorPage) -> None:
+    page.page.click("#random")
+    page.page.wait_for_function("() => stylemap.editor.scene.references.length === 2")
+    page.page.click("#mask-more")
+    page.page.wait_for_selector("#mask-parts-hint:text('Not known')")
+    assert page.page.locator("#mask-parts button").count() == 0
+    page.settle()
+    page.errors.clear()  # of the request that was refused
 
 
 def test_lasso_and_rectangle(page: EditorPage) -> None:

@@ -124,3 +124,21 @@ def test_moved_originals_are_kept_once_per_owner() -> None:
     for owner in ("one", "other"):
         composer.forget_temporary(owner)
     assert composer.stats()["images"] == 2
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.3, 1.0])
+@torch.no_grad()
+def test_opacity_is_a_weight_of_one_reference(opacity: float) -> None:
+    composer, model = Composer(tiny.model()), tiny.model()
+    a, b, c = (composer.add(photo) for photo in tiny.photos(3))
+    w = tiny.stylemaps(3)
+    masks = [edit.masks.box(tiny.SIZE, 0, 0, 0.5, 1), edit.masks.box(tiny.SIZE, 0.5, 0, 1, 1)]
+    parts = [Part(b, masks[0], (0, 0), opacity), Part(c, masks[1], (0, 0), 0.5)]
+    made = composer.render(Recipe(a, parts, 0.8))
+    # The masks do not meet: in each half the codes are those of an edit by that half's weight.
+    codes = model.stylecodes(w[:1])
+    for w_part, mask, weight in ((w[1:2], masks[0], 0.8 * opacity), (w[2:], masks[1], 0.4)):
+        for index, (code, laid) in enumerate(zip(codes, model.stylecodes(w_part))):
+            on = edit.masks.pool_average(edit.masks.as_mask(mask, tiny.SIZE), code.shape[-1])
+            codes[index] = torch.where(on, code + weight * (laid - code), code)
+    torch.testing.assert_close(made, model.synthesize(codes)[0], rtol=1e-4, atol=1e-4)

@@ -23,6 +23,7 @@ OPERATIONS = {
     "GET /api/model",
     "GET /api/gallery",
     "GET /api/images/{image}",
+    "GET /api/images/{image}/parts",
     "POST /api/sessions",
     "DELETE /api/sessions/{session}",
     "POST /api/sessions/{session}/images",
@@ -37,6 +38,7 @@ OPERATIONS = {
     "GET /api/sessions/{session}/frames",
     "GET /api/sessions/{session}/sheet",
     "POST /api/sessions/{session}/face",
+    "POST /api/sessions/{session}/apply",
     "POST /api/alignment",
 }
 

@@ -11,8 +11,8 @@ import pytest
 
 from stylemap.editor.clients import Client, Unavailable
 from stylemap.editor.limits import Limits
-from stylemap.editor.protocol import Ack
-from stylemap.editor.scene import Scene
+from stylemap.editor.protocol import Ack, CameraPicture
+from stylemap.editor.scene import CAMERA, Scene
 from stylemap.editor.scheduler import Scheduler
 
 
@@ -181,3 +181,37 @@ def test_the_thread_outlives_an_error() -> None:
         scheduler.wake()
         _until(lambda seq=seq: len(calls) >= seq)
     scheduler.close()
+
+
+def test_cameras_share_the_model_and_their_old_pictures_are_dropped(bench: Bench) -> None:
+    clients = [bench.client() for _ in range(3)]
+    for client in clients:
+        client.set_scene(Scene(original=CAMERA), 0, True)
+    _until(lambda: not any(client.wants_frame() for client in clients))
+    bench.log.clear()
+    for seq in range(1, 301):  # far faster than frames are made
+        for client in clients:
+            client.apply(CameraPicture(seq, b"picture"))
+        bench.scheduler.wake()
+        time.sleep(0.001)
+    _until(lambda: {client.id for client in clients} == {id for id, seq in bench.log if seq == 300})
+    counts = [sum(id == client.id for id, _ in bench.log) for client in clients]
+    assert max(counts) - min(counts) <= 1
+    assert max(counts) < 300
+    for client, count in zip(clients, counts):
+        shown = [seq for id, seq in bench.log if id == client.id]
+        assert shown == sorted(shown)
+        assert count + client.dropped == 300
+
+
+def test_a_camera_has_no_frame_before_its_first_picture(bench: Bench) -> None:
+    client = bench.client()
+    bench.scheduler.wake()
+    _until(lambda: bench.log)
+    bench.log.clear()
+    client.set_scene(Scene(original=CAMERA), 1, True)
+    assert not client.wants_frame()
+    client.apply(CameraPicture(2, b"picture"))
+    bench.scheduler.wake()
+    _until(lambda: bench.log)
+    assert bench.log[0] == (client.id, 2)

@@ -31,7 +31,9 @@ export class Pane {
   /** Clear; from here on one unit is one pixel of the picture. */
   begin() {
     const { view } = this.stage;
-    const side = Math.max(1, this.side || Math.round(this.canvas.clientWidth * devicePixelRatio));
+    const about = this.canvas.clientWidth * devicePixelRatio;
+    // What is observed may be older than the ratio: the page was zoomed, or a ratio is emulated.
+    const side = Math.max(1, Math.abs(this.side - about) < 2 ? this.side : Math.round(about));
     if (this.canvas.width !== side) this.canvas.width = this.canvas.height = side;
     this.context.setTransform(1, 0, 0, 1, 0, 0);
     this.context.clearRect(0, 0, side, side);

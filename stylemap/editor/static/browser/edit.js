@@ -14,12 +14,12 @@ export class Edit {
   /**
    * The image 3×S×S of stylecodes with parts of others laid over them.
    * @param {{key: string, codes: Float32Array[]}} base
-   * @param {{key: string, codes: Float32Array[], pixels: Uint8Array, changed: object, shift: number[]}[]} parts
+   * @param {{key: string, codes: Float32Array[], pixels: Uint8Array, changed: object, shift: number[], opacity: number}[]} parts
    *   changed: the pixels of the mask that may differ from the last call with these parts
    * @param {number} weight
    */
   async render(base, parts, weight) {
-    const key = JSON.stringify([base.key, weight, parts.map((part) => [part.key, part.shift])]);
+    const key = JSON.stringify([base.key, weight, parts.map((part) => [part.key, part.shift, part.opacity])]);
     const fresh = key !== this.key;
     this.key = null; // until this call has succeeded
     if (fresh) this.codes = base.codes.map((code) => code.slice());
@@ -55,7 +55,7 @@ export class Edit {
       const width = box.right - box.left;
       rows((y, row) => {
         const line = (y - box.top) * width - box.left, from = row - dy * side - dx;
-        for (let x = box.left; x < box.right; x++) if (on[line + x]) out[row + x] += weight * (laid[from + x] - out[row + x]);
+        for (let x = box.left; x < box.right; x++) if (on[line + x]) out[row + x] += weight * part.opacity * (laid[from + x] - out[row + x]);
       });
     });
     return box;

@@ -7,6 +7,7 @@ import { cut, toImageData, toPng } from "./pixels.js";
 import { decodeRuns, parseChange } from "../protocol.js";
 import { paint } from "../brush.js";
 
+const CAMERA = "camera"; // scene.CAMERA
 const AHEAD = 2; // frames that the page may leave unanswered
 
 export class Session {
@@ -23,6 +24,8 @@ export class Session {
     this.masks = new Map();
     this.seq = this.number = this.unanswered = 0;
     this.final = this.due = false;
+    this.shot = null; // the camera's newest picture, until it is rendered
+    this.sees = false;
   }
 
   /** A message of the page, as protocol.py describes them. */
@@ -34,6 +37,7 @@ export class Session {
     } else {
       const change = parseChange(message);
       if (change.kind === "ack") this.unanswered = Math.max(0, this.unanswered - 1);
+      else if (change.kind === "camera") this.#look(change);
       else this.#paint(change);
     }
     this.#work();
@@ -50,6 +54,15 @@ export class Session {
       mask.pixels = pixels;
     }
     this.#changed(change.seq, change.final);
+  }
+
+  /**
+   * A newer picture takes the place of one that was not rendered yet.
+   * @param {any} change
+   */
+  #look({ seq, file }) {
+    this.shot = file;
+    this.#changed(seq, false);
   }
 
   #mask(number) {
@@ -87,6 +100,7 @@ export class Session {
     }
     if (request === "GET result" && searchParams.has("float")) return { status: 200, body: await this.#picture() };
     if (request === "GET result") return { status: 200, body: await toPng([await this.#picture()], this.studio.model.size) };
+    if (request === "POST apply") return { status: 200, body: await this.#apply(body) };
     if (request === "GET frames") return { status: 200, body: await this.#strip(Number(searchParams.get("count"))) };
     return problem(404, "this page has no server, which that needs");
   }
@@ -101,6 +115,18 @@ export class Session {
     await this.studio.add(id, canvas);
     const blob = await canvas.convertToBlob({ type: "image/png" });
     return created({ id, name: parameters.get("name"), kind: "upload" }, blob);
+  }
+
+  /** The edit on another photo, which is not kept. */
+  async #apply(file) {
+    const { model } = this.studio, id = this.#newId();
+    await this.studio.add(id, await cut(file, model.size, { cx: 0.5, cy: 0.5, side: 1, angle: 0 }));
+    try {
+      const image = await this.studio.render({ ...this.scene, original: id }, this.masks, { edit: new Edit(model) });
+      return await toPng([image], model.size);
+    } finally {
+      this.studio.remove(id);
+    }
   }
 
   async #random({ seed, truncation = 0.7 }) {
@@ -132,12 +158,25 @@ export class Session {
     if (this.working) return;
     this.working = true;
     for (;;) {
-      if (this.due && this.scene?.original && this.unanswered < AHEAD) await this.#frame();
+      if (this.due && this.#hasOriginal && this.unanswered < AHEAD) await this.#frame();
       else if (this.jobs.length) await this.jobs.shift()();
       else break;
       await messages();
     }
     this.working = false;
+  }
+
+  get #hasOriginal() {
+    const original = this.scene?.original;
+    return Boolean(original) && (original !== CAMERA || this.shot !== null || this.sees);
+  }
+
+  async #see() {
+    const { shot } = this;
+    this.shot = null;
+    if (!shot || this.scene.original !== CAMERA) return;
+    await this.studio.see(CAMERA, await createImageBitmap(new Blob([shot])));
+    this.sees = true;
   }
 
   async #frame() {
@@ -147,6 +186,7 @@ export class Session {
     const masks = new Map([...this.masks].map(([number, mask]) => [number, { ...mask }]));
     for (const mask of this.masks.values()) mask.changed = boxes.none(this.studio.model.size);
     try {
+      await this.#see();
       const image = await this.studio.render(scene, masks);
       const bitmap = await createImageBitmap(toImageData(image, this.studio.model.size));
       this.unanswered++;

@@ -23,6 +23,13 @@ export class Studio {
     this.stylemaps.set(id, await this.model.encode(toInput(canvas, this.model.size)));
   }
 
+  /** The newest picture of the camera: another one each time, so that nothing of the last one is kept. */
+  async see(id, bitmap) {
+    this.remove(id);
+    await this.add(id, bitmap);
+    this.live.key = null;
+  }
+
   remove(id) {
     this.stylemaps.delete(id);
     for (const key of this.kept.keys()) if (JSON.parse(key)[0] === id) this.kept.delete(key);
@@ -54,8 +61,9 @@ export class Studio {
    */
   async render(scene, masks, { weight = scene.weight, edit = this.live } = {}) {
     const parts = [];
-    for (const { image, mask, shift, on } of scene.references) {
-      if (on && masks.has(mask)) parts.push({ ...masks.get(mask), key: `${image} ${mask}`, codes: await this.#codes(image), shift });
+    for (const { image, mask, shift, on, opacity = 1 } of scene.references) {
+      if (!on || !opacity || !masks.has(mask)) continue;
+      parts.push({ ...masks.get(mask), key: `${image} ${mask}`, codes: await this.#codes(image), shift, opacity });
     }
     return edit.render(await this.#base(scene, masks, weight), parts, weight);
   }

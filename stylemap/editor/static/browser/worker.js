@@ -3,6 +3,7 @@
 import { Model } from "./model.js";
 import { Session } from "./session.js";
 import { Studio } from "./studio.js";
+import { VERSION } from "../protocol.js";
 
 const page = /** @type {any} */ (self);
 const send = (data, transfer = []) => page.postMessage({ data }, transfer);
@@ -14,7 +15,7 @@ async function connect() {
     const session = await opening;
     session.restart();
     const { about, backend, threads } = session.studio.model;
-    send(JSON.stringify({ type: "hello", session: "browser", resumed: false, model: { ...about, backend, threads } }));
+    send(JSON.stringify({ type: "hello", session: "browser", resumed: false, protocol: VERSION, model: { ...about, backend, threads } }));
   } catch (error) {
     send(JSON.stringify({ type: "notice", message: `The model cannot run in this browser: ${error.message}` }));
   }
