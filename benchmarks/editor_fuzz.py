@@ -237,8 +237,8 @@ def fuzz_messages(host: str, count: int, seed: int, witness: Witness) -> dict[st
 
 def fuzz_requests(http: httpx.Client, studio: Studio, count: int, witness: Witness) -> dict[str, Any]:
     """Make so many requests, the same number of each operation."""
-    schemathesis = require("schemathesis", "making requests", "'stylemap[dev]'")
-    hypothesis = require("hypothesis", "making requests", "'stylemap[dev]'")
+    schemathesis = require("schemathesis", "making requests", extra="dev")
+    hypothesis = require("hypothesis", "making requests", extra="dev")
     schema = schemathesis.openapi.from_dict(create_app(studio).openapi())
     operations = [found.ok() for found in schema.get_all_operations()]
     each, statuses, failures, changed = -(-count // len(operations)), Counter[int](), [], 0

@@ -59,7 +59,7 @@ class OnnxSegmenter:
     """
 
     def __init__(self, path: Path) -> None:
-        runtime = require("onnxruntime", "a segmenter", "'stylemap[align]'")
+        runtime = require("onnxruntime", "a segmenter", extra="align")
         try:
             self._session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a class of its own for each kind of damage
