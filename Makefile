@@ -50,7 +50,7 @@ wheel: native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' -w dist build/wheel/*.whl
 
 wheel-check:
-	$(BIN)/python tests/wheel_install.py $(WHEEL_CHECK_ARGS)
+	$(PYTHON) tests/wheel_install.py $(WHEEL_CHECK_ARGS)
 
 bench: native
 	$(BIN)/stylemap bench --output benchmarks/results
@@ -66,6 +66,7 @@ lint: native
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	tests/lint_workflows.sh
 	git ls-files 'csrc/**.h' 'csrc/**.cpp' 'csrc/**.cu' 'csrc/**.cuh' | xargs -r $(BIN)/clang-format --dry-run -Werror
 	$(BIN)/python tests/lint_native.py
 

