@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stylemap.cli.app import build_parser
-from tests.helpers import needs
+from tests.helpers import needs, warm
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -38,40 +38,40 @@ def _commands(block: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if shlex.split(line, comments=True)]
 
 
-def _environment() -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
-
-
 def test_readme_has_at_most_900_words() -> None:
     assert len(README.split()) <= 900
 
 
 def test_python_runs_as_pasted(tmp_path: Path) -> None:
     (block,) = _blocks("python")
-    subprocess.run([sys.executable, "-c", block], cwd=tmp_path, env=_environment(), check=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", block], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", ["sessions"])
-def test_the_python_of_documents_runs_from_top_to_bottom(tmp_path: Path, name: str) -> None:
+def test_the_python_of_documents_runs_from_top_to_bottom(
+    tmp_path: Path, warm_commands: Path, name: str
+) -> None:
     blocks = _BLOCK.findall((ROOT / "docs" / f"{name}.md").read_text())
     code = "".join(text for language, text in blocks if language == "python")
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=_environment(), check=True)
+    environment = warm.environment(warm_commands)
+    subprocess.run([str(warm_commands / "python"), "-c", code], cwd=tmp_path, env=environment, check=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TUTORIALS)
-def test_a_tutorial_runs_from_top_to_bottom(tmp_path: Path, name: str) -> None:
+def test_a_tutorial_runs_from_top_to_bottom(tmp_path: Path, warm_commands: Path, name: str) -> None:
     for package in TUTORIALS[name]:
         needs.package(package)
     for language, text in _BLOCK.findall((ROOT / "docs" / f"tutorial-{name}.md").read_text()):
         if language == "text":  # wants files that are not here
             _understood(text)
             continue
-        command = ["bash", "-e", "-c"] if language == "sh" else [sys.executable, "-c"]
+        command = ["bash", "-e", "-c"] if language == "sh" else [str(warm_commands / "python"), "-c"]
+        environment = warm.environment(warm_commands)
         run = subprocess.run(
-            [*command, text], cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=False
+            [*command, text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert run.returncode == 0, f"{text}\n{run.stderr}"
 
@@ -81,9 +81,10 @@ def test_every_tutorial_is_tried() -> None:
     assert found == set(TUTORIALS)
 
 
-def test_commands_run_as_pasted(tmp_path: Path) -> None:
+def test_commands_run_as_pasted(tmp_path: Path, warm_commands: Path) -> None:
     make, block = _blocks("sh")
-    subprocess.run(["bash", "-e", "-c", block], cwd=tmp_path, env=_environment(), check=True)
+    environment = warm.environment(warm_commands)
+    subprocess.run(["bash", "-e", "-c", block], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "out.png").is_file()
     for command in _commands(make):
         subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
@@ -112,7 +113,7 @@ def test_the_documentation_builds_strictly(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
         cwd=ROOT,
-        env=_environment(),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

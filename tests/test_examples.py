@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.helpers import needs
+from tests.helpers import needs, warm
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 WRITTEN = {
@@ -30,12 +28,12 @@ def test_every_example_is_tried_and_short() -> None:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_an_example_writes_its_pictures(tmp_path: Path, name: str) -> None:
+def test_an_example_writes_its_pictures(tmp_path: Path, warm_commands: Path, name: str) -> None:
     if name == "deploy_onnx":
         needs.package("onnxruntime")
     arguments = ["smile"] if name == "move_along_a_direction" else []
-    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments, str(tmp_path)]
+    environment = warm.environment(warm_commands)
+    command = [str(warm_commands / "python"), str(EXAMPLES / f"{name}.py"), *arguments, str(tmp_path)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     for file in WRITTEN[name]:

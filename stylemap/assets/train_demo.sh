@@ -21,7 +21,7 @@ its() { if [ "$short" ]; then echo 2; else echo "$1"; fi; }
 small=
 few=
 if [ "$short" ]; then
-  small="--count 16 --sample-every 0 --mapping-images 16"
+  small="--count 16 --sample-every 0 --mapping-images 16 --batch 4"
   few="--count 20"
 fi
 train() { stylemap train --config "$here/demo.yaml" --resume "$@" $small; }

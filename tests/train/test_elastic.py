@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from stylemap.train import checkpoints, record
+from tests.helpers import warm
 
 ROOT = Path(__file__).parents[2]
 TRAIN = (
@@ -25,7 +26,6 @@ TRAIN = (
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": str(ROOT),
     # A store of its own for every start. The launchers' keeps addresses by the number of failures, which
     # differs between nodes: those of dead processes are found again.
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
@@ -33,7 +33,7 @@ ENVIRONMENT = {
 
 
 @contextmanager
-def _nodes(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+def _nodes(folder: Path, commands: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The launcher of each of two nodes, with one process each, as docs/scale.md starts them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -44,9 +44,10 @@ def _nodes(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
             sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1",
             "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", folder.name,
             "--rdzv-conf", f"is_host={int(node == 0)}", "--local-addr", "127.0.0.1", "--max-restarts", "3",
-            "--monitor-interval", "0.1", "-m", "stylemap", *TRAIN, "--output", str(folder / "run"),
+            "--monitor-interval", "0.1",
+            "--no-python", str(commands / "stylemap"), *TRAIN, "--output", str(folder / "run"),
         ]  # fmt: skip
-        environment = os.environ | ENVIRONMENT
+        environment = warm.environment(commands, **ENVIRONMENT)
         with open(folder / f"node{node}.log", "wb") as log:
             started.append(
                 subprocess.Popen(
@@ -67,9 +68,9 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def _run(folder: Path, kill: bool) -> list[dict[str, float]]:
+def _run(folder: Path, commands: Path, kill: bool) -> list[dict[str, float]]:
     folder.mkdir()
-    with _nodes(folder) as launchers:
+    with _nodes(folder, commands) as launchers:
         end = time.monotonic() + 200
         while kill and not checkpoints.found(folder / "run" / "checkpoints"):
             assert time.monotonic() < end
@@ -86,9 +87,9 @@ def _run(folder: Path, kill: bool) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-def test_a_killed_process_of_two_nodes_leaves_the_same_losses(tmp_path: Path) -> None:
-    whole = _run(tmp_path / "whole", kill=False)
-    again = _run(tmp_path / "killed", kill=True)
+def test_a_killed_process_of_two_nodes_leaves_the_same_losses(tmp_path: Path, warm_commands: Path) -> None:
+    whole = _run(tmp_path / "whole", warm_commands, kill=False)
+    again = _run(tmp_path / "killed", warm_commands, kill=True)
     assert [row["iteration"] for row in whole] == list(range(1, 13))
     timeless = [
         [{key: value for key, value in row.items() if key != "its"} for row in rows]
