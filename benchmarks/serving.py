@@ -273,7 +273,7 @@ async def _disturbed(
                 tally.times.append((begin - start, 1000 * (time.perf_counter() - begin)))
                 tally.wrong += hashlib.sha256(answer.content).digest() != expected[which]
 
-        watching = asyncio.create_task(_watch(pid, start, args.every, tally))
+        watching = asyncio.create_task(_watch(pid, start, seconds, args.every, tally))
         running: set[asyncio.Task[None]] = set()
         due = start
         while (due := due + random_.expovariate(rate)) < start + seconds:
@@ -286,13 +286,13 @@ async def _disturbed(
         return tally, await _answered(client) - before
 
 
-async def _watch(pid: int, start: float, every: float, tally: Tally) -> None:
-    """Note the memory, and kill a replica at every interval."""
+async def _watch(pid: int, start: float, seconds: float, every: float, tally: Tally) -> None:
+    """Note the memory, and kill a replica at every interval, for some seconds."""
     next_kill = start + every
     while True:
         processes = processes_of(b"", pid)
         tally.memory.append((time.perf_counter() - start, sum(map(machine.resident, processes))))
-        if time.perf_counter() >= next_kill:
+        if next_kill <= time.perf_counter() < start + seconds:
             next_kill += every
             replicas = processes_of(REPLICA, pid)
             if replicas:

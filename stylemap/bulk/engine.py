@@ -18,6 +18,8 @@ from stylemap.data.blobs import open_binary
 from stylemap.edit.direction_set import NamedDirection
 from stylemap.engine.images import ImageHandle
 from stylemap.engine.session import EditSession
+from stylemap.photo import CONVENTIONS, Photo, align, faces
+from stylemap.photo import crop as crops
 
 #: What a bad row raises. Anything else is the machine's fault, and ends the run.
 BAD_ROW = (OSError, ValueError, TypeError, ArithmeticError, MemoryError)
@@ -116,6 +118,14 @@ class Engine:
         return self._references[path]
 
     def _square(self, file: Any, label: str) -> Tensor:
+        settings = self._settings
+        if settings.align or settings.crop:
+            photo = Photo.open(file, name=label)
+            if settings.crop:
+                crop = crops.parse(settings.crop, photo.size)
+            else:
+                crop = align(faces.landmarks(photo), CONVENTIONS[settings.align])
+            return images.to_tensor(photo.picture(crop, self.size))
         picture = images.open_rgb(file, name=label)
         return images.to_tensor(images.fit_square(picture, self.size, self._settings.fit))
 

@@ -33,6 +33,9 @@ class Settings:
     identity: what the results depend on beside the jobs; a run that goes on must have the same.
     kind: suffix of the images, or of the files of stylemaps (``.parquet``, ``.safetensors``).
     fit: how photos become square, see `stylemap.images.load`.
+    align: a name in `stylemap.photo.CONVENTIONS`: photos are cut around their face. crop: or cut so, see
+        `stylemap.photo.crop.parse`.
+    shards: whether the images of a chunk go into one tar file, as WebDataset has them.
     chunk: rows that a worker takes at once, and of one file of stylemaps.
     batch: rows that are computed together, and redone after a kill. On a GPU the bits may depend on it.
     threads: of one worker, on a CPU.
@@ -47,6 +50,9 @@ class Settings:
     identity: dict[str, Any] = field(default_factory=dict)
     kind: str = ".png"
     fit: images.Fit = "crop"
+    align: str = ""
+    crop: str = ""
+    shards: bool = False
     chunk: int = 256
     batch: int = 8
     threads: int | None = None
@@ -58,6 +64,8 @@ class Settings:
             "operation": self.operation,
             "kind": self.kind,
             "fit": self.fit,
+            # Not where they are as ever: runs that were begun before there was a choice can go on.
+            **{name: getattr(self, name) for name in ("align", "crop", "shards") if getattr(self, name)},
             "chunk": self.chunk,
             "batch": self.batch,
             **self.identity,

@@ -2,7 +2,7 @@
 
 run.json                what the results depend on
 jobs.jsonl              one job per row of the input
-images/000012/…         results, a folder for every chunk; or stylemaps/000012.parquet
+images/000012/…         results, a folder for every chunk; or shards/000012.tar, stylemaps/000012.parquet
 manifest/000012.jsonl   one row per job of a chunk; written last, it says that the chunk is done
 manifest.jsonl          all of them, when the run is
 """
@@ -47,6 +47,14 @@ class Store:
         """Where the stylemaps of a chunk go."""
         return self.root / "stylemaps" / f"{chunk.number:06d}{self.kind}"
 
+    def shard(self, chunk: Chunk) -> Path:
+        """Where the images of a chunk go in a run whose results are tar files."""
+        return self.root / "shards" / f"{chunk.number:06d}.tar"
+
+    def member(self, job: Job) -> str:
+        """What the image of a job is called in there; the key of WebDataset ends at the first dot."""
+        return f"{job.index:08d}-{job.name.replace('.', '_')}{self.kind}"
+
     def manifest(self, chunk: Chunk) -> Path:
         """Where the rows of a chunk go."""
         return self.root / "manifest" / f"{chunk.number:06d}.jsonl"
@@ -69,6 +77,7 @@ class Store:
         """Remove what a killed process was writing of this chunk."""
         for folder, pattern in (
             (self.image(chunk, Job(0, "", "")).parent, ".*"),
+            (self.root / "shards", f".{self.shard(chunk).name}.*"),
             (self.root / "stylemaps", f".{self.stylemaps(chunk).name}.*"),
             (self.root / "manifest", f".{self.manifest(chunk).name}.*"),
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import time
@@ -9,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -19,6 +21,7 @@ from stylemap.bulk.jobs import Job
 from stylemap.bulk.journal import Journal, Row, open_journal
 from stylemap.bulk.settings import Settings
 from stylemap.bulk.store import Chunk, Store
+from stylemap.data.blobs import write_tar
 from stylemap.files import write_whole
 
 _KILLED = 5  # times: then a batch is at fault, not the machine
@@ -42,6 +45,11 @@ class Worker:
         self._engine = Engine(settings)
         self._pool = ThreadPoolExecutor(max(_IO_THREADS, settings.threads or 0))
 
+    @property
+    def _at_once(self) -> bool:
+        """Whether the results of a chunk are one file, written at its end."""
+        return self._settings.operation == "encode" or self._settings.shards
+
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(cancel_futures=True)
@@ -59,8 +67,8 @@ class Worker:
                 return
             self._store.sweep(chunk)
             jobs = self._store.jobs(chunk)
-            if self._settings.operation == "encode":
-                journal.done = {}  # its maps are written at the end, all at once
+            if self._at_once:
+                journal.done = {}
             rows = self._rows(chunk, jobs, journal)
             text = "".join(json.dumps(rows[job.index]) + "\n" for job in jobs)
             with write_whole(self._store.manifest(chunk)) as file:
@@ -71,7 +79,8 @@ class Worker:
         """Compute and write the missing rows; all rows, by the index of the job."""
         rows = dict(journal.done)
         maps: dict[int, Tensor] = {}
-        writing: deque[tuple[list[Row], list[Future[None]]]] = deque()
+        files: dict[int, Future[bytes]] = {}
+        writing: deque[tuple[list[Row], list[Future[Any]]]] = deque()
         for batch in self._read(jobs, journal):
             start = time.perf_counter()
             photos = [photo.result() for photo in batch.photos]
@@ -84,6 +93,9 @@ class Worker:
                     continue
                 if self._settings.operation == "encode":
                     maps[job.index] = result
+                elif self._settings.shards:
+                    files[job.index] = self._pool.submit(_file, result, self._settings.kind)
+                    saves.append(files[job.index])
                 else:
                     saves.append(self._pool.submit(images.save, result, self._store.image(chunk, job)))
             writing.append((made, saves))
@@ -95,6 +107,9 @@ class Worker:
             kept = [job for job in jobs if job.index in maps]
             found = [maps[job.index] for job in kept]
             stylemaps.write(self._store.stylemaps(chunk), kept, found, self._engine.shape)
+        elif self._settings.shards:
+            named = {self._store.member(job): files[job.index].result() for job in jobs if job.index in files}
+            write_tar(self._store.shard(chunk), named)
         return rows
 
     def _read(self, jobs: Sequence[Job], journal: Journal) -> Iterator[_Batch]:
@@ -123,25 +138,34 @@ class Worker:
         failed = isinstance(result, str)
         if failed and self._settings.fail_fast:
             raise ValueError(f"row {job.index}, {job.label or 'no original'}: {result}")
-        path = self._store.stylemaps(chunk)
+        path, member = self._store.stylemaps(chunk), ""
         if self._settings.operation != "encode":
             path = self._store.image(chunk, job)
+            if self._settings.shards:
+                path, member = self._store.shard(chunk), f"#{self._store.member(job)}"
         return {
             "index": job.index,
             "name": job.name,
             "original": job.label,
-            "output": None if failed else path.relative_to(self._store.root).as_posix(),
+            "output": None if failed else path.relative_to(self._store.root).as_posix() + member,
             "status": "error" if failed else "ok",
             "error": result if failed else None,
             "seconds": round(seconds, 4),
         }
 
 
+def _file(image: Tensor, kind: str) -> bytes:
+    """The bytes that `images.save` writes to a file with this suffix."""
+    form, buffer = images.WRITE_FORMATS[kind], io.BytesIO()
+    images.to_image(image).save(buffer, form, **images.WRITE_OPTIONS.get(form, {}))
+    return buffer.getvalue()
+
+
 def _deadly(job: Job) -> str:
     return f"its batch was begun {_KILLED} times, and the worker died each time"
 
 
-def _written(batch: tuple[list[Row], list[Future[None]]], journal: Journal, rows: dict[int, Row]) -> None:
+def _written(batch: tuple[list[Row], list[Future[Any]]], journal: Journal, rows: dict[int, Row]) -> None:
     made, saves = batch
     for save in saves:
         save.result()

@@ -14,6 +14,10 @@ from stylemap.bulk import cluster, stylemaps
 from stylemap.bulk.store import Chunk, Store
 from stylemap.cli import common, masks, said
 from stylemap.model import Model
+from stylemap.optional import how_to_install
+from stylemap.photo import CONVENTIONS, faces
+from stylemap.photo import crop as crops
+from stylemap.photo.models import known
 
 _INPUT = """folder, glob, image, LMDB, tar file, or a table of jobs (.csv, .jsonl, .parquet; columns:
 original, and any of name and the parameters); a path or a URL"""
@@ -48,6 +52,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
             one.add_argument(f"--{option}", **_FLAGS[option])
         _add_output(one, name)
         _add_workers(one)
+        _add_crops(one)
         common.add_fit_argument(one)
         common.add_model_arguments(one)
     return parser
@@ -69,8 +74,31 @@ def _add_output(parser: argparse.ArgumentParser, operation: str) -> None:
         parser.add_argument(
             "--format", choices=["png", "jpg", "webp"], default="png", help="of the images (default: png)"
         )
+        parser.add_argument(
+            "--shards", action="store_true", help="images into a tar file per chunk, as WebDataset has them"
+        )
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first row that fails")
     parser.add_argument("--retry-failed", action="store_true", help="do rows that failed again")
+
+
+def _add_crops(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("crops", "Of all photos; results are the model's squares.")
+    how = group.add_mutually_exclusive_group()
+    how.add_argument(
+        "--align",
+        action="store_true",
+        help="the face, upright and as large as in the model's training; a photo without one is a row that "
+        "failed. Needs the extra stylemap[align]",
+    )
+    how.add_argument(
+        "--crop", default="", metavar="CX,CY,SIDE[,ANGLE]", help="this square, as in stylemap edit"
+    )
+    group.add_argument(
+        "--alignment",
+        choices=["auto", *CONVENTIONS],
+        default="auto",
+        help="how faces lie in the model's images (default: as the model notes, else ffhq)",
+    )
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +134,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if args.crop:
+        crops.parse(args.crop, (1000, 1000))
     for name in ("workers", "threads", "chunk", "batch"):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -150,11 +180,24 @@ def _settings(args: argparse.Namespace) -> bulk.Settings:
         identity=identity,
         kind=f".{args.format}",
         fit=args.fit,
+        align=_alignment(args, model),
+        crop=args.crop,
+        shards=getattr(args, "shards", False),
         chunk=args.chunk,
         batch=args.batch,
         threads=args.threads,
         fail_fast=args.fail_fast,
     )
+
+
+def _alignment(args: argparse.Namespace, model: Path) -> str:
+    """The convention that faces are aligned by; "" where they are not: the model is of something else."""
+    if not args.align:
+        return ""
+    if not faces.available():
+        raise ImportError(f"--align needs onnxruntime and its networks: {how_to_install('align')}")
+    chosen = known(model).convention if args.alignment == "auto" else CONVENTIONS[args.alignment]
+    return "" if chosen is None else chosen.name
 
 
 def _model_path(args: argparse.Namespace) -> Path:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import tarfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from stylemap import images
+from stylemap.files import write_whole
 from stylemap.optional import require
 
 _OPEN = 32  # files that are kept open
@@ -64,6 +66,19 @@ def members(path: str) -> Iterator[Member]:
                 archive.members = []  # type: ignore[attr-defined]  # it keeps what it has read: one object per file
     except tarfile.TarError as error:
         raise ValueError(f"{path} is no tar file: {error}") from error
+
+
+def write_tar(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a tar file of files by their names, whole or not at all; its bytes depend on nothing else.
+
+    Raises:
+        OSError: as `write_whole`.
+    """
+    with write_whole(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o644
+            tar.addfile(member, io.BytesIO(data))
 
 
 def find_tars(source: str) -> list[str]:
