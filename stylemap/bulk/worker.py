@@ -86,7 +86,8 @@ class Worker:
             photos = [photo.result() for photo in batch.photos]
             results = self._engine.results(list(zip(batch.jobs, photos)))
             seconds = (time.perf_counter() - start) / len(batch.jobs)
-            made, saves = [], []
+            made: list[Row] = []
+            saves: list[Future[Any]] = []
             for job, result in zip(batch.jobs, results):
                 made.append(self._row(chunk, job, result, seconds))
                 if isinstance(result, str):
