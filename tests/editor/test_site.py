@@ -7,6 +7,7 @@ import http.server
 import json
 import shutil
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,40 @@ def _file(folder: Path, content: bytes) -> Path:
     path = folder / "saved.png"
     path.write_bytes(content)
     return path
+
+
+def test_parts_many_photos_and_a_camera(browser: Any, static: str, smiling: Studio, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(photo_file(tiny.SIZE, tiny.SIZE))
+    with EditorPage(browser, static, service_workers="block", first_visit=True) as page:
+        assert page.do("stylemap.editor.scene.original") == "g2"  # the example, masks and all
+        page.do("stylemap.editor.changeReference(1, { opacity: 0.4 })")
+        page.settle()
+        compare(page, smiling)
+        page.page.click("#download")
+        page.page.click("#batch-open")
+        page.page.set_input_files("#batch-files", tmp_path / "photo.png")
+        with page.page.expect_download() as download:
+            page.page.click("#batch-start")
+        names = zipfile.ZipFile(download.value.path()).namelist()
+        assert names == ["photo_edited.png"]
+        page.page.keyboard.press("Escape")
+        # Frames as a camera would send them: the newest is shown.
+        shown = """async () => {
+            const { editor, link, stage } = stylemap;
+            const canvas = new OffscreenCanvas(editor.size, editor.size), context = canvas.getContext("2d");
+            stage.images.set("camera", canvas);
+            editor.swapOriginal(editor.scene.original, "camera");
+            for (const colour of ["#a04020", "#2040a0"]) {
+                context.fillStyle = colour;
+                context.fillRect(0, 0, editor.size, editor.size);
+                link.sendPicture(await (await canvas.convertToBlob()).arrayBuffer(), performance.now());
+            }
+        }"""
+        page.do(shown)
+        page.page.wait_for_function("() => stylemap.link.shotLatencies.length && !stylemap.link.shots.size")
+        page.do("stylemap.editor.swapOriginal('camera', 'g2')")
+        page.settle()
+        compare(page, smiling)
 
 
 def test_it_works_without_a_network_and_can_be_installed(browser: Any, static: str, smiling: Studio) -> None:
