@@ -82,7 +82,7 @@ native: $(STAMP)
 $(LIGHT): pyproject.toml setup.py constraints.txt
 	@if test ! -e $(STAMP); then \
 	  echo "installing torch, numpy, pillow, safetensors, tqdm and ninja into $(VENV): a download of some 230 MB with" \
-	    "a CPU build of torch, of about 3 GB with CUDA's libraries"; \
+	    "a CPU build of torch, of 3.0 GB with CUDA's libraries"; \
 	  set -e; \
 	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
 	  $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt torch numpy; \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -159,3 +160,22 @@ def test_workflows_call_targets_that_exist(name: str) -> None:
     assert make is not None
     for words in targets:
         subprocess.run([make, "--dry-run", *words.split()], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_table_of_pythons_is_that_of_the_results() -> None:
+    results = ROOT / "benchmarks" / "results" / "compatibility.json"
+    rows = json.loads(results.read_text())["rows"]
+    command = [sys.executable, str(ROOT / "tests" / "wheel_install.py"), "--output", str(results), "--table"]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = (ROOT / "docs" / "status.md").read_text()
+    assert f"<!-- compatibility -->\n{table}<!-- /compatibility -->" in text
+    assert all(row["works"] and row["native"] for row in rows)
+    assert len({row["picture"] for row in rows}) == 1  # what the page says below the table
+
+
+def test_every_extra_is_named_where_it_is_explained() -> None:
+    text = (ROOT / "pyproject.toml").read_text().split("[project.optional-dependencies]")[1].split("\n[")[0]
+    extras = re.findall(r"^([\w-]+) = \[", text, re.MULTILINE)
+    page = (ROOT / "docs" / "install.md").read_text()
+    assert len(extras) > 15
+    assert [extra for extra in extras if f"`{extra}`" not in page] == []

@@ -44,6 +44,9 @@ print(json.dumps({
 def main() -> int:
     """The exit status: 0 where every archive works everywhere it was tried."""
     args = _arguments()
+    if args.table:
+        print(table(json.loads(args.output.read_text())["rows"]), end="")
+        return 0
     wheels, sources = sorted(args.dist.glob("*.whl")), sorted(args.dist.glob("*.tar.gz"))
     if not wheels or not sources:
         sys.exit(f"{args.dist} lacks a wheel or a source archive: make wheel")
@@ -70,6 +73,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--torch", nargs="+", metavar="VERSION", default=[""], help="as 2.10, or newest")
     parser.add_argument(
         "--output", type=Path, metavar="JSON", help="keep the results, in place of the same rows"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="try nothing, print the results kept as Markdown"
     )
     parser.add_argument("pythons", nargs="*", metavar="PYTHON")
     return parser.parse_args()
@@ -146,7 +152,7 @@ def _keep(output: Path | None, rows: list[dict[str, Any]], commit: Path) -> None
         return
 
     def key(row: dict[str, Any]) -> tuple[list[int], str, str]:
-        return [int(part) for part in row["python"].split(".")], row.get("torch", ""), row["archive"]
+        return _numbers(row["python"]), row.get("torch", ""), row["archive"]
 
     before = json.loads(output.read_text())["rows"] if output.exists() else []
     merged = sorted({str(key(row)): row for row in [*before, *rows]}.values(), key=key)
@@ -160,8 +166,37 @@ def _keep(output: Path | None, rows: list[dict[str, Any]], commit: Path) -> None
     )
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a row for every Python, a column for every torch, and what works there."""
+    pythons = sorted({row["python"] for row in rows}, key=_numbers)
+    torches = sorted({_release(row["torch"]) for row in rows}, key=_numbers)
+    lines = [
+        "| Python | " + " | ".join(f"torch {torch}" for torch in torches) + " |",
+        "|---" * (len(torches) + 1) + "|",
+    ]
+    for python in pythons:
+        cells = []
+        for torch in torches:
+            here = [row for row in rows if (row["python"], _release(row["torch"])) == (python, torch)]
+            said = [row["archive"] + ("" if row["works"] else " **fails**") for row in here]
+            cells.append(", ".join(sorted(said, reverse=True)) or "not tried")
+        lines.append(f"| {python} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _release(torch: str) -> str:
+    return torch.partition("+")[0]
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
 def _pip(interpreter: Path, *arguments: str) -> bool:
-    return subprocess.run([str(interpreter), "-m", "pip", *arguments, "-q"], check=False).returncode == 0
+    # As `make wheel` does: the CUDA library takes minutes, and is none of what is tried.
+    environment = {"STYLEMAP_CUDA": "0", **os.environ}
+    command = [str(interpreter), "-m", "pip", *arguments, "-q"]
+    return subprocess.run(command, env=environment, check=False).returncode == 0
 
 
 if __name__ == "__main__":
