@@ -17,7 +17,7 @@ from typing import TextIO
 import stylemap
 from stylemap import checkpoint, images
 from stylemap.checkpoint import CheckpointError
-from stylemap.cli import completion, said, streams, usage
+from stylemap.cli import completion, said, streams, torchrun, usage
 from stylemap.optional import explained
 
 COMMANDS = (
@@ -109,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             line += "; --skip-corrupt goes on without it"
         said.fail(line)
         streams.tell(text or f"stylemap {args.command}: error: {line}")
+        torchrun.tell(f"stylemap {args.command}: error: {line}")
         _flush_or_drop(sys.stdout)
         return 1
     finally:

@@ -136,10 +136,8 @@ def run(args: argparse.Namespace) -> None:
 def _check(args: argparse.Namespace) -> None:
     if args.crop:
         crops.parse(args.crop, (1000, 1000))
-    for name in ("workers", "threads", "chunk", "batch"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} must be at least 1, got {value}")
+    common.check_counts(args, 1, "workers", "chunk", "batch")
+    common.check_counts(args, 1, "threads", most=common.MOST_THREADS)
     if args.workers is not None and args.ray is None:
         raise ValueError("--workers is of Ray: say --ray auto as well")
     if args.operation == "encode" and args.format == "parquet":

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 MAX_ROWS = 24
+MOST = 1_000_000  # of images, frames or steps: their names and numbers are kept in memory
+MOST_THREADS = 1024
 MAX_COLUMNS = 16
 _MAX_SHOWN = 512
 _SUFFIXES_NAMED = 5  # where files are ignored
@@ -64,6 +66,16 @@ def add_original_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--original", nargs="+", default=[], metavar="PATH", help="the same, as the other commands have it"
     )
+
+
+def check_counts(args: argparse.Namespace, low: int, *names: str, most: int = MOST) -> None:
+    """Raise ValueError for a count among the arguments below ``low`` or above ``most``; None passes."""
+    for name in names:
+        value, flag = getattr(args, name), f"--{name.replace('_', '-')}"
+        if value is not None and value < low:
+            raise ValueError(f"{flag} must be at least {low}, got {value}")
+        if value is not None and value > most:
+            raise ValueError(f"{flag} must be at most {most}, got {value}")
 
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:

@@ -280,8 +280,7 @@ def _check(args: argparse.Namespace) -> None:
         given = len(getattr(args, name))
         if given not in (0, count):
             raise ValueError(f"{count} --reference but {given} --{name}: give one each, or none")
-    if args.frames < 1:
-        raise ValueError(f"--frames must be at least 1, got {args.frames}")
+    common.check_counts(args, 1, "frames")
     if args.mode != "blend" and (count > 1 or args.shift or args.frames > 1 or args.weight != 1):
         raise ValueError(f"--mode {args.mode} takes one reference, without --shift, --weight and --frames")
 

@@ -76,8 +76,7 @@ def run(args: argparse.Namespace) -> None:
     """Serve the editor until it is interrupted."""
     if not 0 <= args.port < 65536:
         raise ValueError(f"--port must be between 0 and 65535, got {args.port}")
-    if args.threads is not None and args.threads < 1:
-        raise ValueError(f"--threads must be at least 1, got {args.threads}")
+    common.check_counts(args, 1, "threads", most=common.MOST_THREADS)
     if args.cache is not None and not 0 <= args.cache <= 1 << 20:
         raise ValueError(f"--cache must be between 0 and {1 << 20} MiB, got {args.cache}")
     if args.threads is not None:

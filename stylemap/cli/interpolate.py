@@ -30,8 +30,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Write the frames between every pair of images, and the contact sheet."""
-    if args.frames < 1:
-        raise ValueError(f"--frames must be at least 1, got {args.frames}")
+    common.check_counts(args, 1, "frames")
     pairs = sources.pair_up(args)
     parts = results.frame_parts(args.frames)
     output = results.Output.of(args, sources.pair_stems(pairs), sources.paths(pairs), parts=parts)

@@ -171,9 +171,7 @@ def _perceptual(args: argparse.Namespace) -> EfficientNetDistance | None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name in ("steps", "w_steps"):
-        if getattr(args, name) < 0:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 0, got {getattr(args, name)}")
+    common.check_counts(args, 0, "steps", "w_steps")
     if args.w_steps and args.start != "z":
         raise ValueError("--w-steps goes with --start z")
     if args.start not in _STARTS and not Path(args.start).is_file():

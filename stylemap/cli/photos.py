@@ -344,8 +344,7 @@ def _tell_if_untrained(name: str, photo: Tensor, decoded: Tensor) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.refine < 0:
-        raise ValueError(f"--refine must be at least 0, got {args.refine}")
+    common.check_counts(args, 0, "refine")
     if args.crop and (args.landmarks or args.align):
         raise ValueError("--crop goes without --align and --landmarks: each says where the square is")
     for name in ("landmarks", "crop"):

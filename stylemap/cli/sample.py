@@ -33,8 +33,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Write random images and the contact sheet."""
-    if args.count < 1:
-        raise ValueError(f"--count must be at least 1, got {args.count}")
+    common.check_counts(args, 1, "count")
     if args.class_name == "all":
         _every_class(args)
         return

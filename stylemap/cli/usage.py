@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -22,9 +23,25 @@ class Parser(argparse.ArgumentParser):
         words = sys.argv[1:] if args is None else list(args)
         return super().parse_known_args(arranged(self, words), namespace)
 
+    def _get_value(self, action, arg_string):  # type: ignore[no-untyped-def]
+        """As argparse's; numbers that no option has a use for are wrong usage."""
+        value = super()._get_value(action, arg_string)  # type: ignore[misc]
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, float) and not math.isfinite(one):
+                raise argparse.ArgumentError(action, f"expected a finite number, got {arg_string}")
+            if isinstance(one, int) and not -(2**63) <= one < 2**63:
+                raise argparse.ArgumentError(
+                    action, f"expected a number of 64 bits, got {_short(arg_string)}"
+                )
+        return value
+
     def error(self, message: str) -> NoReturn:
         """Leave with status 2, after one line on stderr."""
         self.exit(2, f"{self.prog}: error: {_meant(message)} (see {self.prog} --help)\n")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def near(word: str, known: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 # Entries made again among the last ones asked for, from which on the cache is said to be too small.
 _REMADE, _ASKED = 4, 16
+_MAX_SHIFT = 1e9  # far out of any frame
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,13 +97,17 @@ def edit_reference(
     """A reference from a mask as `edit.masks.as_mask` takes it; its contents are copied.
 
     Raises:
-        ValueError: a mask of another size, or more than one.
+        ValueError: a mask of another size, with NaN, or more than one; a shift that is not finite.
     """
     mask = mask.detach() if isinstance(mask, Tensor) else mask
     mask = as_mask(mask, config.size, "cpu")  # a copy: it clamps
     if mask.shape[0] != 1:
         shape = "×".join(map(str, mask.shape))
         raise ValueError(f"mask: a reference has one, {config.size}×{config.size}; got {shape}")
+    if bool(mask.isnan().any()):
+        raise ValueError("mask: expected coverage from 0 to 1, got NaN")
+    if len(shift) != 2 or not all(-_MAX_SHIFT <= one <= _MAX_SHIFT for one in shift):
+        raise ValueError(f"shift: expected two numbers of pixels (dx, dy), got {shift}")
     return EditReference(image, mask, shift, cell_masks(mask, shift, config.resolutions))
 
 

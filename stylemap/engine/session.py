@@ -22,10 +22,11 @@ from stylemap.engine.plans import DTYPES, PlannedModel, open_renderer
 from stylemap.engine.renderer import PlainRenderer, Plan, Renderer
 from stylemap.inputs import ImageLike, MaskLike, image_batch
 from stylemap.model import Model
-from stylemap.model.checks import check_finite, check_images, check_stylemap
+from stylemap.model.checks import available_device, check_finite, check_images, check_stylemap
 
 _numbers = itertools.count()
 _SHOWN = 12
+_MAX_VALUE = 16.0  # decoded images leave [-1, 1] by little, pixels from 0 to 255 by much
 
 
 class EditSession:
@@ -60,7 +61,7 @@ class EditSession:
         renderer: what to run on, instead of the fastest there is for these arguments.
 
     Raises:
-        ValueError: an unknown device or precision, fp16 on a CPU, a plan that does not fit.
+        ValueError: a device that is not there, an unknown precision, fp16 on a CPU, a plan that does not fit.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class EditSession:
         self.config = model.config
         self.precision = precision
         self.renderer = renderer or open_renderer(
-            model, torch.device(device), precision, cache_bytes, DTYPES[cache_precision], plan
+            model, available_device(device), precision, cache_bytes, DTYPES[cache_precision], plan
         )
         self._images: dict[int, Image] = {}
         self._render = _renders(self)
@@ -112,8 +113,10 @@ class EditSession:
         batch = image_batch(image, self.config.size, torch.empty(0))
         batch = batch.detach()
         batch = batch[None] if batch.ndim == 3 else batch
-        check_images(batch, self.config, batch)
         check_finite("images", batch)
+        check_images(batch, self.config, batch)
+        if batch.numel() and float(batch.abs().amax()) > _MAX_VALUE:
+            raise ValueError(f"images: expected values in [-1, 1], got up to {float(batch.abs().amax()):g}")
         if batch.shape[0] != 1:
             raise ValueError(f"images are added one at a time, got {batch.shape[0]}")
         with self._lock:

@@ -75,6 +75,8 @@ def check_finite(name: str, tensor: Tensor) -> None:
     """Raise TypeError for a dtype that is not floating point, ValueError for NaN or infinite values."""
     if not tensor.is_floating_point():
         raise TypeError(f"{name}: expected a floating-point dtype, got {_dtype(tensor)}")
+    if tensor.layout != torch.strided or tensor.is_meta:
+        raise TypeError(f"{name}: expected a dense tensor with values, got one that is sparse or on meta")
     if not bool(tensor.isfinite().all()):
         raise ValueError(f"{name}: expected finite values, got NaN or infinite ones")
 
@@ -86,10 +88,13 @@ def available_device(device: str | torch.device) -> torch.device:
         ValueError: there is no such device on this machine.
     """
     try:
-        return torch.empty(0, device=device).device
+        found = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {str(device)!r} is not available: {reason}") from error
+    if found.type == "meta":
+        raise ValueError("device 'meta' is not available: nothing is computed there")
+    return found
 
 
 def _dtype(tensor: Tensor) -> str:
