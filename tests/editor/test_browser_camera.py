@@ -69,6 +69,13 @@ def test_every_frame_of_the_camera_is_edited(page: EditorPage, smiling: Studio) 
     assert page.do("stylemap.camera.running") is False
 
 
+def test_the_benchmark_measures_it(page: EditorPage) -> None:
+    _start(page)
+    (found,) = editor_camera.measure([page.page], 1.0)
+    assert found["frames_per_second"] > 0
+    assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["p95"] <= found["latency_ms"]["max"]
+
+
 def test_a_picture_is_taken(page: EditorPage) -> None:
     _start(page)
     page.page.click("#camera-take")
