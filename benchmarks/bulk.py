@@ -5,7 +5,7 @@
 
 ``speed`` takes turns: one process of `stylemap reconstruct` with two threads and one of `stylemap bulk`;
 then two processes of `stylemap reconstruct`, one thread and half of the images each, and `stylemap bulk
---ray auto` with two workers of one thread. A rate is that of the middle half of the results, by the times of
+--ray local` with two workers of one thread. A rate is that of the middle half of the results, by the times of
 the files: it leaves out how long imports and Ray take to start; ``seconds`` has all of it.
 
 ``kills`` compares a run on Ray, one worker of which is killed at every interval, with one in a single
@@ -113,7 +113,7 @@ def speed(source: Path, work: Path, model: list[object], rounds: int) -> dict[st
 
 
 def _on_ray(source: Path, out: Path, chunk: int, model: list[object]) -> list[object]:
-    where = ["--ray", "auto", "--workers", 2, "--threads", 1, "--chunk", chunk]
+    where = ["--ray", "local", "--workers", 2, "--threads", 1, "--chunk", chunk]
     return ["bulk", "reconstruct", source, "-o", out, *where, *model]
 
 

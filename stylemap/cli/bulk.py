@@ -106,7 +106,7 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="run on a Ray cluster; auto: this machine's, one is started where there is none. Without it the "
+        help="run on a Ray cluster; auto: this machine's, or a new one; local: a new one. Without it the "
         "work is done in this process, with the same results",
     )
     group.add_argument("--workers", type=int, metavar="N", help="on Ray (default: one per GPU or --threads)")

@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--ray",
         default="auto",
         metavar="ADDRESS",
-        help="of a Ray cluster (default: auto, this machine's; one is started where there is none)",
+        help="of a Ray cluster (default: auto, this machine's, or a new one; local: a new one)",
     )
     _add_limits(parser)
     parser.add_argument("--directions", metavar="FILE", help="directions (.safetensors, .npz)")

@@ -81,7 +81,7 @@ def _add_ray(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="train in processes of a Ray cluster (auto: this machine's, one is started where there is none);"
+        help="train in processes of a Ray cluster (auto: this machine's, or a new one; local: a new one);"
         " when one dies all go on from the newest checkpoint",
     )
     group.add_argument("--ray-workers", type=int, default=1, metavar="N", help="processes (default: 1)")
