@@ -91,8 +91,8 @@ class Engine:
         """Read and decode what the task needs and the model does not know yet."""
         work = task.work
         try:
-            known = set(self._photos)
-            missing = {photo: self._decoded(photo) for photo in work.photos if photo not in known}
+            # Looked up one by one: the model's thread changes the table meanwhile.
+            missing = {photo: self._decoded(photo) for photo in work.photos if photo not in self._photos}
             wanted = [part.mask for part in work.parts] if isinstance(work, Edit) else []
             if isinstance(work, Manipulate) and work.mask is not None:
                 wanted = [work.mask]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,11 @@ from stylemap import EditSession
 from stylemap.edit.direction_set import load_directions
 from stylemap.editor.photos import Crop, Kind, encoded
 from stylemap.serving.service import Local
+from stylemap.serving.work import Edit, Mask, Part, Photo, Task
 from tests.editor.serving import photo_file
 from tests.helpers import tiny
 from tests.serving.running import (
+    MASK,
     A,
     B,
     edit_body,
@@ -162,6 +167,27 @@ def test_pages_elsewhere_do_not_ask(http: httpx.Client) -> None:
     assert http.get("/v1/model", headers={"host": "elsewhere.example"}).status_code == 421
     origin = {"origin": "http://elsewhere.example"}
     assert http.post("/v1/edit", **form(edit_body(), a=A, b=B), headers=origin).status_code == 403
+
+
+def test_the_table_of_photos_is_not_walked_while_the_model_changes_it(
+    served: tuple[httpx.Client, Local], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http, service = served
+    http.post("/v1/edit", **form(edit_body(), a=A, b=B))
+
+    class Changing(OrderedDict[Any, Any]):
+        def __iter__(self) -> Iterator[Any]:
+            raise RuntimeError("OrderedDict mutated during iteration")
+
+    engine = service.engine
+    table = Changing()
+    for photo, handle in engine._photos.items():
+        table[photo] = handle
+    monkeypatch.setattr(engine, "_photos", table)
+    work = Edit(Photo("public", sha(A)), (Part(Photo("public", sha(B)), Mask(text=MASK)),))
+    read = engine.read(Task(work, time.time() + 60))
+    assert read.fault is None
+    assert not read.photos
 
 
 def test_forgotten_photos_are_encoded_again(served: tuple[httpx.Client, Local]) -> None:
