@@ -60,6 +60,12 @@ def discriminator(case: str, dtype: torch.dtype = torch.float32) -> Discriminato
     return (_wide_discriminator if dtype == torch.float64 else _discriminator)(case, dtype)
 
 
+def release() -> None:
+    """Free the models in float64, of most of a GB. The end of a module frees all."""
+    _wide_model.cache_clear()
+    _wide_discriminator.cache_clear()
+
+
 def _build_model(case: str, dtype: torch.dtype) -> StyleMapGAN:
     if case not in _SAME_WEIGHTS:
         return recipe_model(config(case), dtype)

@@ -155,6 +155,7 @@ def in_float64() -> tuple[dict[str, Tensor], list[Tensor]]:
         return iteration(torch.float64), positive
     finally:
         hook.remove()
+        goldens.release()
 
 
 @functools.cache
