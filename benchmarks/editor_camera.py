@@ -1,6 +1,6 @@
 """The editor's live camera in a real browser: frames a second, and how late they are
 
-    python -m stylemap.benchmarks.editor_camera [--seconds 30] [--clients 1] [--model FILE] [--output FILE]
+    python -m stylemap.benchmarks.editor_camera [--seconds 30] [--clients 1] [--precision bf16] [--output FILE]
 
 The server runs in a process of its own, headless Chromium on the same machine, with a fake camera of 30
 frames a second that plays drawn faces, 640×480. Every frame is edited by one reference with a mask and by a
@@ -127,7 +127,7 @@ def measure(pages: Sequence[Any], seconds: float) -> list[dict[str, Any]]:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement, as JSON holds it."""
-    options = ["--threads", str(args.threads)]
+    options = ["--threads", str(args.threads), "--precision", args.precision]
     if args.model:
         options += ["--model", args.model]
     with tempfile.TemporaryDirectory() as folder:
@@ -142,7 +142,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "machine": {**machine.describe(torch.device("cpu")), "browser": browser.version},
                 "model": {"name": model["name"], "size": model["size"], "stylemap": model["stylemap"]},
-                "settings": {"seconds": args.seconds, "clients": args.clients, "threads": args.threads},
+                "settings": {
+                    "seconds": args.seconds,
+                    "clients": args.clients,
+                    "threads": args.threads,
+                    "precision": args.precision,
+                },
                 "goals": GOALS,
                 "clients": found,
             }
@@ -157,6 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=1, help="pages with a camera at once")
     parser.add_argument("--model", help="default: the bundled one")
     parser.add_argument("--threads", type=int, default=2, help="of the server's model")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the server's edits")
     parser.add_argument("--output", type=Path, help="JSON file")
     args = parser.parse_args(argv)
     result = run(args)

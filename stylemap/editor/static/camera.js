@@ -105,18 +105,19 @@ export class Camera {
     this.video.requestVideoFrameCallback((now, facts) => {
       if (!this.running) return;
       this.#next();
-      attempt(() => this.#frame(facts.captureTime ?? now));
+      // Not as work that the page shows as such: it goes on all the time.
+      this.#frame(facts.captureTime ?? now).catch((error) => toast(error.message, "error"));
     });
   }
 
-  /** One picture of the video: shown as the original, and sent if the last ones have been answered. */
+  /** One picture of the video: shown as the original and sent, if the last ones have been answered. */
   async #frame(time) {
     const { link } = this.editor;
-    this.#draw();
     if (!link.live || link.held || link.shots.size + this.encoding >= AHEAD) {
       this.skipped++;
       return;
     }
+    this.#draw();
     this.encoding++;
     try {
       const blob = await this.canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
