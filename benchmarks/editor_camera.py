@@ -1,6 +1,6 @@
-"""The editor's live camera in a real browser: frames a second, and how late they are
+"""The editor's live camera in a real browser: frames a second, and how late they are.
 
-    python -m stylemap.benchmarks.editor_camera [--seconds 30] [--clients 1] [--precision bf16] [--output FILE]
+    python -m stylemap.benchmarks.editor_camera [--seconds 30] [--clients 1] [--output FILE]
 
 The server runs in a process of its own, headless Chromium on the same machine, with a fake camera of 30
 frames a second that plays drawn faces, 640×480. Every frame is edited by one reference with a mask and by a
