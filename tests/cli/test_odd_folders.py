@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from stylemap import images
 from stylemap.cli import main
+from stylemap.data.lmdb_store import LmdbDataset
 from tests.helpers import tiny
 
 _NAMES = st.builds(
@@ -30,6 +32,16 @@ _COMMANDS = st.sampled_from(
         ["edit", "--original", "IN", "--reference", "PHOTO", "--mask", "box:0,0,1,0.5", "--frames", "2"],
         ["edit", "--original", "IN", "--reference", "PHOTO", "--mask", "box:0,0,1,0.5", "--mode", "w"],
         ["invert", "IN", "--steps", "0", "--perceptual-weight", "0"],
+        ["manipulate", "IN", "--map", "PHOTO"],
+        ["transplant", "--original", "IN", "--reference", "PHOTO", "--box", "0,0,0,0,1,1"],
+    ]
+)
+_DATA = st.sampled_from(
+    [
+        ["data", "lmdb", "IN", "--sizes", "16", "--output", "OUT"],
+        ["evaluate", "--data", "IN", "--samples", "2", "--batch", "2"],
+        ["bulk", "reconstruct", "IN", "--output", "OUT"],
+        ["bulk", "encode", "IN", "--output", "OUT"],
     ]
 )
 
@@ -50,7 +62,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.tuples(_NAMES, _KINDS), max_size=5, unique_by=lambda file: file[0]), _COMMANDS, st.booleans()
 )
@@ -82,6 +94,41 @@ def test_odd_folders(model_file: str, files: list[tuple[str, str]], command: lis
             assert len(lines) == 1
             assert "a fault of stylemap" not in lines[0]
             assert "wrote" not in told.getvalue()
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(_NAMES, _KINDS), max_size=5, unique_by=lambda file: file[0]), _DATA, st.booleans())
+def test_odd_data(model_file: str, files: list[tuple[str, str]], command: list[str], skip: bool) -> None:
+    """Commands that read folders as data: with what --json says of the results."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, output = Path(name, "in"), Path(name, "out")
+        folder.mkdir()
+        for index, (file, kind) in enumerate(files):
+            _make(folder / file, kind, index)
+        before = _contents(Path(name))
+        words = [{"IN": str(folder), "OUT": str(output)}.get(word, word) for word in command] + ["--json"]
+        words += ["--skip-corrupt"] if skip and words[0] != "bulk" else []
+        words += ["--model", model_file, "--device", "cpu"] if words[0] != "data" else []
+        told, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(errors):
+            status = main(words)
+        after = _contents(Path(name))
+        assert {path: after.get(path) for path in before} == before
+        lines = [line for line in errors.getvalue().splitlines() if "error:" in line]
+        facts = json.loads(told.getvalue().splitlines()[-1])
+        if status:
+            assert status == 1
+            assert len(lines) == 1
+            assert "a fault of stylemap" not in lines[0]
+            assert lines[0].endswith(facts["error"])
+            return
+        assert lines == []
+        if words[0] == "data":
+            assert len(LmdbDataset(output, 16)) == facts["written"]
+        elif words[:2] == ["bulk", "reconstruct"]:
+            assert len(list(output.rglob("*.png"))) == facts["rows"] - facts["failed"]
+        elif words[0] == "evaluate":
+            assert set(after) == set(before)
 
 
 def _said(model_file: str, folder: Path, output: Path) -> str:
