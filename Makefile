@@ -16,6 +16,10 @@ LIGHT := $(VENV)/.demo-installed
 EDITOR := $(VENV)/.editor-installed
 # The demo and the editor need no CUDA library where there is no GPU: minutes of compiling.
 FOR_USE := STYLEMAP_CUDA=$(or $(STYLEMAP_CUDA),$(shell command -v nvidia-smi > /dev/null && echo auto || echo 0))
+# An older Python would fail later, on packages that do not exist for it. pip is what an interrupted venv lacks.
+ENOUGH := import sys; sys.version_info >= (3, 10) or sys.exit("stylemap needs Python 3.10 or newer, and %s is %d.%d: name \
+another, as in make demo PYTHON=python3.12" % ((sys.executable,) + sys.version_info[:2]))
+ENVIRONMENT = test -x $(BIN)/pip || { $(PYTHON) -c '$(ENOUGH)' || exit 1; $(PYTHON) -m venv $(VENV) || exit 1; }
 # Arguments of every pip install, such as --index-url for another build of torch.
 PIP_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -84,7 +88,7 @@ $(LIGHT): pyproject.toml setup.py constraints.txt
 	  echo "installing torch, numpy, pillow, safetensors, tqdm and ninja into $(VENV): a download of some 230 MB with" \
 	    "a CPU build of torch, of 3.0 GB with CUDA's libraries"; \
 	  set -e; \
-	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	  $(ENVIRONMENT); \
 	  $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt torch numpy; \
 	  $(FOR_USE) $(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt -e .; \
 	fi
@@ -95,7 +99,7 @@ $(EDITOR): $(LIGHT)
 	@touch $@
 
 $(STAMP): pyproject.toml setup.py constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(ENVIRONMENT)
 	$(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt torch numpy
 	$(BIN)/pip install -q $(PIP_ARGS) -c constraints.txt -e '.[all,dev]'
 	touch $@

@@ -265,6 +265,34 @@ def test_missing_torch_compiler_and_ninja_are_named(monkeypatch: pytest.MonkeyPa
         _build.torch_root()
 
 
+def _make(folder: Path, version: str) -> subprocess.CompletedProcess[str]:
+    """make demo in an empty checkout, with a Python that says it is of that version and makes no environment."""
+    for name in ("pyproject.toml", "setup.py", "constraints.txt"):
+        (folder / name).touch()
+    python = folder / "python"
+    python.write_text(
+        f"""#!/bin/sh
+[ "$1" = -c ] && exec {sys.executable} -c "import sys; sys.version_info = ({version}, 0); $2"
+echo "asked for $*" >&2; exit 9
+"""
+    )
+    python.chmod(0o755)
+    command = ["make", "-f", str(ROOT / "Makefile"), "demo", f"PYTHON={python}"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_make_names_a_python_that_is_too_old(tmp_path: Path) -> None:
+    run = _make(tmp_path, "3, 9")
+    assert run.returncode != 0
+    assert "stylemap needs Python 3.10 or newer, and " in run.stderr
+    assert " is 3.9: name another, as in make demo PYTHON=python3.12" in run.stderr
+    assert "asked for" not in run.stderr
+    assert "not found" not in run.stderr
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").touch()  # of an environment that was interrupted
+    assert "asked for -m venv .venv" in _make(tmp_path, "3, 10").stderr
+
+
 @pytest.mark.slow
 def test_wheel_serves_every_python_and_contains_everything(tmp_path: Path) -> None:
     # Unoptimised, in a fifth of the time: what is compiled here is not run.
