@@ -48,7 +48,7 @@ def _checkpoint(path: Path, content: Mapping[Any, Any]) -> Checkpoint:
         if parts[name] is None:
             held = ", ".join(show(key) for key in list(content)[:8])
             raise CheckpointError(
-                f"{path}: no {name}, the averaged weights that editing uses; it holds {held}"
+                f"{path}: no {name}, the averaged weights that editing uses; it holds {held or 'nothing'}"
             )
     if parts["g_ema_classes"] is None:
         parts["g_ema_classes"] = parts["g_classes"]

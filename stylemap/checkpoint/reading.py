@@ -14,7 +14,7 @@ from stylemap.checkpoint.contents import Checkpoint, CheckpointError, State, cla
 from stylemap.checkpoint.hub import DEMO, WEIGHTS, locate
 from stylemap.checkpoint.published import read_published
 from stylemap.checkpoint.safetensors_file import read_safetensors
-from stylemap.checkpoint.torch_file import LEGACY_MAGIC, ZIP_MAGIC
+from stylemap.checkpoint.torch_file import is_torch_file
 from stylemap.checkpoint.verify import CLASSES, NETWORKS, all_finite, verify
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import available_device
@@ -99,10 +99,10 @@ def _read(path: Path) -> Checkpoint:
         other = foreign.what_it_is(head)
         if other:
             raise CheckpointError(f"{path}: not a checkpoint but {other}")
+        if is_torch_file(head):
+            return read_published(path)
         if path.suffix == ".safetensors" or head[8:9] == b"{":
             return read_safetensors(path)
-        if head.startswith((ZIP_MAGIC, LEGACY_MAGIC)):
-            return read_published(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({one_line(error.strerror or error)})") from error
     raise CheckpointError(f"{path}: neither a PyTorch nor a safetensors file")

@@ -19,9 +19,14 @@ from stylemap.checkpoint.harmless import RefusedError
 from stylemap.checkpoint.pickled import Reader
 
 ZIP_MAGIC = b"PK\x03\x04"
-LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_LEGACY_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # a number, behind the pickle's protocol and frame
 _MAX_PICKLE_BYTES = 32 << 20
 _LOCAL_HEADER = struct.Struct("<26xHH")
+
+
+def is_torch_file(head: bytes) -> bool:
+    """Whether a file with these first bytes, 30 or more, looks like one that torch.save wrote."""
+    return head.startswith(ZIP_MAGIC) or (head.startswith(b"\x80") and _LEGACY_MAGIC in head[2:30])
 
 
 def read_content(path: Path, mapped: bool = True) -> Any:

@@ -15,6 +15,9 @@ _NEGATIVE = re.compile(r"-(\d|\.\d|inf\b|nan\b)")
 _CHOICE = re.compile(r"argument ([^:]+): invalid choice: '?(.*?)'? \(choose from (.*)\)$", re.DOTALL)
 
 
+_PATHS = ("PATH", "IMAGE", "A", "B")
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with its errors on one line, which say what may have been meant."""
 
@@ -26,6 +29,8 @@ class Parser(argparse.ArgumentParser):
     def _get_value(self, action, arg_string):  # type: ignore[no-untyped-def]
         """As argparse's; numbers that no option has a use for are wrong usage."""
         value = super()._get_value(action, arg_string)  # type: ignore[misc]
+        if arg_string == "" and action.metavar in _PATHS:  # of a variable that is not set: else this folder
+            raise argparse.ArgumentError(action, "expected a path, got an empty text")
         for one in value if isinstance(value, list | tuple) else [value]:
             if isinstance(one, float) and not math.isfinite(one):
                 raise argparse.ArgumentError(action, f"expected a finite number, got {arg_string}")

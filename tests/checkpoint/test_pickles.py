@@ -91,6 +91,24 @@ def test_harmless_objects_load(tmp_path: Path, content: Content, protocol: int, 
     assert kept["recent"] == [1, 2]
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_files_of_before_1_6_in_any_protocol(tmp_path: Path, content: Content, protocol: int) -> None:
+    path = tmp_path / "a.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=False, pickle_protocol=protocol)
+    assert load(path).config == small.model().config
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_the_content_decides_and_not_the_name(tmp_path: Path, content: Content, zipped: bool) -> None:
+    path = tmp_path / "a.safetensors"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert load(path).config == small.model().config
+
+
+def test_nothing_in_a_file_is_said(tmp_path: Path) -> None:
+    assert refused(saved(tmp_path / "a.pt", {})).endswith("; it holds nothing")
+
+
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_values_are_those_of_torch_load(tmp_path: Path, content: Content, zipped: bool) -> None:
     network = nn.Linear(3, 4)

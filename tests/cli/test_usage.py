@@ -284,3 +284,21 @@ def test_completion_without_shtab(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("stylemap: error: shell completion needs shtab: ")
     assert line.endswith("pip install 'stylemap[completion]'")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["reconstruct", "", "--output", "o"],
+        ["reconstruct", "a.png", "--output="],
+        ["reconstruct", "a.png", "-o", ""],
+        ["mix", "", "seed:1", "-o", "o"],
+        ["edit", "--original=", "--reference", "a.png", "--mask", "box:0,0,1,1", "-o", "o"],
+    ],
+)
+def test_an_empty_path_is_not_this_folder(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected a path, got an empty text" in line
