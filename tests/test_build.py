@@ -266,7 +266,7 @@ def test_missing_torch_compiler_and_ninja_are_named(monkeypatch: pytest.MonkeyPa
 
 
 def _make(folder: Path, version: str) -> subprocess.CompletedProcess[str]:
-    """make demo in an empty checkout, with a Python that says it is of that version and makes no environment."""
+    """make demo in an empty checkout, with a Python that claims that version and makes no environment."""
     for name in ("pyproject.toml", "setup.py", "constraints.txt"):
         (folder / name).touch()
     python = folder / "python"
