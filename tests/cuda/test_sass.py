@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from stylemap import _build
 from tests.cuda.sass import build, plugin, toolchain
 from tests.cuda.selection import EVERY_KERNEL, KERNELS_ALONE
-from tests.cuda.test_emulated import FILES, TESTS
+from tests.cuda.test_emulated import FILES, TESTS, assert_in_each
 from tests.helpers import needs
 
 pytestmark = needs.when(not toolchain.missing(), f"no {toolchain.missing()}")
@@ -33,6 +34,7 @@ class Job:
     arguments: tuple[str, ...]
     order: int = 0
     passing: int = 1  # tests at least
+    each: bool = False  # whether a test of every file runs
 
 
 def jobs() -> list[Job]:
@@ -40,11 +42,17 @@ def jobs() -> list[Job]:
     # Triton interprets its kernels itself, and tests/ops/test_passes.py launches none.
     silent = {("device", "test_triton"), ("ops", "test_passes")}
     files = [file for file in FILES if (file.parent.name, file.stem) not in silent]
-    every = [Job("shuffled", (*map(str, files), "-k", EVERY_KERNEL), order=1, passing=150)]
-    for file in files:
-        selection = ("-k", KERNELS_ALONE) if file.parent.name == "ops" else ()
-        every.append(Job(f"{file.parent.name}-{file.stem}", (str(file), *selection)))
-    return every
+    return [
+        Job("shuffled", (*map(str, files), "-k", EVERY_KERNEL), order=1, passing=150),
+        *(
+            Job(
+                folder,
+                (*(str(file) for file in files if file.parent.name == folder), "-rps", *selection),
+                each=True,
+            )
+            for folder, selection in (("ops", ("-k", KERNELS_ALONE)), ("device", ()))
+        ),
+    ]
 
 
 def run(built: build.Built, job: Job) -> subprocess.CompletedProcess[str]:
@@ -94,3 +102,5 @@ def test_machine_code(running: dict[Job, Future[subprocess.CompletedProcess[str]
     }
     assert told["passed"] >= job.passing, "the selection misses its tests"
     assert told["launches"] > 0
+    if job.each:
+        assert_in_each(result, [Path(word) for word in job.arguments if word.endswith(".py")])
