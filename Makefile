@@ -37,6 +37,7 @@ editor: $(EDITOR)
 test: native
 	tests/install_chromium.sh
 	tests/install_typescript.sh
+	tests/install_aarch64.sh
 	$(BIN)/python -m pytest
 
 docs: native

@@ -5,8 +5,23 @@
 
 #include "kernels/conv2d/kernels.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace stylemap {
 namespace {
+
+#if defined(__aarch64__)
+bool has_bf16() {
+#if defined(__linux__)
+  constexpr unsigned long kBf16 = 1ul << 14;  // HWCAP2_BF16, which older headers lack
+  return (getauxval(AT_HWCAP2) & kBf16) != 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 struct Candidate {
   const ConvKernels* kernels;
@@ -24,6 +39,9 @@ const Candidate* candidates(int& count) {
   static const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
   static const Candidate list[] = {
       {&kConvAvx512Bf16, bf16}, {&kConvAvx512, avx512}, {&kConvAvx2, avx2}, {&kConvGeneric, true}};
+#elif defined(__aarch64__)
+  static const Candidate list[] = {
+      {&kConvNeonBf16, has_bf16()}, {&kConvNeon, true}, {&kConvGeneric, true}};
 #else
   static const Candidate list[] = {{&kConvGeneric, true}};
 #endif

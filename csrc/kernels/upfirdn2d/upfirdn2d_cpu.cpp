@@ -21,14 +21,14 @@ struct Job {
   Axis columns;
   SeparatedFilter<C> split;
   std::vector<C> taps;  // [filter_height, filter_width] in the order of correlation
-  int64_t planes;       // images of `lanes` interleaved channels
-  int64_t lanes;
-  int64_t length;        // of a filtered row: out_width * lanes
-  int64_t ring;          // filtered rows that one output row can need
-  int64_t block;         // output rows of a task
-  int64_t blocks;        // tasks of a plane
-  int64_t first_column;  // input column of element 0 of a padded row
-  int64_t padded;        // elements of a padded row
+  int64_t planes = 0;       // images of `lanes` interleaved channels
+  int64_t lanes = 0;
+  int64_t length = 0;        // of a filtered row: out_width * lanes
+  int64_t ring = 0;          // filtered rows that one output row can need
+  int64_t block = 0;         // output rows of a task
+  int64_t blocks = 0;        // tasks of a plane
+  int64_t first_column = 0;  // input column of element 0 of a padded row
+  int64_t padded = 0;        // elements of a padded row
 };
 
 template <class T>
