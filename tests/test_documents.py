@@ -171,6 +171,7 @@ def test_the_table_of_pythons_is_that_of_the_results() -> None:
     assert f"<!-- compatibility -->\n{table}<!-- /compatibility -->" in text
     assert all(row["works"] and row["native"] for row in rows)
     assert len({row["picture"] for row in rows}) == 1  # what the page says below the table
+    assert {row["python"].rpartition(".")[0] for row in rows} == {"3.10", "3.11", "3.12", "3.13"}
 
 
 def test_every_extra_is_named_where_it_is_explained() -> None:
