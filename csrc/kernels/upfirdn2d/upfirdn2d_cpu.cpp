@@ -21,7 +21,7 @@ struct Job {
   Axis columns;
   SeparatedFilter<C> split;
   std::vector<C> taps;  // [filter_height, filter_width] in the order of correlation
-  int64_t planes = 0;       // images of `lanes` interleaved channels
+  int64_t planes = 0;   // images of `lanes` interleaved channels
   int64_t lanes = 0;
   int64_t length = 0;        // of a filtered row: out_width * lanes
   int64_t ring = 0;          // filtered rows that one output row can need
