@@ -58,9 +58,10 @@ def test_a_session_of_any_model() -> None:
         assert torch.equal(edited(EditSession.of(model)), plain)
         assert torch.equal(edited(EditSession(model)), plain)
     assert with_editor.calls == 2
-    for options in ({"precision": "bf16"}, {"device": "meta"}):
-        with pytest.raises(ValueError, match="this model runs on cpu"):
-            EditSession(other, **options)
+    with pytest.raises(ValueError, match="this model runs on cpu"):
+        EditSession(other, precision="bf16")
+    with pytest.raises(ValueError, match="'meta' is not available"):
+        EditSession(other, "meta")
 
 
 def test_sampling_is_the_checkpoints() -> None:

@@ -178,7 +178,12 @@ def test_wrong_flags(
 def test_the_command_in_one_process(model_file: str) -> None:
     words = ["serve", "--replicas", "0", "--port", "0", "--model", model_file]
     process = subprocess.Popen(
-        [sys.executable, "-m", "stylemap", *words], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-m", "stylemap", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        # What a shell starts in the background ignores it, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout is not None

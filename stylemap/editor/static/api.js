@@ -70,5 +70,6 @@ export const face = async (session, file) => (await ask(`/api/sessions/${session
 /** The crop of a face by five points of it, in fractions of the photo's width and height. */
 export const alignment = async (points) => (await ask("/api/alignment", json("POST", points))).json();
 
-export const frames = async (session, count, format, duration = 80) =>
-  (await ask(`/api/sessions/${session}/frames?count=${count}&format=${format}&duration=${duration}`)).blob();
+/** signal: an AbortSignal that gives the request up. */
+export const frames = async (session, count, format, duration = 80, signal = null) =>
+  (await ask(`/api/sessions/${session}/frames?count=${count}&format=${format}&duration=${duration}`, { signal })).blob();

@@ -15,6 +15,7 @@ export class Timeline {
     this.strip = null;
     this.player = null;
     this.key = null; // of the scene whose frames are shown
+    this.asked = null; // gives up the request for frames that is on its way
     this.setWeight = bindRange(
       $("#weight"),
       (value) => editor.update({ weight: value / 100 }, false),
@@ -38,6 +39,8 @@ export class Timeline {
     $("#weight-value").textContent = `${Math.round(100 * weight)}%`;
     this.#mark();
     this.stop();
+    // A camera has no frames, and no picture yet: the server could not answer.
+    if (this.editor.scene.original === CAMERA) this.asked?.abort();
     // The weight alone chooses among the frames there are.
     if (this.key === this.#sceneKey()) return;
     clearTimeout(this.timer);
@@ -59,9 +62,10 @@ export class Timeline {
   }
 
   async #load(key) {
-    const { editor } = this;
+    const { session } = this.editor.link;
+    this.asked = new AbortController();
     try {
-      const strip = await createImageBitmap(await api.frames(editor.link.session, this.count, "strip"));
+      const strip = await createImageBitmap(await api.frames(session, this.count, "strip", FRAME_MS, this.asked.signal));
       // The picture that plays may still be drawn once: not from a strip that is closed.
       if (this.stage.playing) this.stage.playing = null;
       this.strip?.close();
