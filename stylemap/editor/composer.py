@@ -16,6 +16,7 @@ from torch import Tensor
 from stylemap import edit, ops
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
 from stylemap.engine.images import ImageHandle
+from stylemap.engine.plans import PlannedModel
 from stylemap.engine.session import EditSession
 from stylemap.model import Conditional, Model
 
@@ -39,13 +40,15 @@ class Part:
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """One edit. ``offset``: K×L×L, what the sliders add to the original's stylemap, or None;
-    ``mix``: the image that stylecodes are taken from, and which."""
+    ``mix``: the image that stylecodes are taken from, and which; ``passing``: the original is a picture of a
+    camera, of which no second frame will be asked for."""
 
     original: ImageHandle
     parts: Sequence[Part] = ()
     weight: float = 1.0
     offset: Tensor | None = None
     mix: tuple[ImageHandle, Sequence[int]] | None = None
+    passing: bool = False
 
 
 class Composer:
@@ -71,9 +74,9 @@ class Composer:
         # Per owner: the offset of its sliders, as bytes, and the image they make of its original.
         self._moved: dict[str, tuple[Any, ImageHandle]] = {}
 
-    def add(self, image: Tensor) -> ImageHandle:
-        """Encode an image 3×S×S in [-1, 1]."""
-        return self.session.add(image)
+    def add(self, image: Tensor, *, prepare: bool = True) -> ImageHandle:
+        """Encode an image 3×S×S in [-1, 1]; prepare: as `EditSession.add` has it."""
+        return self.session.add(image, prepare=prepare)
 
     def add_stylemap(self, w: Tensor) -> ImageHandle:
         """Keep a stylemap 1×K×L×L."""
@@ -120,7 +123,9 @@ class Composer:
         """
         session, original, parts, mix = self.session, recipe.original, recipe.parts, recipe.mix
         faded = any(part.opacity != 1 for part in parts)
-        if faded or (mix is not None and (parts or recipe.weight != 1)):
+        # On a plan, maps that serve one frame cost more than they save.
+        passing = recipe.passing and isinstance(self.model, PlannedModel)
+        if passing or faded or (mix is not None and (parts or recipe.weight != 1)):
             return self._from_stylecodes(recipe, mix)
         if recipe.offset is not None and mix is None and not parts:
             length = float(torch.linalg.vector_norm(recipe.offset))

@@ -14,7 +14,7 @@ from stylemap.edit.masks import pool_max
 from stylemap.edit.modulate_map import modulate_map
 from stylemap.editor.clients import Snapshot
 from stylemap.editor.composer import Composer, Part, Recipe
-from stylemap.editor.scene import Scene
+from stylemap.editor.scene import CAMERA, Scene
 from stylemap.engine.images import ImageHandle
 
 AMPLIFY = "amplify"
@@ -52,7 +52,8 @@ class Recipes:
                 parts.append(Part(handle(reference.image), pixels, reference.shift, reference.opacity))
         mix = scene.mix and (handle(scene.mix.image), scene.mix.codes)
         weight = scene.weight if weight is None else weight
-        return Recipe(original, parts, weight, self._offset(scene, snapshot.masks, original), mix or None)
+        offset = self._offset(scene, snapshot.masks, original)
+        return Recipe(original, parts, weight, offset, mix or None, scene.original == CAMERA)
 
     def _offset(
         self, scene: Scene, masks: dict[int, NDArray[np.uint8]], original: ImageHandle

@@ -285,7 +285,7 @@ class Studio:
             client.live = None
         elif snapshot.picture is not None:
             picture = photos.camera_picture(snapshot.picture, self.config.size)
-            client.live = LivePicture(picture, self.composer.add(images.to_tensor(picture)))
+            client.live = LivePicture(picture, self.composer.add(images.to_tensor(picture), prepare=False))
         if before is not None and client.live is not before:
             self.composer.remove(before.handle)
 

@@ -100,12 +100,13 @@ class EditSession:
             return cls(model, model.like.device, model.plan.precision, **options)
         return cls(model, renderer=PlainRenderer(model), **options)
 
-    def add(self, image: ImageLike) -> ImageHandle:
+    def add(self, image: ImageLike, *, prepare: bool = True) -> ImageHandle:
         """Encode an image.
 
         Args:
             image: a tensor 3×S×S or 1×3×S×S, of a floating-point dtype, finite, in [-1, 1]; or a PIL image,
                 numpy pixels H×W×3 uint8 or the path of a file, of which the centre square is taken.
+            prepare: whether to make now what edits of it need, which the first one makes otherwise.
 
         Raises:
             TypeError, ValueError: another type, shape or dtype, several images.
@@ -120,7 +121,7 @@ class EditSession:
         if batch.shape[0] != 1:
             raise ValueError(f"images are added one at a time, got {batch.shape[0]}")
         with self._lock:
-            return self._keep(self.renderer.encode(batch))
+            return self._keep(self.renderer.encode(batch), prepare)
 
     def add_stylemap(self, w: Tensor) -> ImageHandle:
         """An image that is known by its stylemap, 1×K×L×L; an edited one, say."""
@@ -260,10 +261,11 @@ class EditSession:
             )
         return f"<div>{html.escape(repr(self))}</div>{''.join(shown)}"
 
-    def _keep(self, w: Tensor) -> ImageHandle:
+    def _keep(self, w: Tensor, prepare: bool = True) -> ImageHandle:
         image = Image(next(_numbers), w)
         self._images[image.number] = image
-        self.renderer.added(image)
+        if prepare:
+            self.renderer.added(image)
         return ImageHandle(image.number, self._render)
 
     def _image(self, handle: ImageHandle) -> Image:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from stylemap import edit
 from stylemap.editor.composer import Composer, Part, Recipe
+from stylemap.engine.plans import for_inference
 from stylemap.model.protocol import Blending, Sampling
+from stylemap.ops import _native
 from tests.helpers import tiny
 
 
@@ -36,6 +38,7 @@ class Exported(Sampling):
 COMPOSERS = {
     "checkpoint": lambda: Composer(tiny.model()),
     "exported": lambda: Composer(Exported()),
+    "camera": lambda: Composer(for_inference(tiny.model(), torch.device("cpu"), "fp32")),
 }
 
 
@@ -57,7 +60,7 @@ def test_every_way_is_the_edits(name: str, mixed: bool, moved: bool, parts: int,
     shifts = [(4.0, -2.0), (0.0, 0.0)]
     references = [Part(image, mask, shift) for image, mask, shift in zip((b, c), masks, shifts)][:parts]
     offset = _direction() if moved else None
-    recipe = Recipe(a, references, weight, offset, (c, (0, 1, 3)) if mixed else None)
+    recipe = Recipe(a, references, weight, offset, (c, (0, 1, 3)) if mixed else None, name == "camera")
 
     w = tiny.stylemaps(3)
     base = w[:1] + weight * offset if offset is not None else w[:1]
@@ -111,6 +114,19 @@ def test_an_exported_model_shows_an_image_by_its_decoder_alone() -> None:
     composer = Composer(model)
     handle = composer.add(tiny.photos(1)[0])
     torch.testing.assert_close(composer.render(Recipe(handle)), tiny.model()(tiny.photos(1))[0])
+
+
+@pytest.mark.skipif(not _native.loaded(), reason="the native library is not built")
+def test_nothing_is_kept_of_a_cameras_picture() -> None:
+    composer = COMPOSERS["camera"]()
+    a, b = (composer.add(photo, prepare=False) for photo in tiny.photos(2))
+    part = Part(b, edit.masks.box(tiny.SIZE, 0, 0, 0.5, 0.5), (0, 0))
+    passing = composer.render(Recipe(a, [part], offset=_direction(), passing=True), "one")
+    assert composer.stats()["cached_images"] == 0
+    torch.testing.assert_close(
+        passing, composer.render(Recipe(a, [part], offset=_direction()), "one"), rtol=1e-4, atol=1e-4
+    )
+    assert composer.stats()["cached_images"] == 2  # of the moved original and the reference
 
 
 def test_moved_originals_are_kept_once_per_owner() -> None:
