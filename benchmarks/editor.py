@@ -152,34 +152,50 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             page.wait_for_function("() => stylemap.editor.exact && !stylemap.link.backlog")
             page.evaluate("Object.assign(stylemap.link, { latencies: [], mostPending: 0, shownFrames: 0 })")
         found = play(pages, args.seconds)
-        model = pages[0].evaluate("stylemap.editor.model")
         return {
             "what": "web editor: pointer event to displayed frame",
-            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "machine": {**machine.describe(torch.device("cpu")), "browser": browser.version},
-            "model": {"name": model["name"], "size": model["size"], "stylemap": model["stylemap"]},
+            **where(browser, pages[0]),
             "settings": {"seconds": args.seconds, "clients": args.clients, "threads": args.threads},
             "goals_ms": GOALS,
             "clients": found,
         }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; its exit status."""
+def where(browser: Any, page: Any) -> dict[str, Any]:
+    """When, on what machine and with what model a page was measured."""
+    model = page.evaluate("stylemap.editor.model")
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": {**machine.describe(torch.device("cpu")), "browser": browser.version},
+        "model": {"name": model["name"], "size": model["size"], "stylemap": model["stylemap"]},
+    }
+
+
+def arguments(description: str | None, clients: str) -> argparse.ArgumentParser:
+    """The parser of a measurement in a browser; clients: what the pages do at once."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--clients", type=int, default=1, help="pages that paint at once")
+    parser.add_argument("--clients", type=int, default=1, help=clients)
     parser.add_argument("--model", help="default: the bundled one")
     parser.add_argument("--threads", type=int, default=2, help="of the server's model")
     parser.add_argument("--output", type=Path, help="JSON file")
-    args = parser.parse_args(argv)
-    result = run(args)
+    return parser
+
+
+def tell(result: dict[str, Any], output: Path | None) -> None:
+    """Print the figures of every page, and write the file."""
     for client in result["clients"]:
         print(", ".join(f"{name} {value}" for name, value in client.items()))
-    if args.output:
-        print(f"wrote {results.write(result, args.output)}")
+    if output:
+        print(f"wrote {results.write(result, output)}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; its exit status."""
+    args = arguments(__doc__, "pages that paint at once").parse_args(argv)
+    tell(run(args), args.output)
     return 0
 
 

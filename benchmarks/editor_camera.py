@@ -22,10 +22,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
-from stylemap.benchmarks import editor, machine, results
+from stylemap.benchmarks import editor
 from stylemap.data.faces import FacesDataset
 
 FRAME = (640, 480)
@@ -136,12 +135,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             pages = [open_page(browser, address) for _ in range(args.clients)]
             measure(pages, min(3.0, args.seconds))  # to warm up
             found = measure(pages, args.seconds)
-            model = pages[0].evaluate("stylemap.editor.model")
             return {
                 "what": "web editor: a camera's picture to its edited frame on the screen",
-                "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "machine": {**machine.describe(torch.device("cpu")), "browser": browser.version},
-                "model": {"name": model["name"], "size": model["size"], "stylemap": model["stylemap"]},
+                **editor.where(browser, pages[0]),
                 "settings": {
                     "seconds": args.seconds,
                     "clients": args.clients,
@@ -155,21 +151,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--clients", type=int, default=1, help="pages with a camera at once")
-    parser.add_argument("--model", help="default: the bundled one")
-    parser.add_argument("--threads", type=int, default=2, help="of the server's model")
+    parser = editor.arguments(__doc__, "pages with a camera at once")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the server's edits")
-    parser.add_argument("--output", type=Path, help="JSON file")
     args = parser.parse_args(argv)
-    result = run(args)
-    for client in result["clients"]:
-        print(", ".join(f"{name} {value}" for name, value in client.items()))
-    if args.output:
-        print(f"wrote {results.write(result, args.output)}")
+    editor.tell(run(args), args.output)
     return 0
 
 
