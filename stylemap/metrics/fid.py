@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,9 +75,14 @@ def load_inception(path: str | Path, device: torch.device | str = "cpu") -> Extr
     Raises ImportError without torch-fidelity, FileNotFoundError or ValueError for a wrong file.
     """
     network_class = _torch_fidelity()
-    read_tensors(path, WHERE)
+    tensors = read_tensors(path, WHERE)
     try:
-        network = network_class("inception", ["2048"], feature_extractor_weights_path=str(path)).to(device)
+        with tempfile.TemporaryDirectory() as folder:
+            # It unpickles the file it is given: one of plain tensors, whatever the user's is.
+            plain = Path(folder, "inception.pth")
+            torch.save(tensors, plain)
+            network = network_class("inception", ["2048"], feature_extractor_weights_path=str(plain))
+        network = network.to(device)
     except (RuntimeError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} does not fit Inception ({reason}): expected {WHERE}") from error
