@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ _LIMITS = {
     "mapping_layer_num": 64,
 }
 _MAX_CHANNELS = 8192
+_MAX_LR_MUL = 1000
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,8 @@ def _check_power_of_two(name: str, value: int) -> None:
 
 def _check_lr_mul(value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value > 0):  # type: ignore[arg-type, operator]
-        raise ValueError(f"lr_mul must be a positive number, got {_show(value)}")
+    if not (number and 0 < value <= _MAX_LR_MUL):  # type: ignore[operator]
+        raise ValueError(f"lr_mul must be a positive number of at most {_MAX_LR_MUL}, got {_show(value)}")
 
 
 def _sorted_table(table: object) -> tuple[tuple[int, int], ...]:

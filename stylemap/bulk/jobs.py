@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from stylemap.config import MAX_SIZE
+
 #: What each operation takes beside the original, and which of it a job cannot do without.
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "encode": (),
@@ -24,6 +26,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "manipulate": ("direction",),
     "mix": ("reference",),
 }
+FARTHEST = 1000  # of weights and strengths: no model was trained for what is as far from its mean
 _MAX_NAME = 120  # bytes: with a number and a suffix below what any file system takes
 _UNSAFE = re.compile(r"[^\w.-]+")
 
@@ -83,26 +86,28 @@ def checked(name: str, value: Any) -> Any:
     """
     try:
         if name in ("weight", "strength"):
-            return _finite(value)
+            return _number(value, FARTHEST)
         if name == "shift":
-            dx, dy = map(_finite, value.split(",") if isinstance(value, str) else value)
+            dx, dy = (
+                _number(one, MAX_SIZE) for one in (value.split(",") if isinstance(value, str) else value)
+            )
             return [dx, dy]
         if name == "take":
             return _take(value)
     except (TypeError, ValueError):
         expected = {
-            "shift": "two numbers as in -8,4",
+            "shift": f"two numbers as in -8,4, up to {MAX_SIZE}",
             "take": "coarse, fine or indices of codes as in 0,1,5",
-        }.get(name, "a number")
+        }.get(name, f"a number from -{FARTHEST} to {FARTHEST}")
         raise ValueError(f"{name}: expected {expected}, got {value!r}") from None
     if not isinstance(value, str):
         raise ValueError(f"{name}: expected a text, got {value!r}")
     return value
 
 
-def _finite(value: Any) -> float:
+def _number(value: Any, most: float) -> float:
     number = float(value)
-    if isinstance(value, bool) or number != number or number in (float("inf"), float("-inf")):
+    if isinstance(value, bool) or not abs(number) <= most:
         raise ValueError
     return number
 

@@ -12,7 +12,7 @@ import stylemap
 from stylemap import assets, bulk, checkpoint, edit, images
 from stylemap.bulk import cluster, stylemaps
 from stylemap.bulk.store import Chunk, Store
-from stylemap.cli import common, masks, said
+from stylemap.cli import common, limits, masks, said
 from stylemap.model import Model
 from stylemap.optional import how_to_install
 from stylemap.photo import CONVENTIONS, faces
@@ -137,7 +137,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.crop:
         crops.parse(args.crop, (1000, 1000))
     common.check_counts(args, 1, "workers", "chunk", "batch")
-    common.check_counts(args, 1, "threads", most=common.MOST_THREADS)
+    common.check_counts(args, 1, "threads", most=limits.MOST_THREADS)
     if args.workers is not None and args.ray is None:
         raise ValueError("--workers is of Ray: say --ray auto as well")
     if args.operation == "encode" and args.format == "parquet":

@@ -17,6 +17,7 @@ from torch import Tensor
 import stylemap
 from stylemap import assets, checkpoint, images
 from stylemap.cli import said, streams
+from stylemap.cli.limits import MOST
 from stylemap.model.checks import available_device
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 MAX_ROWS = 24
-MOST = 1_000_000  # of images, frames or steps: their names and numbers are kept in memory
-MOST_THREADS = 1024
 MAX_COLUMNS = 16
 _MAX_SHOWN = 512
 _SUFFIXES_NAMED = 5  # where files are ignored

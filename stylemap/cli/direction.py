@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Encode the examples, fit the direction, write it and print its accuracy."""
-    common.check_counts(args, 0, "seed", most=2**63)
+    common.check_counts(args, 2, "count")
     if args.cost <= 0:
         raise ValueError(f"--cost must be above 0, got {args.cost:g}")
     read = [Path(name) for name in (args.model, args.labels) if name]

@@ -16,7 +16,7 @@ import torch
 
 from stylemap import assets, checkpoint
 from stylemap.checkpoint.hub import WEIGHTS
-from stylemap.cli import common
+from stylemap.cli import common, limits
 from stylemap.config import Config
 from stylemap.export.runtime import is_exported
 from stylemap.photo.models import known
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     """Serve the editor until it is interrupted."""
     if not 0 <= args.port < 65536:
         raise ValueError(f"--port must be between 0 and 65535, got {args.port}")
-    common.check_counts(args, 1, "threads", most=common.MOST_THREADS)
+    common.check_counts(args, 1, "threads", most=limits.MOST_THREADS)
     if args.cache is not None and not 0 <= args.cache <= 1 << 20:
         raise ValueError(f"--cache must be between 0 and {1 << 20} MiB, got {args.cache}")
     if args.threads is not None:

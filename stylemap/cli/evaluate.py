@@ -63,6 +63,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Measure the model, or every checkpoint of a run; print the table and write the JSON where --output asks
     for it."""
+    common.check_counts(args, 2, "count")
+    common.check_counts(args, 1, "batch")
     if args.output and not args.overwrite:
         files = (args.model, args.directions, args.lpips, args.lpips_heads, args.inception)
         results.refuse_inputs([Path(args.output)], [Path(file) for file in files if file])

@@ -95,9 +95,6 @@ def _on_ray(args: argparse.Namespace, config: Any, folder: Path) -> Path:
     from stylemap.bulk import cluster
     from stylemap.train.on_ray import train_on_ray
 
-    for name in ("ray_workers", "ray_cpus"):
-        if getattr(args, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
     with cluster.connected(args.ray) as ray:
         gpus = config.device.startswith("cuda") or (
             config.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1

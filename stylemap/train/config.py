@@ -43,7 +43,11 @@ class TrainConfig:
     )
     freeze_mapping: bool = setting(False, "Leave the mapping network as it is.")
     mapping_images: int = setting(
-        9500, "How many images' stylemaps the stage mapping learns from.", unit="IMAGES", low=2
+        9500,
+        "How many images' stylemaps the stage mapping learns from.",
+        unit="IMAGES",
+        low=2,
+        high=10_000_000,
     )
     data: str = setting(
         "faces",
@@ -52,7 +56,11 @@ class TrainConfig:
         group="data",
     )
     count: int = setting(
-        20000, "How many different faces builtin:faces draws; other data ignore it.", unit="IMAGES", low=1
+        20000,
+        "How many different faces builtin:faces draws; other data ignore it.",
+        unit="IMAGES",
+        low=1,
+        high=100_000_000,
     )
     flip: bool = setting(True, "Mirror images at random.")
     augment: str = setting(
@@ -67,6 +75,7 @@ class TrainConfig:
         " its classes; drawn faces are told apart by class-label.",
         unit="CLASSES",
         low=0,
+        high=100_000,
     )
     class_label: str = setting(
         "",
@@ -113,10 +122,13 @@ class TrainConfig:
         "Images per iteration, in all processes together and over all accumulated parts.",
         unit="IMAGES",
         low=1,
+        high=65536,
         group="optimisation",
     )
-    accumulate: int = setting(1, "Parts a batch is processed in, to fit in memory.", unit="PARTS", low=1)
-    learning_rate: float = setting(0.002, "Adam's, of generator and encoder.", low=0)
+    accumulate: int = setting(
+        1, "Parts a batch is processed in, to fit in memory.", unit="PARTS", low=1, high=65536
+    )
+    learning_rate: float = setting(0.002, "Adam's, of generator and encoder.", low=0, high=1000)
     beta1: float = setting(
         0.0, "Adam's decay of the mean gradient, in the adversarial steps.", low=0, high=0.9999
     )
@@ -128,7 +140,10 @@ class TrainConfig:
         choices=("published", "projected"),
     )
     discriminator_rate: float = setting(
-        0.0, "Learning rate of the discriminator, adapted to the lazy R1; 0 takes learning-rate.", low=0
+        0.0,
+        "Learning rate of the discriminator, adapted to the lazy R1; 0 takes learning-rate.",
+        low=0,
+        high=1000,
     )
     r1_gamma: float = setting(10.0, "Weight of R1, the penalty on the discriminator's gradient.", low=0)
     r1_every: int = setting(16, "R1 comes every so many iterations.", unit="ITERATIONS", low=1)
@@ -159,10 +174,14 @@ class TrainConfig:
     )
     channels_last: bool = setting(True, "Memory layout of activations and weights.")
     seed: int = setting(
-        0, "Of weights, order of the data, flips and z: every random number follows from it.", unit="SEED"
+        0,
+        "Of weights, order of the data, flips and z: every random number follows from it.",
+        unit="SEED",
+        low=0,
+        high=2**63 - 1,
     )
-    workers: int = setting(0, "Processes that prepare data.", unit="PROCESSES", low=0)
-    threads: int = setting(0, "Of the CPU; 0 leaves PyTorch's choice.", unit="THREADS", low=0)
+    workers: int = setting(0, "Processes that prepare data.", unit="PROCESSES", low=0, high=1024)
+    threads: int = setting(0, "Of the CPU; 0 leaves PyTorch's choice.", unit="THREADS", low=0, high=1024)
     device: str = setting(
         "auto",
         "Where it runs: cpu, cuda, cuda:1 and so on; auto takes a GPU where there is one.",

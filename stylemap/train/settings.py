@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T", bound=type)
+MOST = 1_000_000_000  # of iterations and images: years of training
+FARTHEST = 1e6  # of weights: no loss needs as much, and no sum of losses overflows
 
 
 def setting(
@@ -22,15 +24,17 @@ def setting(
     unit: str = "",
     choices: tuple[str, ...] = (),
     low: float = -math.inf,
-    high: float = math.inf,
+    high: float | None = None,
     group: str = "",
 ) -> Any:
     """A dataclass field.
 
     help: what it means, a sentence. unit: of a number, in capitals, as flags show it. choices: of a text.
-    low, high: limits of a number, both allowed. group: heading that flags have above this field and those
-    after it.
+    low, high: limits of a number, both allowed; without ``high`` a whole number is at most `MOST`, another at
+    most `FARTHEST`. group: heading that flags have above this field and those after it.
     """
+    if high is None:
+        high = FARTHEST if isinstance(default, float) else MOST
     metadata = {
         "help": help, "unit": unit, "choices": choices, "low": low, "high": high, "group": group
     }  # fmt: skip
@@ -74,7 +78,8 @@ def check(values: object, prefix: str = "") -> None:
         elif isinstance(field.default, int):
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not whole or not about["low"] <= value <= about["high"]:
-                raise ValueError(f"{name} must be a whole number of at least {about['low']}, got {value!r}")
+                allowed = f"{about['low']} to {about['high']}"
+                raise ValueError(f"{name} must be a whole number from {allowed}, got {value!r}")
         else:
             _check_number(name, value, about["low"], about["high"])
 

@@ -164,7 +164,9 @@ def test_direction_examples(fails, photos: Path, tmp_path: Path) -> None:
     assert "faces have no attribute" in fails("direction", "--faces", "wings", "--count", 8, *output)
     assert "--positive and --negative" in fails("direction", *output)
     assert "--cost must be above 0, got 0" in fails(*base, "--attribute", "smile", "--cost", 0)
-    assert "--seed must be at least 0, got -1" in fails(*base, "--attribute", "smile", "--seed", -1)
+    assert "--seed must be from 0 to 9223372036854775807, got -1" in fails(
+        *base, "--attribute", "smile", "--seed", -1
+    )
     assert "must end in .npz" in fails(
         "direction", "--positive", photos, "--negative", photos, "--output", "a.txt"
     )

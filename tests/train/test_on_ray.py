@@ -81,4 +81,4 @@ def test_the_losses_are_those_of_torchrun_though_a_process_was_killed(ray: Any, 
 def test_what_is_there_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needs.package("ray")
     assert main([*TRAIN, "--output", str(tmp_path), "--ray", "auto", "--ray-workers", "0"]) == 1
-    assert "--ray-workers must be at least 1, got 0" in capsys.readouterr().err
+    assert "--ray-workers must be from 1 to 4096, got 0" in capsys.readouterr().err
