@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import shutil
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from stylemap.benchmarks import editor
 from stylemap.data.faces import FacesDataset
 
 FRAME = (640, 480)
-RATE = 30.0  # Chromium's for files of JPEGs
+RATE = 30
 #: With the demo model on two cores.
 GOALS = {"frames_per_second": 25.0, "latency_p95_ms": 120.0}
 _READY = "() => stylemap.editor.exact && !stylemap.link.backlog"
@@ -39,7 +38,8 @@ _FIGURES = """(({ link, camera }) => ({
 
 
 def write_video(path: Path, faces: int = 12, frames: int = 120) -> Path:
-    """JPEGs one after the other (.mjpeg): drawn faces that sway, which a camera's file of Chromium plays.
+    """Drawn faces that sway, as a camera's file of Chromium plays them: uncompressed, as most cameras send
+    pictures of this size (.y4m).
 
     Args:
         faces: different ones, each for as many frames.
@@ -48,13 +48,15 @@ def write_video(path: Path, faces: int = 12, frames: int = 120) -> Path:
     side = FRAME[1]
     drawn = FacesDataset(side, faces, seed=3, held_out=True).raw(range(faces))
     with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{FRAME[0]} H{FRAME[1]} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())
         for index in range(frames):
             picture = Image.new("RGB", FRAME, (120, 130, 150))
             face = drawn[index * faces // frames].permute(1, 2, 0).contiguous().numpy()
             picture.paste(Image.fromarray(face), ((FRAME[0] - side) // 2 + index % 12 - 6, index % 8 - 4))
-            data = io.BytesIO()
-            picture.save(data, "JPEG", quality=90)
-            file.write(data.getvalue())
+            luma, *chroma = picture.convert("YCbCr").split()
+            file.write(b"FRAME\n" + luma.tobytes())
+            for plane in chroma:
+                file.write(plane.reduce(2).tobytes())
     return path
 
 
@@ -130,7 +132,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.model:
         options += ["--model", args.model]
     with tempfile.TemporaryDirectory() as folder:
-        video = write_video(Path(folder, "camera.mjpeg"))
+        video = write_video(Path(folder, "camera.y4m"))
         with editor.server(*options) as (address, _), chromium(video) as browser:
             pages = [open_page(browser, address) for _ in range(args.clients)]
             measure(pages, min(3.0, args.seconds))  # to warm up

@@ -104,6 +104,7 @@ class Client:
         self._lock = threading.Lock()
         self._seq, self._final, self._dirty = 0, True, False
         self._sent = self._shown = 0
+        self._begun = self._newest = 0  # frames: the last one begun, and the newest of those sent
 
     def set_scene(self, scene: Scene, seq: int, final: bool) -> None:
         """Masks that the scene does not name any more are forgotten."""
@@ -171,10 +172,27 @@ class Client:
             self._sent = self._shown = self._seq = 0
             self._dirty = connection is not None
 
-    def next_frame(self) -> int:
-        """The number of the frame that is about to be sent; the first is 1."""
-        self._sent += 1
-        return self._sent
+    def begin_frame(self) -> int:
+        """The turn of a frame, for `send`. Several may be made at the same time."""
+        with self._lock:
+            self._begun += 1
+            return self._begun
+
+    def send(self, turn: int, connection: Connection, frame: Callable[[int], bytes]) -> bool:
+        """Send a frame, unless a newer one was faster or the connection is another one now.
+
+        Args:
+            turn: from `begin_frame`.
+            frame: the message with a number; the first is 1.
+        """
+        with self._lock:
+            if turn < self._newest or connection is not self.connection:
+                self.dropped += 1
+                return False
+            self._newest = turn
+            self._sent += 1
+            connection.send_frame(frame(self._sent))
+            return True
 
     def add_image(self, image: OwnImage) -> str:
         """Returns its id, which cannot be guessed: who knows it may see the image."""

@@ -1,12 +1,12 @@
 """The model behind the editor: what its scenes ask for, by one session.
 
-Used from one thread, the scheduler's.
+Used by one of the scheduler's threads at a time; only what `Composer.work` returns runs beside it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,10 +15,13 @@ from torch import Tensor
 
 from stylemap import edit, ops
 from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
+from stylemap.engine.cpu import passing
+from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.images import ImageHandle
 from stylemap.engine.plans import PlannedModel
 from stylemap.engine.session import EditSession
 from stylemap.model import Conditional, Model
+from stylemap.program.ring import cell_masks
 
 _MAPPED = 512  # stylemaps that the mean and the usual distance from it are taken from
 _STEP = 0.5  # of the usual distance between a stylemap and the mean
@@ -71,6 +74,10 @@ class Composer:
         self.class_names: tuple[str, ...] = tuple(getattr(model, "class_names", ()))
         self._mapped: dict[str | None, tuple[Tensor, float]] = {}
         self._codes: OrderedDict[int, list[Tensor]] = OrderedDict()
+        # Per reference (image, mask, shift, weight): by stylecode, what it changes.
+        self._laid: OrderedDict[tuple[Any, ...], list[passing.Patch | None]] = OrderedDict()
+        plan = getattr(self.session.renderer, "plan", None)
+        self._plan = plan if isinstance(plan, CpuPlan) else None
         # Per owner: the offset of its sliders, as bytes, and the image they make of its original.
         self._moved: dict[str, tuple[Any, ImageHandle]] = {}
 
@@ -85,6 +92,8 @@ class Composer:
     def remove(self, handle: ImageHandle) -> None:
         """Forget an image. Raises ValueError for one that is not here."""
         self._codes.pop(handle.number, None)
+        for key in [key for key in self._laid if key[0] == handle.number]:
+            del self._laid[key]
         self.session.remove(handle)
 
     def stylemap(self, handle: ImageHandle) -> Tensor:
@@ -124,9 +133,10 @@ class Composer:
         session, original, parts, mix = self.session, recipe.original, recipe.parts, recipe.mix
         faded = any(part.opacity != 1 for part in parts)
         # On a plan, maps that serve one frame cost more than they save.
-        passing = recipe.passing and isinstance(self.model, PlannedModel)
-        if passing or faded or (mix is not None and (parts or recipe.weight != 1)):
-            return self._from_stylecodes(recipe, mix)
+        once = recipe.passing and isinstance(self.model, PlannedModel)
+        if once or faded or (mix is not None and (parts or recipe.weight != 1)):
+            made = self.work(recipe)
+            return self._from_stylecodes(recipe, mix) if made is None else made()
         if recipe.offset is not None and mix is None and not parts:
             length = float(torch.linalg.vector_norm(recipe.offset))
             return session.manipulate(original, recipe.offset, length * recipe.weight).cpu()
@@ -136,6 +146,40 @@ class Composer:
             return session.mix(original, *mix).cpu()
         references = [session.reference(part.image, part.mask, part.shift) for part in parts]
         return session.edit(original, references, recipe.weight).cpu()
+
+    def work(self, recipe: Recipe) -> Callable[[], Tensor] | None:
+        """What makes the image of `render` without the session: any thread may call it, at any time, even
+        when the images are gone. None where the model has no plan on a CPU.
+        """
+        plan = self._plan
+        if plan is None:
+            return None
+        w = self.session.stylemap(recipe.original)
+        if recipe.offset is not None:
+            w = w + recipe.weight * recipe.offset.to(w)
+        patches: list[list[passing.Patch]] = [[] for _ in self.config.stylecode_shapes]
+        if recipe.mix is not None:
+            other = self._stylecodes(recipe.mix[0])
+            for index in recipe.mix[1]:
+                patches[index] += _some(passing.mixed(other[index], recipe.weight))
+        for part in recipe.parts:
+            for found, patch in zip(patches, self._patches(part, recipe.weight * part.opacity)):
+                found += _some(patch)
+        return lambda: passing.render(plan, w, patches)[0]
+
+    def _patches(self, part: Part, weight: float) -> list[passing.Patch | None]:
+        """By stylecode; those of the references used last are kept."""
+        mask = as_mask(part.mask, self.config.size, "cpu")
+        key = part.image.number, part.shift, weight, mask.numpy().tobytes()
+        found = self._laid.pop(key, None)
+        if found is None:
+            cells = cell_masks(mask, part.shift, self.config.resolutions)
+            codes = self._stylecodes(part.image)
+            found = [passing.laid(code, cells[code.shape[-1]], weight) for code in codes]
+        self._laid[key] = found
+        while len(self._laid) > _KEPT_CODES:
+            self._laid.popitem(last=False)
+        return found
 
     def stats(self) -> dict[str, int]:
         """What the session keeps: images, and bytes of memory by kind."""
@@ -176,7 +220,14 @@ class Composer:
 
     def _stylecodes(self, handle: ImageHandle) -> list[Tensor]:
         """An image's stylecodes; those of the images used last are kept."""
-        codes = self._codes.pop(handle.number, None) or self.model.stylecodes(self.stylemap(handle))
+        codes = self._codes.pop(handle.number, None)
+        if codes is None:
+            w = self.session.stylemap(handle)
+            codes = (
+                self.model.stylecodes(w.to(self.model.like))
+                if self._plan is None
+                else self._plan.stylecodes(w)
+            )
         self._codes[handle.number] = codes
         while len(self._codes) > _KEPT_CODES:
             self._codes.popitem(last=False)
@@ -196,3 +247,7 @@ class Composer:
             return self.model.map(z)
         number = self.class_names.index(class_name)
         return cast(Conditional, self.model).map(z, torch.full((len(z),), number))
+
+
+def _some(patch: passing.Patch | None) -> list[passing.Patch]:
+    return [] if patch is None else [patch]

@@ -1,4 +1,4 @@
-"""The one thread that uses the model: newest state first, sessions in turn, nothing ever queued up."""
+"""The threads that use the model: newest state first, sessions in turn, nothing ever queued up."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from stylemap.editor.clients import Client, Job, Unavailable
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 class Scheduler:
@@ -20,28 +21,45 @@ class Scheduler:
     the next, so that no state is rendered that is already outdated, and there is no queue to grow. Turns go
     round: a session waits for one piece of work of each other session at most.
 
+    One thread at a time has the turn: it chooses and does a piece of work. What a frame leaves for after
+    its turn, its thread does while others have theirs.
+
     Args:
-        frame: makes and sends the frame of a session.
+        frame: makes and sends the frame of a session, or returns what does the rest of it.
+        threads: how many frames may be made at the same time.
+        begin: called by every thread first.
     """
 
-    def __init__(self, frame: Callable[[Client], None]) -> None:
-        self._frame = frame
+    def __init__(
+        self,
+        frame: Callable[[Client], Callable[[], None] | None],
+        threads: int = 1,
+        begin: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._frame, self._begin = frame, begin
         self._clients: dict[str, Client] = {}
         self._chores: list[Callable[[], None]] = []
         self._condition = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="stylemap-editor", daemon=True)
+        self._turn = threading.Lock()
+        self._frame_next = True
+        self._threads = [
+            threading.Thread(target=self._run, name=f"stylemap-editor-{number}", daemon=True)
+            for number in range(threads)
+        ]
         self.frames = 0
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """End the thread after the step it is at; jobs that wait are cancelled."""
+        """End the threads after the step they are at; jobs that wait are cancelled."""
         with self._condition:
             self._closed = True
             self._condition.notify()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         for client in self._clients.values():
             _cancel(client)
 
@@ -50,7 +68,7 @@ class Scheduler:
             self._clients[client.id] = client
 
     def remove(self, client: Client, chore: Callable[[], None]) -> None:
-        """No more work for a session; ``chore`` cleans up after it, in the scheduler's thread."""
+        """No more work for a session; ``chore`` cleans up after it, in a turn."""
         with self._condition:
             self._clients.pop(client.id, None)
             _cancel(client)
@@ -63,7 +81,7 @@ class Scheduler:
             self._condition.notify()
 
     def submit(self, client: Client, steps: Generator[None, None, Any]) -> Future[Any]:
-        """Run a generator in the scheduler's thread, one step per turn; the future has what it returns.
+        """Run a generator, one step per turn; the future has what it returns.
 
         Raises:
             Unavailable: too many of this session's jobs wait already.
@@ -79,27 +97,35 @@ class Scheduler:
         return job.done
 
     def _run(self) -> None:
-        frame_next = True
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._closed or self._chores or self._ready())
-                if self._closed:
-                    return
-                chores, self._chores = self._chores, []
-                client = self._ready()
-                if client is not None:  # to the end of the round
-                    self._clients[client.id] = self._clients.pop(client.id)
-            for chore in chores:
-                _guarded(chore)
-            if client is None:
-                continue
+        self._begin()
+        while not self._closed:
+            with self._turn:
+                rest = self._take_turn()
+            if rest is not None:
+                _guarded(rest)
+
+    def _take_turn(self) -> Callable[[], None] | None:
+        """Wait for a piece of work and do it; what is left of a frame."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or self._chores or self._ready())
+            if self._closed:
+                return None
+            chores, self._chores = self._chores, []
+            client = self._ready()
+            if client is not None:  # to the end of the round
+                self._clients[client.id] = self._clients.pop(client.id)
+        for chore in chores:
+            _guarded(chore)
+        rest = None
+        if client is not None:
             # Frames and jobs of one session take turns too: an animation must not stop the brush.
-            if client.wants_frame() and (frame_next or not client.jobs):
+            if client.wants_frame() and (self._frame_next or not client.jobs):
                 self.frames += 1
-                _guarded(self._frame, client)
+                rest = _guarded(self._frame, client)
             elif client.jobs:
                 self._step(client)
-            frame_next = not frame_next
+            self._frame_next = not self._frame_next
+        return rest
 
     def _ready(self) -> Client | None:
         """The next session of the round that has work."""
@@ -138,9 +164,10 @@ def _cancel(client: Client) -> None:
         client.jobs.popleft().done.cancel()
 
 
-def _guarded(work: Callable[..., None], *arguments: Any) -> None:
+def _guarded(work: Callable[..., _T], *arguments: Any) -> _T | None:
     """The thread outlives whatever one frame raises."""
     try:
-        work(*arguments)
+        return work(*arguments)
     except Exception:
         _log.exception("rendering failed")
+        return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import torch
@@ -16,7 +17,15 @@ from stylemap import images
 from stylemap.edit.blend import frame_weights
 from stylemap.editor import downloads, parts, photos, protocol
 from stylemap.editor.about import About
-from stylemap.editor.clients import Client, Clients, LivePicture, OwnImage, Snapshot, Unavailable
+from stylemap.editor.clients import (
+    Client,
+    Clients,
+    Connection,
+    LivePicture,
+    OwnImage,
+    Snapshot,
+    Unavailable,
+)
 from stylemap.editor.composer import Composer, Recipe
 from stylemap.editor.gallery import Gallery
 from stylemap.editor.limits import Buckets, Limits
@@ -24,6 +33,7 @@ from stylemap.editor.protocol import ProtocolError
 from stylemap.editor.recipes import AMPLIFY, Recipes, asked
 from stylemap.editor.scene import CAMERA, Scene
 from stylemap.editor.scheduler import Scheduler
+from stylemap.editor.threads import Split
 from stylemap.engine.images import ImageHandle
 from stylemap.photo import Convention, faces
 from stylemap.photo.models import Knowledge, reconstruction_error
@@ -61,7 +71,8 @@ class Studio:
         # Tells browsers that the gallery's pictures are not those of an earlier server at the same address.
         self.instance = secrets.token_hex(8)
         self.config = composer.config
-        self.scheduler = Scheduler(self._send_frame)
+        self.split = Split()
+        self.scheduler = Scheduler(self._send_frame, self.split.frames, self.split.all)
         self.openings = Buckets(limits.session_rate, limits.sessions)
         self.clients = Clients(self.config.size, limits, self._closed)
         self._shared: dict[str, ImageHandle] = {}
@@ -255,24 +266,42 @@ class Studio:
                 raise Unavailable(str(error)) from None
         return downloads.gif(frames, milliseconds) if kind == "gif" else downloads.strip(frames)
 
-    def _send_frame(self, client: Client) -> None:
-        connection = client.connection
+    def _send_frame(self, client: Client) -> Callable[[], None] | None:
+        """Make the frame of a session; what is returned makes the rest of it and needs the model no more."""
+        connection, turn = client.connection, client.begin_frame()
         snapshot = client.snapshot()
         if connection is None or snapshot.scene.original is None:
-            return
+            return None
         begin = time.perf_counter()
-        try:
-            self._see(client, snapshot)
-            image = self._image(client, snapshot)
-        except (ValueError, OSError, KeyError) as error:
-            connection.send_notice(f"this cannot be rendered: {error}")
-            return
-        except Exception:
-            connection.send_notice("the model failed on this edit: the server's log says why")
-            raise
-        data = photos.png(image) if snapshot.final else photos.jpeg(image)
-        spent = 1000 * (time.perf_counter() - begin)
-        connection.send_frame(protocol.frame(client.next_frame(), snapshot.seq, spent, data, snapshot.final))
+
+        def send(image: Tensor) -> None:
+            picture = images.to_image(image)
+            data = photos.png(picture) if snapshot.final else photos.jpeg(picture)
+            spent = 1000 * (time.perf_counter() - begin)
+            client.send(
+                turn,
+                connection,
+                lambda number: protocol.frame(number, snapshot.seq, spent, data, snapshot.final),
+            )
+
+        with _told(connection):
+            if snapshot.scene.original != CAMERA:
+                self._see(client, snapshot)
+                send(self.composer.render(self._recipe(client, snapshot, None), client.id))
+                return None
+            with self.split.share():
+                self._see(client, snapshot)
+                recipe = self._recipe(client, snapshot, None)
+                work = self.composer.work(recipe)
+                if work is None:
+                    send(self.composer.render(recipe, client.id))
+                    return None
+
+        def rest() -> None:
+            with _told(connection), self.split.share():
+                send(work())
+
+        return rest
 
     def _see(self, client: Client, snapshot: Snapshot) -> None:
         """Encode the camera's picture, where a new one came, in the place of the last one.
@@ -340,3 +369,15 @@ class Studio:
                 client.live = None
 
         self.scheduler.remove(client, clean)
+
+
+@contextlib.contextmanager
+def _told(connection: Connection) -> Iterator[None]:
+    """What goes wrong with a frame is said where it was to go."""
+    try:
+        yield
+    except (ValueError, OSError, KeyError) as error:
+        connection.send_notice(f"this cannot be rendered: {error}")
+    except Exception:
+        connection.send_notice("the model failed on this edit: the server's log says why")
+        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -29,12 +29,12 @@ class Sink:
 class Bench:
     """A scheduler whose frames take a while and are written down."""
 
-    def __init__(self, seconds: float = 0.005) -> None:
+    def __init__(self, seconds: float = 0.005, threads: int = 1) -> None:
         self.log: list[tuple[str, int]] = []
         self.seconds = seconds
         self.gate = threading.Event()
         self.gate.set()
-        self.scheduler = Scheduler(self._frame)
+        self.scheduler = Scheduler(self._frame, threads)
         self.scheduler.start()
 
     def client(self, limits: Limits = Limits()) -> Client:  # noqa: B008
@@ -46,11 +46,13 @@ class Bench:
 
     def _frame(self, client: Client) -> None:
         self.gate.wait()
-        snapshot = client.snapshot()
+        turn, connection, snapshot = client.begin_frame(), client.connection, client.snapshot()
         time.sleep(self.seconds)
-        number = client.next_frame()
+        numbers: list[int] = []
+        assert connection is not None
+        client.send(turn, connection, lambda number: numbers.append(number) or b"")  # type: ignore[func-returns-value]
         self.log.append((client.id, snapshot.seq))
-        client.apply(Ack(number))
+        client.apply(Ack(*numbers))
 
 
 @pytest.fixture
@@ -202,6 +204,42 @@ def test_cameras_share_the_model_and_their_old_pictures_are_dropped(bench: Bench
         shown = [seq for id, seq in bench.log if id == client.id]
         assert shown == sorted(shown)
         assert count + client.dropped == 300
+
+
+def test_what_frames_leave_for_after_their_turn_runs_at_the_same_time() -> None:
+    together = threading.Barrier(2)
+    sent: list[int] = []
+
+    def frame(client: Client) -> Callable[[], None]:
+        turn, connection, snapshot = client.begin_frame(), client.connection, client.snapshot()
+        assert connection is not None
+
+        def rest() -> None:
+            if snapshot.seq <= 2:
+                together.wait(10)  # for the other one
+            if snapshot.seq == 1:
+                _until(lambda: 2 in sent)  # the newer one is faster
+            client.send(turn, connection, lambda number: sent.append(snapshot.seq) or b"")  # type: ignore[func-returns-value]
+            client.apply(Ack(client._sent))
+
+        return rest
+
+    scheduler = Scheduler(frame, 2)
+    scheduler.start()
+    client = Client(8, Limits())
+    scheduler.add(client)
+    client.connect(Sink())
+    for seq in (1, 2):
+        client.set_scene(Scene(original="g0"), seq, True)
+        _until(client.wants_frame)
+        scheduler.wake()
+        _until(lambda: not client.wants_frame())
+    _until(lambda: client.dropped == 1)
+    assert sent == [2]  # an older frame never follows a newer one
+    client.set_scene(Scene(original="g0"), 3, True)
+    scheduler.wake()
+    _until(lambda: sent == [2, 3])
+    scheduler.close()
 
 
 def test_a_camera_has_no_frame_before_its_first_picture(bench: Bench) -> None:

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { $, attempt, toast } from "./dom.js";
 import { CAMERA } from "./state.js";
 
-const AHEAD = 2; // pictures on their way: one is rendered while the next one travels
+const AHEAD = 3; // pictures on their way: two are rendered while the next one travels
 const QUALITY = 0.92;
 
 export class Camera {

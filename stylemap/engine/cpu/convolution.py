@@ -121,7 +121,7 @@ class Convolution:
         self.packed_outputs, self.depth = weight.shape[:2]
         self.bias = padded_bias(bias)
         self.packed = pack(weight, self.mode, self.tile, self.bf16)
-        self._blockings: dict[tuple[int, int], Blocking] = {}
+        self._blockings: dict[tuple[int, int, int], Blocking] = {}
 
     @property
     def bytes(self) -> int:
@@ -135,7 +135,7 @@ class Convolution:
 
     def blocking(self, batch: int, side: int) -> Blocking:
         """How to cut the work on a side × side grid."""
-        key = (batch, side)
+        key = batch, side, torch.get_num_threads()
         if key not in self._blockings:
             shape = Shape(self.mode, self.tile, self.bf16, self.depth, self.packed_outputs, batch, side)
             self._blockings[key] = blocking_of(shape)
