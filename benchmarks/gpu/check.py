@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stylemap.benchmarks.gpu.steps import Context, Result, Step
+from stylemap.benchmarks.gpu import profiled
+from stylemap.benchmarks.gpu.steps import ROOT, Context, Result, Step
 
 
 def architecture(capability: str) -> str:
@@ -25,34 +27,67 @@ def build(context: Context) -> Result:
     return context.command(pip, STYLEMAP_CUDA="1", PIP_BREAK_SYSTEM_PACKAGES="1")
 
 
-def tests(context: Context) -> Result:
-    """The operator tests on the GPU, without those that no kernel takes part in."""
-    from tests.cuda.selection import ANY_DEVICE
+def launchers(context: Context) -> Result:
+    """Every launcher at a small size against its definition, by a program without torch.
 
-    return _counted(context.command(_pytest(ANY_DEVICE)))
+    A rehearsal links the GPU's too.
+    """
+    if context.device == "cpu":
+        linked = context.command([sys.executable, "-m", "tests.cuda.driver.build", "gpu", "true"])
+        if linked["status"] != "passed":
+            return linked
+    return context.command(_driver(context))
 
 
 def memcheck(context: Context) -> Result:
     """Memory errors of our kernels."""
-    return _sanitizer(context, "memcheck")
+    return _sanitizer(context, "memcheck", order=1)
 
 
 def racecheck(context: Context) -> Result:
     """Races in the shared memory of our kernels."""
-    return _sanitizer(context, "racecheck")
+    return _sanitizer(context, "racecheck", order=2)
 
 
-def _sanitizer(context: Context, tool: str) -> Result:
-    """Small operator tests under compute-sanitizer. It watches our kernels alone: PyTorch's take too long."""
-    from tests.cuda.selection import EVERY_KERNEL
+def _sanitizer(context: Context, tool: str, order: int) -> Result:
+    """The launchers under compute-sanitizer. The interpreter finds both anyway: it takes another order."""
+    watch = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9"]
+    if context.device == "cpu":
+        return context.command(_driver(context), STYLEMAP_SASS_ORDER=str(order))
+    return context.command([*_driver(context), *watch])
 
-    watch = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", "--kernel-name", "kns=stylemap"]
-    return _counted(context.command([*watch, *_pytest(EVERY_KERNEL)]))
+
+def _driver(context: Context) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "tests.cuda.driver.build",
+        "interpreter" if context.device == "cpu" else "gpu",
+    ]
 
 
-def _pytest(selection: str) -> list[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "tests.cuda.on_gpu", "-p", "no:cacheprovider", "-q"]
-    return [*command, "tests/ops", "tests/cuda/device", "-k", selection]
+def tests(context: Context) -> Result:
+    """The operator tests on the device, in parallel, without those of speed and those without a kernel.
+
+    A rehearsal runs those of every kernel at a small size, on the interpreter of machine code.
+    """
+    from tests.cuda import selection
+
+    plugin, selected, variables = "tests.cuda.on_gpu", selection.ANY_DEVICE, {}
+    if context.device == "cpu":
+        from tests.cuda.sass import build
+
+        built = build.build(ROOT / "csrc")
+        plugin, selected = "tests.cuda.sass.plugin", selection.EVERY_KERNEL
+        variables = {
+            **built.environment,
+            "STYLEMAP_SASS_LIBRARY": str(built.library),
+            "TRITON_INTERPRET": "1",
+        }
+    workers = str(max(1, min(8, (os.cpu_count() or 1) // 2)))
+    command = [sys.executable, "-m", "pytest", "-p", plugin, "-p", "no:cacheprovider", "-q", "-n", workers]
+    command += ["-m", "not speed", "tests/ops", "tests/cuda/device", "-k", selected]
+    return _counted(context.command(command, **variables))
 
 
 def _counted(result: Result) -> Result:
@@ -88,23 +123,43 @@ def plan(context: Context) -> Result:
     return result | {"problems": problems}
 
 
-def edit(context: Context) -> Result:
-    """Recorded strokes in an `EditSession` and in rivals, by ``stylemap bench edit``."""
-    given = "--models=full --precisions=fp16 --backends=engine,plain,compile --seconds=3".split()
-    if context.tiny:
-        given = (
-            "--models=tiny --precisions=fp32 --backends=engine,plain --scenarios=decode --seconds=0".split()
-        )
-    result = _bench(context, "edit", given)
-    rows = result.get("result", {}).get("edit", [])
-    wrong = [r for r in rows if r["backend"] == "engine" and r["status"] == "wrong"]
-    problems = [f"{r['model']} {r['precision']} {r['scenario']}: error {r['error']:.1e}" for r in wrong]
-    return result | {"problems": problems}
+def ncu(context: Context) -> Result:
+    """What the profiler says of three kernels; a rehearsal has the simulated cycles of a layer."""
+    if context.device == "cpu":
+        command = [sys.executable, "-m", "tests.cuda.sass", "layers", "--quarter", "--json", "--only", "3"]
+        return context.command(command)
+    profiler = ["ncu", "--set", "full", "--clock-control", "none", "--kernel-name-base", "demangled"]
+    profiler += [
+        "--kernel-name",
+        "regex:stylemap",
+        "--launch-count",
+        str(profiled.LAUNCHES),
+        "--page",
+        "details",
+    ]
+    log = context.folder / "ncu.txt"
+    run = [sys.executable, "-m", "stylemap.benchmarks.gpu.profiled"]
+    return context.command([*profiler, "--log-file", str(log), *run]) | {"log": log.name}
 
 
 def training(context: Context) -> Result:
     """Iterations per second and memory against the operators' definitions."""
     return _bench(context, "training", ["--quick"] if context.tiny else [])
+
+
+def edit(context: Context) -> Result:
+    """Recorded strokes in an `EditSession` and in rivals, by ``stylemap bench edit``: plain PyTorch,
+    torch.compile, and ONNX Runtime's CUDA kernels where they are installed."""
+    backends = "--backends=engine,plain,compile,onnxruntime"
+    given = ["--models=full", "--precisions=fp16", backends, "--seconds=3"]
+    if context.tiny:
+        tiny = "--models=tiny --precisions=fp32 --backends=engine,plain --scenarios=decode --seconds=0"
+        given = tiny.split()
+    result = _bench(context, "edit", given)
+    rows = result.get("result", {}).get("edit", [])
+    wrong = [r for r in rows if r["backend"] == "engine" and r["status"] == "wrong"]
+    problems = [f"{r['model']} {r['precision']} {r['scenario']}: error {r['error']:.1e}" for r in wrong]
+    return result | {"problems": problems}
 
 
 def _bench(context: Context, part: str, given: Sequence[str]) -> Result:
@@ -118,15 +173,18 @@ def _bench(context: Context, part: str, given: Sequence[str]) -> Result:
     return result
 
 
+#: In the order of their value; the seconds are those of a machine with a GPU and 16 cores.
 STEPS = (
     Step("build", 60, build),
+    Step("launchers", 15, launchers),
+    Step("memcheck", 25, memcheck),
+    Step("racecheck", 25, racecheck),
     Step("tests", 90, tests),
-    Step("memcheck", 40, memcheck),
-    Step("racecheck", 40, racecheck),
     Step("operators", 120, operators),
     Step("plan", 120, plan),
-    Step("edit", 100, edit),
+    Step("ncu", 60, ncu),
     Step("training", 60, training),
+    Step("edit", 150, edit),
 )
 
 

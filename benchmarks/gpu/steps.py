@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from stylemap.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 Result = dict[str, Any]
+#: How much longer a step may take in a rehearsal, on a few cores and without a GPU.
+REHEARSAL = 12
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,10 @@ def run_steps(steps: Sequence[Step], context: Context) -> list[str]:
     problems = []
     for step in steps:
         start = time.monotonic()
-        print(f"== {step.name}: {step.seconds:.0f} s", flush=True)
+        seconds = step.seconds * (REHEARSAL if context.device == "cpu" else 1)
+        print(f"== {step.name}: {seconds:.0f} s", flush=True)
         try:
-            result = step.run(
-                Context(context.folder, step.seconds, context.arch, context.device, context.tiny)
-            )
+            result = step.run(replace(context, seconds=seconds))
         except Exception as failure:  # one step must not end the others
             result = {"status": f"failed: {failure!r}"[:300]}
         result = {"step": step.name, **result, "seconds": round(time.monotonic() - start, 1)}

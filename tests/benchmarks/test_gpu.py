@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 import torch
 
 from stylemap.benchmarks import truth
-from stylemap.benchmarks.gpu import check, operators, steps
+from stylemap.benchmarks.gpu import check, operators, rehearsal, steps
 from stylemap.benchmarks.gpu.__main__ import main
 from stylemap.benchmarks.gpu.cases import Case
 from stylemap.benchmarks.gpu.steps import Context, Step
@@ -148,21 +150,98 @@ def test_a_measurement_that_is_ended_leaves_what_it_wrote(
 
 def test_steps_fit_into_fifteen_minutes() -> None:
     assert sum(step.seconds for step in check.STEPS) <= 15 * 60 - 120  # the machine takes time to start
-    assert [step.name for step in check.chosen("build,edit")][:1] == ["tests"]
+    order = "build launchers memcheck racecheck tests operators plan ncu training edit".split()
+    assert [step.name for step in check.STEPS] == order
+    assert [step.name for step in check.chosen("build,edit")][:1] == ["launchers"]
     with pytest.raises(ValueError, match="no step nothing"):
         check.chosen("nothing")
 
 
-def test_steps_use_commands_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[list[str]] = []
-    monkeypatch.setattr(
-        Context, "command", lambda self, arguments, **_: given.append(arguments) or {"status": "passed"}
-    )
-    for tiny in (True, False):
-        for step in (check.edit, check.training):
-            step(Context(tmp_path, 1.0, "90a", "cpu", tiny))
-    for arguments in given:
-        assert build_parser().parse_args(arguments[3:]).part in ("edit", "training")
+def commands(
+    folder: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, list[tuple[list[str], dict[str, str]]]]:
+    """By step, the commands that it would run on a device, with the variables it sets."""
+    from tests.cuda.sass import build
+
+    given: dict[str, list[tuple[list[str], dict[str, str]]]] = {step.name: [] for step in check.STEPS}
+    monkeypatch.setattr(build, "build", lambda _: build.Built(folder / "library.so", folder))
+    for step in check.STEPS:
+
+        def command(_: Context, arguments: list[str], *, to: str = step.name, **more: str) -> steps.Result:
+            given[to].append((arguments, more))
+            return {"status": "passed", "tail": []}
+
+        monkeypatch.setattr(Context, "command", command)
+        step.run(Context(folder, 60.0, "90a", device, tiny=device == "cpu"))
+    return given
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_every_step_runs_commands_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    given = commands(tmp_path, device, monkeypatch)
+    assert all(given.values()), [name for name, found in given.items() if not found]
+    for name, found in given.items():
+        for arguments, _ in found:
+            modules = [after for word, after in pairwise(arguments) if word == "-m" and "." in after]
+            assert all(importlib.util.find_spec(module) for module in modules), (name, arguments)
+            for word in arguments:
+                assert not word.startswith("tests/") or (steps.ROOT / word).exists(), (name, word)
+            if "bench" in arguments:
+                words = arguments[arguments.index("bench") :]
+                assert build_parser().parse_args(words).part in ("edit", "training")
+                assert words[words.index("--device") + 1] == device
+
+
+def test_a_rehearsal_takes_the_same_steps_without_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What needs a GPU is left to the interpreter: the driver in other orders, tests, the profiler."""
+    given = commands(tmp_path, "cpu", monkeypatch)
+    words = {name: [word for arguments, _ in found for word in arguments] for name, found in given.items()}
+    for name in ("launchers", "memcheck", "racecheck"):
+        assert "interpreter" in words[name]
+        assert "compute-sanitizer" not in words[name]
+    orders = {
+        name: given[name][-1][1].get("STYLEMAP_SASS_ORDER") for name in ("launchers", "memcheck", "racecheck")
+    }
+    assert len(set(orders.values())) == 3
+    assert "tests.cuda.sass.plugin" in words["tests"]
+    assert given["tests"][0][1]["STYLEMAP_SASS_LIBRARY"].endswith("library.so")
+    assert "tests.cuda.sass" in words["ncu"]
+    assert "ncu" not in words["ncu"]
+    on_gpu = commands(tmp_path, "cuda", monkeypatch)
+    assert {name for name, found in on_gpu.items() if "compute-sanitizer" in found[0][0]} == {
+        "memcheck",
+        "racecheck",
+    }
+
+
+def test_a_rehearsal_is_at_its_end_when_every_step_has_passed(tmp_path: Path) -> None:
+    for step in check.STEPS:
+        steps.write({"status": "passed"}, tmp_path / f"{step.name}.json")
+    assert rehearsal.unfinished(tmp_path) == []
+    (tmp_path / "ncu.json").unlink()
+    steps.write({"status": "exit status 1", "problems": ["c: wrong"]}, tmp_path / "tests.json")
+    assert rehearsal.unfinished(tmp_path) == ["tests: exit status 1", "tests: c: wrong", "ncu: no result"]
+
+
+def test_a_rehearsal_runs_in_a_bare_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = rehearsal.bare_copy(tmp_path / "copy", "HEAD")
+    assert (copy / "Makefile").is_file()
+    assert not (copy / ".git").exists()
+    given: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(rehearsal.subprocess, "run", lambda *args, **kwargs: given.append((args, kwargs)))
+        patch.setenv("PYTHONPATH", "elsewhere")
+        rehearsal.run(copy, "some-python", tmp_path / "results")
+    (command,), options = given[0]
+    assert command[:3] == ["make", "gpu-check", "PYTHON=some-python"]
+    assert options["cwd"] == copy
+    assert "PYTHONPATH" not in options["env"]
+    made = subprocess.check_output(["make", "-n", *command[1:]], cwd=steps.ROOT, text=True)
+    assert "--device cpu --tiny --output" in made
 
 
 def test_architecture_and_counts() -> None:
