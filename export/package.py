@@ -37,6 +37,19 @@ class Package:
         members = (name for name in self.trt.ComputeCapability.__members__ if name.startswith("SM"))
         return sorted((f"{name[2:-1]}.{name[-1]}" for name in members), key=float)
 
+    def strongly_typed(self) -> int:
+        """The flags of a network whose types are those of the graph, as from TensorRT 11 on all are.
+
+        Raises:
+            RuntimeError: a TensorRT before 10, which has no such networks.
+        """
+        flag = getattr(self.trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+        if flag is not None:
+            return 1 << int(flag)
+        if not self.ahead_of_time and int(self.version.split(".")[0]) < 11:
+            raise RuntimeError(f"{self.name} {self.version} has no strongly typed networks: 10 or later has")
+        return 0
+
     def member(self, capability: str) -> Any:
         """Its name for a compute capability."""
         return getattr(self.trt.ComputeCapability, "SM" + capability.replace(".", ""))

@@ -15,6 +15,7 @@ from stylemap.export.package import Log, make_logger
 from stylemap.export.plugins.define import define
 from stylemap.export.sessions.base import one_line
 from stylemap.export.sidecar import Sidecar, digest
+from stylemap.export.suspects import suspects
 
 Progress = Callable[[str], None]
 
@@ -25,14 +26,14 @@ def build_engine(
     """Build the engine of one ONNX file and write it to ``target``; the sidecar is returned, not written.
 
     Raises:
-        ValueError: not an ONNX file of ours.
+        ValueError: not an ONNX file of ours, or one with what TensorRT is known to compute wrongly.
         RuntimeError: TensorRT refuses the graph or the options; the message has its reason.
         OSError: the engine cannot be written.
     """
     description = _describe(path)
     trt, log = checked.package.trt, Log()
     builder = trt.Builder(make_logger(checked.package, log))
-    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    flags = checked.package.strongly_typed()
     if checked.options.plugins:
         flags |= define(checked.package)
     network = builder.create_network(flags)
@@ -78,7 +79,10 @@ def _describe(path: Path) -> Description:
     except Exception as error:
         raise ValueError(f"{path} is not an ONNX file: {one_line(error)}") from error
     metadata = {item.key: item.value for item in model.metadata_props if item.key.startswith(PREFIX)}
-    return Description.from_metadata(metadata, str(path))
+    description = Description.from_metadata(metadata, str(path))
+    if found := suspects(model):
+        raise ValueError(f"{path} holds what TensorRT computes wrongly, export it again: {'; '.join(found)}")
+    return description
 
 
 def _check_ports(network: Any, description: Description, path: Path) -> None:
@@ -119,7 +123,8 @@ def _profile(builder: Any, network: Any, options: EngineOptions) -> Any:
 
 def _configure(config: Any, trt: Any, checked: CheckedOptions) -> None:
     # The types of the graph decide; TF32 would make float32 ones less than float32.
-    config.clear_flag(trt.BuilderFlag.TF32)
+    if hasattr(trt.BuilderFlag, "TF32"):
+        config.clear_flag(trt.BuilderFlag.TF32)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if checked.package.ahead_of_time:
         config.num_compute_capabilities = len(checked.gpus)
