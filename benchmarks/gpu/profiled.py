@@ -17,7 +17,7 @@ def main() -> None:
         return made.contiguous(memory_format=torch.channels_last)
 
     def weight(channels: int) -> torch.Tensor:
-        made = torch.randn(channels, channels, 3, 3, device="cuda") * (9 * channels) ** -0.5
+        made: torch.Tensor = torch.randn(channels, channels, 3, 3, device="cuda") / (9 * channels) ** 0.5
         return made.half().contiguous(memory_format=torch.channels_last)
 
     with torch.no_grad():
