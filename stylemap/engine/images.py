@@ -8,6 +8,7 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import PIL.Image
 from torch import Tensor
@@ -133,118 +134,152 @@ class Edit:
         return [self.original, *self.images]
 
 
+class Kept(Protocol):
+    """What an `ImageCache` keeps of one image; it may grow while it is held."""
+
+    @property
+    def code_bytes(self) -> int:
+        """Memory of the stylecodes."""
+
+    @property
+    def map_bytes(self) -> int:
+        """Memory of the maps."""
+
+
+K = TypeVar("K", bound=Kept)
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """Stylecodes, each (r·r)×C, and maps, each 1×r×r×M, in the precision of the cache."""
+    """All stylecodes, each (r·r)×C, and all maps, each 1×r×r×M, in the precision of the cache."""
 
     codes: list[Tensor]
     maps: list[Tensor]
 
+    @property
+    def code_bytes(self) -> int:
+        """Memory of the stylecodes."""
+        return sum(each.nbytes for each in self.codes)
 
-class ImageCache:
+    @property
+    def map_bytes(self) -> int:
+        """Memory of the maps."""
+        return sum(each.nbytes for each in self.maps)
+
+
+class ImageCache(Generic[K]):
     """Least recently used entries go first, and are made again from the stylemap when they are needed.
 
-    Not for several threads at once: the session has a lock. ``build`` makes an entry of ``entry_bytes``
-    bytes; with ``reuse`` it may get an entry that is no longer needed, to overwrite. ``limit`` is in bytes.
+    Not for several threads at once: the session has a lock. ``build`` makes an entry, which has ``new_bytes``
+    bytes then; ``gone`` gets what is no longer kept. ``limit`` is in bytes.
     """
 
     def __init__(
         self,
-        build: Callable[[Image, Entry | None], Entry],
-        entry_bytes: int,
+        build: Callable[[Image], K],
+        new_bytes: int,
         limit: int,
         *,
-        reuse: bool = False,
+        gone: Callable[[K], None] = lambda entry: None,
     ) -> None:
         self._build = build
-        self._reuse = reuse
-        self._spare: Entry | None = None
-        self._entries: OrderedDict[int, Entry] = OrderedDict()
-        self.entry_bytes = entry_bytes
+        self._gone = gone
+        self._entries: OrderedDict[int, K] = OrderedDict()
+        self._held: frozenset[int] = frozenset()
+        self.new_bytes = new_bytes
         self.limit = limit
         self.hits = self.misses = self.evictions = 0
         self._warned = False
-        self._gone: set[int] = set()  # images whose entries went for lack of room
+        self._evicted: set[int] = set()  # images whose entries went for lack of room
         self._remade: deque[bool] = deque(maxlen=_ASKED)  # whether the last ones asked for were among those
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._entries.values())
+
+    @property
+    def code_bytes(self) -> int:
+        """Of the stylecodes that are kept."""
+        return sum(entry.code_bytes for entry in self)
+
+    @property
+    def map_bytes(self) -> int:
+        """Of the maps that are kept."""
+        return sum(entry.map_bytes for entry in self)
+
     @property
     def bytes(self) -> int:
         """Of the entries that are kept."""
-        return len(self) * self.entry_bytes
-
-    @property
-    def spare_bytes(self) -> int:
-        """Of the entry that went last, whose memory the next one takes: new memory costs as much time as
-        filling it does. Together with ``bytes`` never more than the limit.
-        """
-        return 0 if self._spare is None else self.entry_bytes
+        return self.code_bytes + self.map_bytes
 
     def prefetch(self, image: Image) -> None:
         """Make the entry of an image now, if there is room for any."""
-        if self.entry_bytes <= self.limit:
+        if self.new_bytes <= self.limit:
             with self.hold([image]):
                 pass
 
     @contextlib.contextmanager
-    def hold(self, images: Sequence[Image]) -> Iterator[list[Entry]]:
-        """The entries of these images, none of which goes before the end of the block.
+    def hold(self, images: Sequence[Image]) -> Iterator[list[K]]:
+        """The entries of these images, none of which goes before the end of the block; not within another.
 
-        They may exceed the limit together; afterwards the cache is within it again.
+        They may exceed the limit together; afterwards the cache is within it again, and the first image's
+        entry, which has most in it as a rule, is the last to go.
         """
-        held = {image.number for image in images}
-        self._warn(len(held))
+        self._held = frozenset(image.number for image in images)
         try:
-            yield [self._get(image, held) for image in images]
+            yield [self._get(image) for image in images]
         finally:
-            self._shrink(self.limit, frozenset())
+            if images and images[0].number in self._entries:
+                self._entries.move_to_end(images[0].number)
+            self._warn()
+            self._held = frozenset()
+            self.reserve(0)
+
+    def reserve(self, count: int) -> None:
+        """Make room for as many bytes more, as far as that is possible without entries that are held."""
+        excess = self.bytes + count - self.limit
+        for number in [number for number in self._entries if number not in self._held]:
+            if excess <= 0:
+                break
+            entry = self._entries.pop(number)
+            excess -= entry.code_bytes + entry.map_bytes
+            self._evicted.add(number)
+            self.evictions += 1
+            self._gone(entry)
 
     def drop(self, number: int) -> None:
         """Forget the entry of an image, if there is one."""
-        self._gone.discard(number)
+        self._evicted.discard(number)
         entry = self._entries.pop(number, None)
         if entry is not None:
-            self._keep_spare(entry)
+            self._gone(entry)
 
     def clear(self) -> None:
         """Forget all entries."""
         self._entries.clear()
-        self._gone.clear()
-        self._spare = None
+        self._evicted.clear()
 
-    def _get(self, image: Image, held: set[int]) -> Entry:
+    def _get(self, image: Image) -> K:
         entry = self._entries.get(image.number)
-        self._note(entry is None and image.number in self._gone)
+        self._note(entry is None and image.number in self._evicted)
         if entry is None:
             self.misses += 1
-            self._shrink(self.limit - self.entry_bytes, held)
-            spare, self._spare = self._spare, None
-            entry = self._entries[image.number] = self._build(image, spare)
+            self.reserve(self.new_bytes)
+            entry = self._entries[image.number] = self._build(image)
         else:
             self.hits += 1
         self._entries.move_to_end(image.number)
         return entry
 
-    def _shrink(self, limit: int, held: set[int] | frozenset[int]) -> None:
-        for number in [number for number in self._entries if number not in held]:
-            if self.bytes <= limit:
-                break
-            self._keep_spare(self._entries.pop(number))
-            self._gone.add(number)
-            self.evictions += 1
-        if self.bytes + self.spare_bytes > self.limit:
-            self._spare = None
-
-    def _keep_spare(self, entry: Entry) -> None:
-        if self._reuse and self.bytes + self.entry_bytes <= self.limit:
-            self._spare = entry
-
-    def _warn(self, images: int) -> None:
-        if images * self.entry_bytes > self.limit:
+    def _warn(self) -> None:
+        """Where the entries that are held have no room together."""
+        held = [entry for number, entry in self._entries.items() if number in self._held]
+        count = sum(entry.code_bytes + entry.map_bytes for entry in held)
+        if count > self.limit:
             self._say(
-                f"an edit needs {images} images of {self.entry_bytes >> 20} MB, but the cache is limited to "
+                f"an edit needs {len(held)} images of {count >> 20} MB together, but the cache is limited to "
                 f"{self.limit >> 20} MB: some are made again for every edit"
             )
 
@@ -253,7 +288,7 @@ class ImageCache:
         self._remade.append(remade)
         if sum(self._remade) >= _REMADE:
             self._say(
-                f"images are made again and again: they take {self.entry_bytes >> 20} MB each, "
+                f"images are made again and again: {len(self)} of them take {self.bytes >> 20} MB, "
                 f"and the cache is limited to {self.limit >> 20} MB (cache_bytes)"
             )
 

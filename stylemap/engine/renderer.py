@@ -6,14 +6,14 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Generic, Protocol
 
 import torch
 from torch import Tensor
 
 from stylemap.config import Config
 from stylemap.edit import blend, mix_styles
-from stylemap.engine.images import Edit, Entry, Image, ImageCache
+from stylemap.engine.images import Edit, Image, ImageCache, K
 from stylemap.model import Blending, Model
 
 #: Entered for a part of the work on a frame, by its name.
@@ -107,38 +107,32 @@ class Renderer(ABC):
         return {}
 
 
-class CachingRenderer(Renderer):
+class CachingRenderer(Renderer, Generic[K]):
     """A renderer on a plan, which keeps stylecodes and maps of images for the edits to come.
 
+    entry_bytes: of all stylecodes and maps of one image.
+
     Args:
-        code_values, map_values: of the stylecodes and of the maps of one image.
-        dtype: of what is kept. limit: most bytes of it.
-        reuse: whether `_build` may overwrite the entry of another image.
+        entry_bytes: see above. new_bytes: of what `_build` makes. limit: most bytes that are kept.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        code_values: int,
-        map_values: int,
-        dtype: torch.dtype,
-        limit: int,
-        *,
-        reuse: bool = False,
-    ) -> None:
+    def __init__(self, plan: Plan, entry_bytes: int, new_bytes: int, limit: int) -> None:
         super().__init__(plan)
         self.plan = plan
-        self._dtype = dtype
-        self._code_bytes, self._map_bytes = code_values * dtype.itemsize, map_values * dtype.itemsize
-        self._cache = ImageCache(self._build, self._code_bytes + self._map_bytes, limit, reuse=reuse)
+        self.entry_bytes = entry_bytes
+        self._cache = ImageCache(self._build, new_bytes, limit, gone=self._gone)
 
     @abstractmethod
-    def _build(self, image: Image, spare: Entry | None) -> Entry:
-        """The stylecodes and maps of an image, in the memory of ``spare`` if there is one.
+    def _build(self, image: Image) -> K:
+        """What is kept of an image from the start.
 
         Raises:
-            ValueError: values that `_dtype` cannot hold.
+            ValueError: values that the precision of the cache cannot hold.
         """
+
+    def _gone(self, entry: K) -> None:
+        """An entry is no longer kept."""
+        return None
 
     def added(self, image: Image) -> None:
         """Make the entry of an image now, if there is room for any."""
@@ -154,13 +148,13 @@ class CachingRenderer(Renderer):
 
     def stats(self) -> dict[str, int]:
         """Of the cache and of the plan, which other sessions may share."""
-        cache, count, memory = self._cache, len(self._cache), self.plan.bytes
+        cache, memory = self._cache, self.plan.bytes
         return {
-            "cached_images": count,
+            "cached_images": len(cache),
             "cache_bytes": cache.bytes,
             "cache_limit_bytes": cache.limit,
-            "code_bytes": count * self._code_bytes,
-            "map_bytes": count * self._map_bytes,
+            "code_bytes": cache.code_bytes,
+            "map_bytes": cache.map_bytes,
             "weight_bytes": memory["weights"],
             "activation_bytes": memory["activations"],
             "hits": cache.hits,

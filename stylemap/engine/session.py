@@ -37,11 +37,13 @@ class EditSession:
         result = session.edit(original, session.reference(other, mask, shift=(8, 0)))
         stylemap.to_pil(result)
 
-    The stylecodes of every image and the γ, β they make (its maps) are cached. An edit copies maps inside
-    and outside the masks, convolves those of a ring around their borders, and runs the main path: on a CPU
-    from the first layer whose maps differ from the last image's, on a GPU as one captured graph. It is exact
-    up to rounding, and depends on nothing but the arguments: the same edit gives the same bits, whatever
-    came before. Where there is no plan, the model itself runs through `stylemap.edit`; a log line says why.
+    The stylecodes of images and the γ, β they make (their maps) are cached. An edit copies maps inside and
+    outside the masks, convolves those of a ring around their borders, and runs the main path: on a CPU from
+    the first layer whose maps differ from the last image's, on a GPU as one captured graph. On a CPU only an
+    image that has been an original has all its maps; of a reference they are made near its masks, as these
+    come. It is exact up to rounding, and depends on nothing but the arguments: the same edit gives the same
+    bits, whatever came before. Where there is no plan, the model itself runs through `stylemap.edit`; a log
+    line says why.
 
     Images are RGB in [-1, 1]; those returned are float32, nominally in [-1, 1] as the decoder's are, on
     the device of the session. Any thread may call at any time; calls to one session wait for each other.
@@ -54,8 +56,8 @@ class EditSession:
         cache_bytes: limit of the cached stylecodes and maps; by default on a CPU half of the memory that is
             free now, elsewhere 2 GiB. The images of one edit are kept until it is done, even where they are
             more; stylemaps are always kept. Where images are made again and again, a log line says so once.
-        cache_precision: of what is cached: by default "fp32" for fp32, else "fp16", which takes half
-            the memory and adds an error of about 6e-4.
+        cache_precision: of the maps that are cached, on a GPU of the stylecodes too: by default "fp32" for
+            fp32, else "fp16", which takes half the memory and adds an error of about 6e-4.
         plan: a `CpuPlan` or `GpuPlan` of this model, to use instead of the one that all its sessions of a
             device and precision share.
         renderer: what to run on, instead of the fastest there is for these arguments.
@@ -106,7 +108,9 @@ class EditSession:
         Args:
             image: a tensor 3×S×S or 1×3×S×S, of a floating-point dtype, finite, in [-1, 1]; or a PIL image,
                 numpy pixels H×W×3 uint8 or the path of a file, of which the centre square is taken.
-            prepare: whether to make now what edits of it need, which the first one makes otherwise.
+            prepare: whether to make now what edits of it need, which the first one makes otherwise. On a
+                CPU these are its coarse stylecodes, and all its maps where no image has them yet: the first
+                image is likely to be the original.
 
         Raises:
             TypeError, ValueError: another type, shape or dtype, several images.

@@ -22,14 +22,18 @@ def image(number: int) -> Image:
     return Image(number, torch.zeros(0))
 
 
-def cache(limit: int) -> tuple[ImageCache, list[int]]:
+def entry(count: int = 10) -> Entry:
+    """Of so many bytes."""
+    return Entry([torch.zeros(2, dtype=torch.uint8)], [torch.zeros(count - 2, dtype=torch.uint8)])
+
+
+def cache(limit: int) -> tuple[ImageCache[Entry], list[int]]:
     """A cache of entries of 10 bytes, and the numbers it has built."""
     built: list[int] = []
 
-    def build(image: Image, spare: Entry | None) -> Entry:
-        assert spare is None
+    def build(image: Image) -> Entry:
         built.append(image.number)
-        return Entry([], [])
+        return entry()
 
     return ImageCache(build, 10, limit), built
 
@@ -64,7 +68,7 @@ def test_a_cache_that_is_too_small_says_so_once(caplog: pytest.LogCaptureFixture
             lines.append(len(caplog.records))
     assert len(built) == 20
     assert lines == [0] * 6 + [1] * 14
-    assert "images are made again and again: they take 0 MB each" in caplog.text
+    assert "images are made again and again: 2 of them take 0 MB" in caplog.text
 
 
 def test_images_that_come_for_the_first_time_or_come_back_seldom_are_no_reason_to_say_it(
@@ -84,31 +88,25 @@ def test_images_that_come_for_the_first_time_or_come_back_seldom_are_no_reason_t
     assert not caplog.records
 
 
-def test_the_memory_of_the_last_to_go_is_used_again() -> None:
-    """Within the limit, and never that of an entry somebody holds."""
-    given: list[Entry | None] = []
-
-    def build(image: Image, spare: Entry | None) -> Entry:
-        given.append(spare)
-        return spare or Entry([], [])
-
-    kept = ImageCache(build, 10, 25, reuse=True)
-    entries = []
-    for number in (1, 2, 3):
-        with kept.hold([image(number)]) as held:
-            entries += held
-        assert kept.bytes + kept.spare_bytes <= 25
-    assert given == [None, None, entries[0]]
-    assert entries[2] is entries[0]
-
-    kept.drop(2)
-    assert (kept.bytes, kept.spare_bytes) == (10, 10)
-    with kept.hold([image(4), image(5), image(3)]) as held:
-        assert given[3:] == [entries[1], None]
-        assert len({id(entry) for entry in held}) == 3
-    assert kept.bytes + kept.spare_bytes <= 25
-    kept.clear()
-    assert kept.bytes == kept.spare_bytes == 0
+def test_entries_that_grow_make_room_for_themselves() -> None:
+    """Those that nobody holds go first; the first of those held is the last to go."""
+    gone: list[Entry] = []
+    kept = ImageCache(lambda image: entry(), 10, 45, gone=gone.append)
+    with kept.hold([image(number) for number in (1, 2, 3)]) as (first, second, third):
+        pass
+    with kept.hold([image(3), image(4)]) as (_, fourth):
+        third.maps.append(torch.zeros(12, dtype=torch.uint8))
+        kept.reserve(0)
+        assert gone == [second]
+        kept.reserve(5)
+        assert gone == [second, first]
+        kept.reserve(1000)
+        assert (kept.code_bytes, kept.map_bytes, kept.bytes) == (4, 28, 32)
+        fourth.maps.append(torch.zeros(20, dtype=torch.uint8))
+    assert gone == [second, first, fourth]
+    assert (kept.bytes, kept.evictions, len(kept)) == (22, 3, 1)
+    kept.drop(3)
+    assert (gone[3], kept.bytes) == (third, 0)
 
 
 def test_without_room_nothing_is_kept_or_made_early() -> None:
@@ -133,8 +131,8 @@ def random_mask(chance: random.Random) -> Tensor:
 @needs_plan
 def test_bounded_over_many_edits_and_the_same_bits() -> None:
     roomy = EditSession(tiny.model())
-    entry = roomy.renderer._cache.entry_bytes  # type: ignore[union-attr]
-    tight = EditSession(tiny.model(), cache_bytes=5 * entry)
+    size = roomy.renderer.entry_bytes  # type: ignore[union-attr]
+    tight = EditSession(tiny.model(), cache_bytes=5 * size)
     photos = tiny.photos(12)
     pairs = [(roomy.add(photo), tight.add(photo)) for photo in photos]
     chance = random.Random(5)
@@ -148,11 +146,11 @@ def test_bounded_over_many_edits_and_the_same_bits() -> None:
             ]
             results.append(used.edit(chosen[0][side], references))
         assert torch.equal(*results)
-        assert tight.stats()["cache_bytes"] <= 5 * entry
+        assert tight.stats()["cache_bytes"] <= 5 * size
     stats = tight.stats()
     assert stats["evictions"] > 0
-    assert stats["cached_images"] == 5
-    assert stats["code_bytes"] + stats["map_bytes"] == stats["cache_bytes"] == 5 * entry
+    assert 5 <= stats["cached_images"] < 12
+    assert stats["code_bytes"] + stats["map_bytes"] == stats["cache_bytes"] > 4 * size
     assert roomy.stats()["evictions"] == 0
     assert roomy.stats()["misses"] == 12
 
@@ -161,16 +159,16 @@ def test_bounded_over_many_edits_and_the_same_bits() -> None:
 def test_reported_bytes_are_those_of_the_tensors() -> None:
     used = EditSession(tiny.model())
     used.add(tiny.photos(1)[0])
-    (entry,) = used.renderer._cache._entries.values()  # type: ignore[union-attr]
+    (kept,) = used.renderer._cache  # type: ignore[union-attr]
     stats = used.stats()
-    assert stats["code_bytes"] == sum(code.numel() * 4 for code in entry.codes)
-    assert stats["map_bytes"] == sum(maps.numel() * 4 for maps in entry.maps)
+    assert stats["code_bytes"] == sum(code.values.numel() * 4 for code in kept.codes)
+    assert stats["map_bytes"] == sum(maps.values.numel() * 4 for maps in kept.maps)
     assert stats["stylemap_bytes"] == 4 * tiny.CHANNELS * tiny.CELLS**2
 
 
 @needs_plan
 @pytest.mark.parametrize("stored", ["fp16", "bf16"])
-def test_half_precision_takes_half_the_memory(stored: str) -> None:
+def test_half_precision_takes_half_the_memory_of_maps(stored: str) -> None:
     exact, used = EditSession(tiny.model()), EditSession(tiny.model(), cache_precision=stored)
     mask = torch.zeros(tiny.SIZE, tiny.SIZE)
     mask[4:20, 8:25] = 1
@@ -182,7 +180,7 @@ def test_half_precision_takes_half_the_memory(stored: str) -> None:
         assert torch.equal(each.edit(a, references), results[-1])
         assert each.mix(a, b, "fine").shape == results[-1].shape
     assert 0 < relative_error(results[1], results[0]) < tolerance("cache", stored)
-    assert 2 * used.stats()["cache_bytes"] == exact.stats()["cache_bytes"]
+    assert 2 * used.stats()["map_bytes"] == exact.stats()["map_bytes"]
 
 
 @needs_plan
@@ -205,8 +203,8 @@ def test_remove_and_clear() -> None:
 @pytest.mark.slow
 def test_a_thousand_edits_over_fifty_images_stay_within_the_limit() -> None:
     used = EditSession(tiny.model())
-    entry = used.renderer._cache.entry_bytes  # type: ignore[union-attr]
-    used = EditSession(tiny.model(), cache_bytes=8 * entry)
+    size = used.renderer.entry_bytes  # type: ignore[union-attr]
+    used = EditSession(tiny.model(), cache_bytes=8 * size)
     handles = [used.add(photo) for photo in tiny.photos(50)]
     chance = random.Random(6)
     held = []
@@ -215,7 +213,7 @@ def test_a_thousand_edits_over_fifty_images_stay_within_the_limit() -> None:
         references = [used.reference(other, random_mask(chance)) for other in others]
         used.edit(original, references, chance.choice([0.5, 1.0]))
         stats = used.stats()
-        assert stats["cache_bytes"] <= 8 * entry
+        assert stats["cache_bytes"] <= 8 * size
         if number >= 100:
             held.append(stats["working_bytes"] + stats["activation_bytes"])
     assert max(held) <= 1.1 * held[0]

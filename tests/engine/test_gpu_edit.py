@@ -165,7 +165,7 @@ def test_a_failed_edit_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_memory_is_bounded() -> None:
     used = GpuRenderer(GpuPlan(model(), "cpu", "fp16", capture=GraphRecorder()), 0, torch.float16)
-    entry = used._cache.entry_bytes
+    entry = used.entry_bytes
     used._cache.limit = 3 * entry
     known = [Image(i, used.own(w[None])) for i, w in enumerate(stylemaps())]
     known += [Image(10 + i, image.w) for i, image in enumerate(known)]

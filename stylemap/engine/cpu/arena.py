@@ -49,6 +49,19 @@ def empty_on_huge_pages(*shape: int, dtype: torch.dtype) -> Tensor:
     return map_bytes(size).view(dtype).view(shape)
 
 
+def empty_on_small_pages(*shape: int, dtype: torch.dtype) -> Tensor:
+    """A tensor to fill in part: what has not been written takes addresses, but no memory."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < 4 * _PAGE:
+        return torch.empty(shape, dtype=dtype)
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    pages = mmap.mmap(-1, size, **private)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):  # for systems that take huge pages unasked
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(pages, dtype=dtype).view(shape)
+
+
 class Region:
     """A range of addresses that buffers are cut from. What has been touched once stays with the process."""
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu.arena import Arena
-from stylemap.engine.cpu.blocking import Blocking
 from stylemap.engine.cpu.convolution import Convolution
+from stylemap.engine.cpu.stored import Maker, Stored
+from stylemap.engine.cpu.tiles import convolve_tiles
 from stylemap.engine.images import EditReference
 from stylemap.engine.renderer import Stage
 from stylemap.program import ring
@@ -73,26 +74,51 @@ class Layouts:
         return self._made[key]
 
 
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What an edit reads of one stylecode: of the original and the references, in order.
+
+    ``maps``: of the original, 1×r×r×M in float32, all of them. ``maker`` makes what else is missing.
+    """
+
+    maker: Maker
+    index: int
+    images: Sequence[Stored]
+    maps: Tensor
+
+    def codes(self) -> list[Tensor]:
+        """Of every image, (r·r)×C."""
+        return [image.codes[self.index].rows for image in self.images]
+
+    def rows(self) -> list[Tensor]:
+        """Maps of every image, (r·r)×M."""
+        return [_rows(self.maps), *(image.maps[self.index].rows for image in self.images[1:])]
+
+    def make(self, arena: Arena, layout: Layout, masks: Sequence[CellMask], weight: float) -> None:
+        """Make the maps that are pasted, and the codes that are convolved."""
+        for regions, make in ((layout.paste, self.maker.maps), (layout.inputs, self.maker.codes)):
+            for region in regions:
+                for image in ring.coefficients(region.pattern, weight):
+                    if image or regions is layout.inputs:
+                        cells = region.cells - _moved(masks, image, self.maps.shape[1])
+                        make(arena, self.images[image], self.index, cells.numpy())
+
+
 class CodeEdit:
     """The edit of one stylecode's maps, with any weight; in place.
 
-    ``conv``: the convolution that makes the maps; ``codes`` and ``maps``: of the original, whose maps
-    1×r×r×M in float32 are changed, and of the references in order, (r·r)×C and 1×r×r×M.
+    ``conv``: the convolution that makes the maps; those of the original in ``sources`` are changed.
 
     Where no masks overlap, every weight's maps are a lerp of the original's and the full edit's. Where
     some do, blending in order makes them a polynomial, and each weight is done by itself.
     """
 
-    def __init__(
-        self, conv: Convolution, layouts: Layouts, codes: Sequence[Tensor], maps: Sequence[Tensor]
-    ) -> None:
+    def __init__(self, conv: Convolution, layouts: Layouts, sources: Sources) -> None:
         self._conv = conv
         self._layouts = layouts
-        self._side = maps[0].shape[1]
+        self._sources = sources
+        self._side = sources.maps.shape[1]
         self._masks = layouts.masks(self._side)
-        self._codes = codes
-        self._maps = maps[0]
-        self._rows = [_rows(each) for each in maps]
         self._overlap = ring.overlap(self._masks)
         self._full: tuple[Undo, Tensor] | None = None
 
@@ -113,10 +139,12 @@ class CodeEdit:
 
     def _write(self, arena: Arena, weight: float) -> Undo:
         layout = self._layouts.get(self._side, self._conv.tile, weight == 1)
-        rows = self._rows[0]
+        self._sources.make(arena, layout, self._masks, weight)
+        maps = self._sources.rows()
+        rows = maps[0]
         undo = Undo(rows, layout.changed, rows.index_select(0, layout.changed), self._layouts.stage)
         # All that is copied is read before anything is written: a reference may be the original itself.
-        pasted = [self._blend(self._rows, region, weight) for region in layout.paste]
+        pasted = [self._blend(maps, region, weight) for region in layout.paste]
         try:
             for region, values in zip(layout.paste, pasted, strict=True):
                 rows.index_copy_(0, region.cells, values)
@@ -129,11 +157,12 @@ class CodeEdit:
 
     def _convolve(self, arena: Arena, layout: Layout, weight: float) -> None:
         """The listed tiles of the maps, from the blended codes around them; other codes stay unwritten."""
-        code = arena.take(1, self._side, self._side, self._codes[0].shape[1])
+        codes = self._sources.codes()
+        code = arena.take(1, self._side, self._side, codes[0].shape[1])
         for region in layout.inputs:
-            _rows(code).index_copy_(0, region.cells, self._blend(self._codes, region, weight))
+            _rows(code).index_copy_(0, region.cells, self._blend(codes, region, weight))
         with self._layouts.stage("modulation"):
-            convolve_tiles(self._conv, arena, code, layout.tiles, self._maps)
+            convolve_tiles(self._conv, arena, code, layout.tiles, self._sources.maps)
         arena.give(code)
 
     def _blend(self, images: Sequence[Tensor], region: Region, weight: float) -> Tensor:
@@ -146,8 +175,7 @@ def blend_rows(
     """Rows of a region, float32: the blend of the images' rows (cells × channels), moved by their shifts."""
     total: Tensor | None = None
     for image, part in ring.coefficients(region.pattern, weight).items():
-        dx, dy = masks[image - 1].shift if image else (0, 0)
-        rows = images[image].index_select(0, region.cells - (dy * side + dx)).float()
+        rows = images[image].index_select(0, region.cells - _moved(masks, image, side)).float()
         if total is None:
             total = rows if part == 1 else rows.mul_(part)
         else:
@@ -156,24 +184,10 @@ def blend_rows(
     return total
 
 
-def convolve_tiles(conv: Convolution, arena: Arena, x: Tensor, tiles: Tensor, out: Tensor) -> None:
-    """``conv`` of x 1×H×W×C into ``out``, in the listed tiles only (row by row, conv.tile cells wide)."""
-    height, width = x.shape[1:3]
-    cut = _blocking(conv, len(tiles))
-    workspace = conv.workspace(arena, cut, 1, height, width)
-    nothing = [None] * 5
-    torch.ops.stylemap.conv2d(
-        x, conv.packed, conv.bias, conv.slope, conv.mode, *nothing, out, None, workspace, cut.tiles, tiles
-    )
-    arena.give(workspace)
-
-
-def _blocking(conv: Convolution, tiles: int) -> Blocking:
-    """One group of all the tiles where the weights are the larger part: they are read once."""
-    groups = -(-tiles // 28)
-    if conv.bytes > 2 << 20 or groups < torch.get_num_threads():
-        return Blocking(True, min(512, max(32, -(-tiles // 4) * 4)))
-    return Blocking(False, 28)
+def _moved(masks: Sequence[CellMask], image: int, side: int) -> int:
+    """How far the cells y·side + x of an image lie from where they are read; 0 for the original."""
+    dx, dy = masks[image - 1].shift if image else (0, 0)
+    return dy * side + dx
 
 
 def _rows(maps: Tensor) -> Tensor:

@@ -85,27 +85,46 @@ class CpuPlan:
         with self.run(_by_name(self.network.codes, kept)) as op:
             return [_nchw(code) for code in program.stylecodes(op, self.network, _nhwc(w))]
 
-    def write(self, w: Tensor, codes: Sequence[Tensor], maps: Sequence[Tensor]) -> None:
-        """The codes of one stylemap 1×K×L×L, as rows (r·r)×C, and their maps, 1×r×r×M, into memory that is
-        there already, in whatever floating-point type it is.
+    def write(
+        self,
+        w: Tensor,
+        codes: Sequence[Tensor | None],
+        maps: Sequence[Tensor | None],
+        *,
+        known: Sequence[Tensor] = (),
+    ) -> None:
+        """Codes of one stylemap 1×K×L×L, as rows (r·r)×C, and their maps, 1×r×r×M, into memory that is there
+        already, in whatever floating-point type it is; None for those that nobody wants.
 
-        One code after the other, so that nothing else of their size is needed.
+        One code after the other, so that nothing else of their size is needed. ``known``: the first codes,
+        1×r×r×C in float32, where they have been made before.
         """
         check_stylemap(w, self.config, self.like)
         net, shapes = self.network, self.config.stylecode_shapes
-        codes = [
-            code.view(1, height, width, channels) for code, (channels, height, width) in zip(codes, shapes)
+        targets = [
+            None if code is None else code.view(1, height, width, channels)
+            for code, (channels, height, width) in zip(codes, shapes, strict=True)
         ]
-        into = _by_name(net.codes, codes) | _by_name(net.maps, maps)
+        into = _by_name(net.codes, targets) | _by_name(net.maps, maps)
         float32 = {name: target for name, target in into.items() if target.dtype == torch.float32}
+        wanted = [i for i, pair in enumerate(zip(targets, maps)) if any(each is not None for each in pair)]
         with self.run(float32) as op:
-            before = None
-            for code, layer, target, target_maps in zip(
-                program.stylecodes(op, net, _nhwc(w)), net.maps, codes, maps
-            ):
-                op.free(before)
-                before = _copied(code, target)
-                op.free(_copied(op.maps(code, layer), target_maps))
+            code = _nhwc(w)
+            for index in range(max(wanted, default=-1) + 1):
+                if index < len(known):
+                    code = known[index]
+                else:
+                    before, code = code, op.conv(code, net.codes[index])
+                    op.free(before)
+                    _copy(code, targets[index])
+                if maps[index] is not None:
+                    made = op.maps(code, net.maps[index])
+                    _copy(made, maps[index])
+                    op.free(made)
+
+    def convolution(self, layer: program.Conv) -> Convolution:
+        """What runs a 3×3 layer, for a part of its grid."""
+        return self._kernels.convolutions[layer.name]
 
     def maps_shape(self, index: int, batch: int = 1) -> tuple[int, int, int, int]:
         """Shape of the maps of stylecode ``index``."""
@@ -149,15 +168,15 @@ class CpuPlan:
         return {"weights": self._kernels.bytes + ring, "activations": self._arenas.bytes}
 
 
-def _by_name(layers: Sequence[program.Conv], targets: Sequence[Tensor]) -> dict[str, Tensor]:
-    return {layer.name: target for layer, target in zip(layers, targets, strict=True)}
+def _by_name(layers: Sequence[program.Conv], targets: Sequence[Tensor | None]) -> dict[str, Tensor]:
+    pairs = zip(layers, targets, strict=True)
+    return {layer.name: target for layer, target in pairs if target is not None}
 
 
-def _copied(values: Tensor, target: Tensor) -> Tensor:
-    """``values``, which are in ``target`` too afterwards."""
-    if target.dtype != torch.float32:
+def _copy(values: Tensor, target: Tensor | None) -> None:
+    """``values`` into ``target``, unless they have been made there."""
+    if target is not None and target.dtype != torch.float32:
         target.copy_(values)
-    return values
 
 
 def _nhwc(x: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -12,15 +11,14 @@ from torch import Tensor
 from stylemap.engine.cpu.arena import empty_on_huge_pages
 from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.decoding import Preview, Resumed
-from stylemap.engine.cpu.edits import CodeEdit, Layouts
+from stylemap.engine.cpu.edits import CodeEdit, Layouts, Sources
 from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.images import Edit, EditReference, Entry, Image
+from stylemap.engine.cpu.stored import Maker, Stored
+from stylemap.engine.images import Edit, EditReference, Image
 from stylemap.engine.renderer import CachingRenderer
 
-_ALIGNED = 32  # values: whole cache lines in any type
 
-
-class CpuRenderer(CachingRenderer):
+class CpuRenderer(CachingRenderer[Stored]):
     """What `EditSession` runs on a CPU. One thread at a time.
 
     ``ring``: `CpuPlan.ring`.
@@ -31,16 +29,24 @@ class CpuRenderer(CachingRenderer):
     def __init__(
         self, plan: CpuPlan, ring: Sequence[Convolution], cache_bytes: int, cache_dtype: torch.dtype
     ) -> None:
-        code_values = sum(math.prod(shape) for shape in plan.config.stylecode_shapes)
         self._sides = [height for _, height, _ in plan.config.stylecode_shapes]
-        self._map_shapes = [plan.maps_shape(i) for i in range(len(self._sides))]
-        map_values = sum(math.prod(shape) for shape in self._map_shapes)
-        super().__init__(plan, code_values, map_values, cache_dtype, cache_bytes, reuse=True)
+        self._dtype = cache_dtype
+        self._maker = Maker(plan, cache_dtype, self._reserve)
+        super().__init__(plan, self._maker.entry_bytes, self._maker.new_bytes, cache_bytes)
         self._ring = ring
         self._resumed = Resumed(plan)
         self._preview = Preview(plan)
         self._buffers: list[Tensor] = []
         self._working: int | None = None
+
+    def added(self, image: Image) -> None:
+        """Make the coarse stylecodes of an image, and all its maps if no image has them: it is likely to be
+        the original of the first edit. Nothing that would have no room.
+        """
+        super().added(image)
+        if self.entry_bytes <= self._cache.limit and not any(entry.ready for entry in self._cache):
+            with self._cache.hold([image]) as (entry,):
+                self._maker.complete(entry)
 
     def removed(self, number: int) -> None:
         """Forget an image."""
@@ -53,6 +59,7 @@ class CpuRenderer(CachingRenderer):
         """Forget all images."""
         super().cleared()
         self._buffers, self._working = [], None
+        self._maker.forget()
         self._resumed.forget()
         self._preview.forget()
 
@@ -87,56 +94,53 @@ class CpuRenderer(CachingRenderer):
         with self._cache.hold([a, b]) as entries:
             sources = [(b, entries[1]) if i in chosen else (a, entries[0]) for i in range(len(self._sides))]
             self._working = None
-            maps = self._in_float32([entry.maps[i] for i, (_, entry) in enumerate(sources)])
+            for entry in entries:
+                self._maker.complete(entry, [i for i, source in enumerate(sources) if source[1] is entry])
+            maps = self._in_float32([entry.maps[i].values for i, (_, entry) in enumerate(sources)])
             with self.stage("main path"):
                 return self._resumed(maps, [image.number for image, _ in sources])
 
     def stats(self) -> dict[str, int]:
         """Of the cache, of the plan, and of what the last images left."""
         working = sum(buffer.numel() * buffer.element_size() for buffer in self._buffers)
-        working += self._cache.spare_bytes + self._resumed.bytes + self._preview.bytes
+        working += self._maker.spare_bytes + self._resumed.bytes + self._preview.bytes
         return {**super().stats(), "working_bytes": working, "reused_layers": self._resumed.reused}
 
-    def _build(self, image: Image, spare: Entry | None) -> Entry:
-        entry = spare or self._new_entry()
-        self.plan.write(image.w, entry.codes, entry.maps)
-        if self._dtype == torch.float16:
-            _check_range([*entry.codes, *entry.maps])
-        return entry
+    def _build(self, image: Image) -> Stored:
+        return self._maker.new(image)
 
-    def _new_entry(self) -> Entry:
-        shapes: list[tuple[int, ...]] = [(h * w, c) for c, h, w in self.plan.config.stylecode_shapes]
-        shapes += self._map_shapes
-        sizes = [math.prod(shape) for shape in shapes]
-        padded = [-(-size // _ALIGNED) * _ALIGNED for size in sizes]
-        # One piece of memory on huge pages: mapping it in 4 KiB pages would take longer than filling it.
-        values = empty_on_huge_pages(sum(padded), dtype=self._dtype)
-        pieces = zip(values.split(padded), sizes, shapes)
-        parts = [piece[:size].view(shape) for piece, size, shape in pieces]
-        return Entry(parts[: len(self._sides)], parts[len(self._sides) :])
+    def _gone(self, entry: Stored) -> None:
+        if self._cache.bytes + entry.map_bytes <= self._cache.limit:
+            self._maker.keep(entry)
+
+    def _reserve(self, count: int, reuse: bool) -> None:
+        """Make room for so many bytes in the cache; with ``reuse`` they take the memory that is kept."""
+        self._cache.reserve(count)
+        spare = self._maker.spare_bytes
+        if self._cache.bytes + (max(spare, count) if reuse else spare + count) > self._cache.limit:
+            self._maker.forget()
 
     def _edits(
-        self, references: Sequence[EditReference], entries: Sequence[Entry], maps: Sequence[Tensor]
+        self, references: Sequence[EditReference], entries: Sequence[Stored], maps: Sequence[Tensor]
     ) -> dict[int, CodeEdit]:
         """By stylecode, where a mask is on; ``entries``: of the original and the references."""
         layouts = Layouts(references, self.stage)
-        edits: dict[int, CodeEdit] = {}
-        for index, side in enumerate(self._sides):
-            if any(mask.any for mask in layouts.masks(side)):
-                codes = [entry.codes[index] for entry in entries]
-                sources = [maps[index], *(entry.maps[index] for entry in entries[1:])]
-                edits[index] = CodeEdit(self._ring[index], layouts, codes, sources)
-        return edits
+        return {
+            index: CodeEdit(self._ring[index], layouts, Sources(self._maker, index, entries, maps[index]))
+            for index, side in enumerate(self._sides)
+            if any(mask.any for mask in layouts.masks(side))
+        }
 
-    def _float_maps(self, image: Image, entry: Entry) -> list[Tensor]:
+    def _float_maps(self, image: Image, entry: Stored) -> list[Tensor]:
         """The maps of an original, which edits change in place: the cache's, or a copy in float32 that is
         good for the next edit of the same image, too.
         """
+        self._maker.complete(entry)
         if self._dtype == torch.float32:
-            return entry.maps
+            return [each.values for each in entry.maps]
         if self._working != image.number:
             self._working = None
-            self._in_float32(entry.maps)
+            self._in_float32([each.values for each in entry.maps])
             self._working = image.number
         return self._buffers
 
@@ -176,10 +180,3 @@ class CpuRenderer(CachingRenderer):
             parts = tuple((number, mask.key) for number, mask in found if mask.any and weight)
             keys.append((edit.original.number, weight, parts) if parts else edit.original.number)
         return keys
-
-
-def _check_range(parts: Sequence[Tensor]) -> None:
-    """Raises ValueError for values that float16 could not hold."""
-    # The extremes are NaN where any value is; looking at every value takes twenty times longer.
-    if not all(bool(extreme.isfinite()) for part in parts for extreme in part.aminmax()):
-        raise ValueError("this model's maps leave the range of fp16: use cache_precision 'bf16' or 'fp32'")

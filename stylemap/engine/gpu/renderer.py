@@ -17,7 +17,7 @@ from stylemap.engine.renderer import CachingRenderer
 from stylemap.program.ring import overlap
 
 
-class GpuRenderer(CachingRenderer):
+class GpuRenderer(CachingRenderer[Entry]):
     """What `EditSession` runs on a GPU. One thread at a time.
 
     As on a CPU, stylecodes and maps of images are cached, and an edit copies and convolves few of them. A
@@ -33,7 +33,9 @@ class GpuRenderer(CachingRenderer):
         sides = [height for _, height, _ in shapes]
         self._codes = RowSpace([channels for channels, _, _ in shapes], sides)
         self._maps = RowSpace([plan.op.maps_channels(i) for i in range(len(sides))], sides)
-        super().__init__(plan, self._codes.elements, self._maps.elements, cache_dtype, cache_bytes)
+        entry_bytes = (self._codes.elements + self._maps.elements) * cache_dtype.itemsize
+        super().__init__(plan, entry_bytes, entry_bytes, cache_bytes)
+        self._dtype = cache_dtype
         self._frames = _Frames(plan, self._codes, self._maps)
         self.graphs = self._frames.graphs
 
@@ -72,7 +74,7 @@ class GpuRenderer(CachingRenderer):
         graphs = self.graphs.captured + self.plan.graphs.captured
         return {**found, "working_bytes": self._frames.bytes, "captured_graphs": graphs}
 
-    def _build(self, image: Image, spare: Entry | None) -> Entry:
+    def _build(self, image: Image) -> Entry:
         plan = self.plan
         with torch.no_grad(), plan.lane():
             entry = Entry(*(space.new(self._dtype, plan.device) for space in (self._codes, self._maps)))
