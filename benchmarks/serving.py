@@ -9,8 +9,9 @@ whose 95th percentile is within ``--limit`` milliseconds. It is measured of the 
 --replicas 0``, and of two replicas on Ray.
 
 ``kills``: two replicas on Ray at 80 % of what they do, as requests that come at random times; a replica is
-killed at every interval. Every answer is compared with that of an undisturbed service, the server's count of
-answers with the clients', and the memory of all processes is noted.
+killed at every interval. Who is refused with status 429 asks again after the time of its Retry-After. Every
+answer is compared with that of an undisturbed service, the server's count of answers with the clients', and
+the memory of all processes is noted.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ MASK = "ellipse:0.5,0.65,0.28,0.22"
 _TWO = ("--replicas", "2", "--ray", "local")
 _PHOTOS = 8
 _SHARE = 0.8  # of what the replicas do
+_ASKED = 30  # times that a request is made which is refused
+_SAID = 30.0  # seconds between lines that say how far a run is
 _FLAT = 1.1  # of the memory in the second quarter of a run, that the last may take
 Edit = Callable[[httpx.AsyncClient, int, int], Awaitable[int]]
 
@@ -177,7 +180,7 @@ def load(photos: Sequence[bytes], args: argparse.Namespace, model: Sequence[str]
     for name, (words, prepare) in ways.items():
         rows = found[name] = []
         with server(*words, *model) as (address, _):
-            for clients in (1, 2, 4, 8, 16):
+            for clients in (1, 2, 4, 6, 8, 12, 16):
                 rows.append(asyncio.run(closed(address, prepare, photos, clients, args.seconds)))
                 print(name, rows[-1], flush=True)
                 if rows[-1]["p95_ms"] > args.limit:
@@ -197,6 +200,7 @@ class Tally:
     statuses: Counter[int] = field(default_factory=Counter)
     wrong: int = 0
     broken: int = 0  # connections that ended without an answer
+    given_up: int = 0  # requests that were refused every time
     times: list[tuple[float, float]] = field(default_factory=list)  # when, milliseconds
     kills: list[float] = field(default_factory=list)
     memory: list[tuple[float, int]] = field(default_factory=list)  # when, KiB
@@ -207,6 +211,7 @@ def kills(photos: Sequence[bytes], args: argparse.Namespace, model: Sequence[str
     words = ["serve", "--token-rate", "1e6", "--token-jobs", "10000", "--threads", "1", *_TWO]
     with server(*words, *model) as (address, pid):
         full = asyncio.run(closed(address, prepared_service, photos, 8, args.seconds))
+        print("full:", full, flush=True)
         rate = args.rate or _SHARE * full["edits_per_second"]
         tally, counted = asyncio.run(_disturbed(address, pid, photos, rate, args))
     seconds = 60 * args.minutes
@@ -223,11 +228,12 @@ def kills(photos: Sequence[bytes], args: argparse.Namespace, model: Sequence[str
         "rate": round(rate, 2),
         "minutes": args.minutes,
         "every_seconds": args.every,
-        "requests": sum(tally.statuses.values()) + tally.broken,
+        "requests": sum(tally.statuses.values()) - tally.statuses[429] + tally.broken + tally.given_up,
         "answered": accepted,
         "answered_says_the_server": counted,
         "refused_429": tally.statuses[429],
         "other_statuses": {str(s): n for s, n in tally.statuses.items() if s not in (200, 429)},
+        "refused_every_time": tally.given_up,
         "broken_connections": tally.broken,
         "wrong_pictures": tally.wrong,
         "killed": len(tally.kills),
@@ -262,16 +268,22 @@ async def _disturbed(
         before, start = await _answered(client), time.perf_counter()
 
         async def one(which: int) -> None:
-            begin = time.perf_counter()
-            try:
-                answer = await client.post("/v1/edit", json=bodies[which])
-            except httpx.TransportError:
-                tally.broken += 1
-                return
-            tally.statuses[answer.status_code] += 1
-            if answer.status_code == 200:
-                tally.times.append((begin - start, 1000 * (time.perf_counter() - begin)))
-                tally.wrong += hashlib.sha256(answer.content).digest() != expected[which]
+            for _ in range(_ASKED):
+                begin = time.perf_counter()
+                try:
+                    answer = await client.post("/v1/edit", json=bodies[which])
+                except httpx.TransportError:
+                    tally.broken += 1
+                    return
+                tally.statuses[answer.status_code] += 1
+                if answer.status_code == 200:
+                    tally.times.append((begin - start, 1000 * (time.perf_counter() - begin)))
+                    tally.wrong += hashlib.sha256(answer.content).digest() != expected[which]
+                if answer.status_code != 429:
+                    return
+                # Not all at the same moment.
+                await asyncio.sleep(float(answer.headers["retry-after"]) * random_.uniform(1, 1.5))
+            tally.given_up += 1
 
         watching = asyncio.create_task(_watch(pid, start, seconds, args.every, tally))
         running: set[asyncio.Task[None]] = set()
@@ -288,7 +300,7 @@ async def _disturbed(
 
 async def _watch(pid: int, start: float, seconds: float, every: float, tally: Tally) -> None:
     """Note the memory, and kill a replica at every interval, for some seconds."""
-    next_kill = start + every
+    next_kill, next_line = start + every, start + _SAID
     while True:
         processes = processes_of(b"", pid)
         tally.memory.append((time.perf_counter() - start, sum(map(machine.resident, processes))))
@@ -298,6 +310,13 @@ async def _watch(pid: int, start: float, seconds: float, every: float, tally: Ta
             if replicas:
                 os.kill(replicas[len(tally.kills) % len(replicas)], signal.SIGKILL)
                 tally.kills.append(time.perf_counter() - start)
+        if next_line <= time.perf_counter():
+            next_line += _SAID
+            print(
+                f"{time.perf_counter() - start:.0f} of {seconds:.0f} s: {dict(tally.statuses)}, "
+                f"{len(tally.kills)} killed, {tally.memory[-1][1] >> 10} MiB",
+                flush=True,
+            )
         await asyncio.sleep(2)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
+import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from stylemap.optional import how_to_install
 if TYPE_CHECKING:
     from stylemap.serving.settings import Settings
 
+_MOST_THREADS = 4  # that one replica's model gains from
 _PACKAGES = ("fastapi", "pydantic", "starlette", "uvicorn", "prometheus_client", "python_multipart")
 
 
@@ -49,7 +53,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "(on a CPU half of what is free, shared by the replicas of this machine)",
     )
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="of the CPU, for each replica's model (default: 1)"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="of the CPU, for each replica's model (default: this machine's cores by --replicas, at most 4; "
+        "1 with auto)",
     )
     common.add_model_arguments(parser)
     return parser
@@ -125,13 +133,18 @@ def run(args: argparse.Namespace) -> None:
         if settings.replicas == 0:
             _here(args, settings)
         else:
-            from stylemap.serving import cluster
-
-            cluster.serve(settings, args.host, args.port, args.ray, _say)
+            _on_ray(args, settings)
 
 
 def _replicas(text: str) -> int | str:
     return text if text == "auto" else int(text)
+
+
+def _share(replicas: int | str) -> int:
+    """Threads of one of so many replicas on this machine."""
+    if replicas == "auto" or int(replicas) < 1:
+        return 1
+    return max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // int(replicas)))
 
 
 @contextlib.contextmanager
@@ -150,14 +163,15 @@ def _settings(args: argparse.Namespace, folder: Path) -> Settings:
 
     named = args.model not in (None, "", checkpoint.DEMO)
     local = named and not args.model.startswith("hf://")
+    threads = args.threads or _share(args.replicas)
     return Settings.of(
         {
             "model": str(Path(args.model).absolute()) if local else args.model or checkpoint.DEMO,
             "class_name": args.class_name,
             "device": args.device,
             "precision": args.precision,
-            "threads": args.threads if args.replicas == 0 else args.threads or 1,
-            "cpus": args.threads or 1,
+            "threads": args.threads if args.replicas == 0 else threads,
+            "cpus": threads,
             "cache_mib": args.cache,
             "directions": args.directions and str(Path(args.directions).absolute()),
             "photos": str(folder),
@@ -175,8 +189,6 @@ def _settings(args: argparse.Namespace, folder: Path) -> Settings:
 
 
 def _here(args: argparse.Namespace, settings: Settings) -> None:
-    import uvicorn
-
     from stylemap.editor import server
     from stylemap.serving import application
     from stylemap.serving.engine import Engine
@@ -186,8 +198,24 @@ def _here(args: argparse.Namespace, settings: Settings) -> None:
     store = application.make_store(settings)
     engine = Engine(settings, store)
     service = Local(engine, settings.queue, settings.batch_on(engine.kind))
-    app = application.create_app(settings, service, store)
-    _say(engine.about.name, args.host, listener.getsockname()[1])
+    _answer(args, application.create_app(settings, service, store), engine.about.name, listener)
+
+
+def _on_ray(args: argparse.Namespace, settings: Settings) -> None:
+    from stylemap.editor import server
+    from stylemap.serving import application, cluster
+
+    listener = server.listen(args.host, args.port)
+    with cluster.replicas(settings, args.ray) as service:
+        app = application.create_app(settings, service, application.make_store(settings))
+        _answer(args, app, asyncio.run(service.about()).name, listener)
+
+
+def _answer(args: argparse.Namespace, app: Any, model: str, listener: socket.socket) -> None:
+    """Answer requests until a signal."""
+    import uvicorn
+
+    _say(model, args.host, listener.getsockname()[1])
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
     )

@@ -2,7 +2,10 @@
 
     HTTP → front → replica that has the photo's maps, or the one with the fewest photos
 
-A request carries its photo as Serve's multiplexed model id, which is how it finds the replica that knows it.
+Of ``stylemap serve`` the front is that process itself; of a Serve config file it is a deployment behind
+Serve's proxy, of which there may be several.
+
+A request carries its photo as Serve's multiplexed model id, by which `routing` sends it where its maps are.
 Where a replica dies the front asks another one, which reads the photo from the store and encodes it again:
 an edit depends on its arguments alone, so that nobody sees a difference but the time.
 """
@@ -10,20 +13,18 @@ an edit depends on its arguments alone, so that nobody sees a difference but the
 from __future__ import annotations
 
 import asyncio
-import functools
+import contextlib
 import importlib
 import math
-import signal
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from stylemap.bulk import cluster as bulk_cluster
 from stylemap.optional import require
 from stylemap.serving.application import create_app, make_store
-from stylemap.serving.engine import Engine, Read, Result
-from stylemap.serving.service import Busy, Gone
+from stylemap.serving.engine import Engine
+from stylemap.serving.service import Admission, Busy, Gone, Local
 from stylemap.serving.settings import Settings
 from stylemap.serving.work import About, Answer, Task
 
@@ -32,6 +33,7 @@ _TRIES = 8  # replicas that may die under one request
 _PAUSE = 0.1  # seconds
 _HEALTH_SECONDS = 2.0  # between looks at a replica: how soon a dead one is replaced
 _AHEAD = 2  # requests beside a batch that a replica reads or writes
+_NO_LIMIT = 1 << 30
 
 
 def import_serve() -> Any:
@@ -47,37 +49,13 @@ def import_serve() -> Any:
 
 
 def application(settings: Settings) -> Any:
-    """The Serve application: bound deployments.
+    """The Serve application with fronts: bound deployments.
 
     Raises:
         ImportError: Ray Serve is missing.
         ValueError: no folder for the uploads, no replica.
     """
     serve = import_serve()
-    if not settings.photos:
-        raise ValueError("photos: name a folder for the uploads that every replica reaches")
-    if settings.replicas == 0:
-        raise ValueError("replicas: at least 1, or auto")
-    have = importlib.import_module("ray").cluster_resources()
-    gpus = settings.gpus
-    if gpus is None:
-        gpus = 1 if have.get("GPU", 0) >= 1 and settings.device != "cpu" else 0
-    engine = serve.deployment(
-        _replica(serve, settings),
-        name="engine",
-        **_count(settings, have, gpus),
-        max_ongoing_requests=settings.batch_on("cuda" if gpus else "cpu") + _AHEAD,
-        max_queued_requests=max(1, settings.queue),
-        health_check_period_s=_HEALTH_SECONDS,
-        graceful_shutdown_timeout_s=10,
-        ray_actor_options={
-            "num_cpus": settings.cpus,
-            "num_gpus": gpus,
-            "runtime_env": {
-                "env_vars": {"OMP_NUM_THREADS": str(settings.threads or math.ceil(settings.cpus))}
-            },
-        },
-    )
     front = serve.deployment(
         serve.ingress(_Delegate())(_Front),
         name="front",
@@ -86,17 +64,72 @@ def application(settings: Settings) -> Any:
         health_check_period_s=_HEALTH_SECONDS,
         ray_actor_options={"num_cpus": 0},
     )
-    arguments = settings.model_dump()
-    return front.bind(arguments, engine.bind(arguments))
+    return front.bind(settings.model_dump(), _engine(serve, settings))
 
 
-def serve(
-    settings: Settings, host: str, port: int, address: str, say: Callable[[str, str, int], None]
-) -> None:
-    """Serve until SIGINT or SIGTERM, on a cluster or on one that is started for it.
+@dataclass(frozen=True)
+class _Room:
+    """What the replicas have of the cluster: GPUs of each, how many there may be, requests that one takes at
+    once."""
 
-    Args:
-        say: is told the model's name, the host and the port when requests are answered.
+    gpus: float
+    replicas: int
+    batch: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> _Room:
+        have = importlib.import_module("ray").cluster_resources()
+        gpus = settings.gpus
+        if gpus is None:
+            gpus = 1 if have.get("GPU", 0) >= 1 and settings.device != "cpu" else 0
+        fit = have.get("GPU", 0) // gpus if gpus else have.get("CPU", 1) // settings.cpus
+        replicas = max(1, int(fit)) if settings.replicas == "auto" else settings.replicas
+        return cls(gpus, replicas, settings.batch_on("cuda" if gpus else "cpu"))
+
+    def most(self, settings: Settings) -> int:
+        """Requests that a front lets in: those that wait, and what the replicas work at."""
+        return settings.queue + self.replicas * (self.batch + _AHEAD)
+
+
+def _engine(serve: Any, settings: Settings) -> Any:
+    """The bound deployment of the replicas."""
+    if not settings.photos:
+        raise ValueError("photos: name a folder for the uploads that every replica reaches")
+    if settings.replicas == 0:
+        raise ValueError("replicas: at least 1, or auto")
+    config = importlib.import_module("ray.serve.config")
+    room = _Room.of(settings)
+    count: dict[str, Any] = {"num_replicas": room.replicas}
+    if settings.replicas == "auto":
+        target = room.batch + 1
+        scaling = {"min_replicas": 1, "max_replicas": room.replicas, "target_ongoing_requests": target}
+        count = {"autoscaling_config": scaling}
+    threads = settings.threads or math.ceil(settings.cpus)
+    engine = serve.deployment(
+        _Replica,
+        name="engine",
+        **count,
+        # What waits, waits in the replicas: Serve asks full ones again after pauses, in which they run dry.
+        max_ongoing_requests=room.batch + _AHEAD + settings.queue,
+        max_queued_requests=-1,  # `Replicas` counts
+        request_router_config=config.RequestRouterConfig(
+            request_router_class="stylemap.serving.routing.ByPhoto"
+        ),
+        logging_config={"enable_access_log": False},
+        health_check_period_s=_HEALTH_SECONDS,
+        graceful_shutdown_timeout_s=10,
+        ray_actor_options={
+            "num_cpus": settings.cpus,
+            "num_gpus": room.gpus,
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+        },
+    )
+    return engine.bind(settings.model_dump())
+
+
+@contextlib.contextmanager
+def replicas(settings: Settings, address: str) -> Iterator[Replicas]:
+    """The replicas of a model, on a cluster or on one that is started for them, until the end of the block.
 
     Raises:
         ImportError: Ray Serve is missing.
@@ -108,15 +141,10 @@ def serve(
     if own:
         bulk_cluster.connect(ray, address)
     try:
-        timeout = settings.deadline + 10
-        serve.start(
-            proxy_location="HeadOnly",
-            http_options={"host": host, "port": port, "request_timeout_s": timeout},
-        )
-        serve.run(application(settings), name=NAME, route_prefix="/")
-        handle = serve.get_deployment_handle("engine", NAME)
-        say(handle.about.remote().result(timeout_s=60).name, host, port)
-        _wait()
+        serve.start(proxy_location="Disabled")
+        # No route: what speaks HTTP is this process, and a request takes no way through two others.
+        handle = serve.run(_engine(serve, settings), name=NAME, route_prefix=None)
+        yield Replicas(handle, _Room.of(settings).most(settings))
     finally:
         serve.shutdown()
         if own:
@@ -124,29 +152,39 @@ def serve(
 
 
 class Replicas:
-    """The replicas as a service: the maps of a photo are where its requests go."""
+    """The replicas as a service: the maps of a photo are where its requests go.
 
-    def __init__(self, engines: Any) -> None:
+    Args:
+        most: requests that wait or are at work, beyond which others are refused.
+    """
+
+    def __init__(self, engines: Any, most: int) -> None:
         from ray.exceptions import RayActorError
         from ray.serve import exceptions
 
-        self._engines = engines
+        self._engines, self._admission = engines, Admission(most)
         self._dead = (RayActorError, exceptions.DeploymentUnavailableError)
-        self._full = exceptions.BackPressureError
 
     async def answer(self, task: Task) -> Answer:
         """The answer of the replica that knows the photo; of another one where it dies."""
-        engine = self._engines.options(multiplexed_model_id=task.work.photos[0].name)
+        with self._admission.admitted(task.until):
+            answer = await self._asked(task)
+            self._admission.answered()
+            return answer
+
+    async def _asked(self, task: Task) -> Answer:
+        photos = task.work.photos
+        engine = self._engines.options(multiplexed_model_id=photos[0].name) if photos else self._engines
         for attempt in range(_TRIES):
             response = engine.answer.remote(task)
             try:
                 answer: Answer = await response
+                if answer.status == 429:
+                    raise self._admission.busy()
                 return answer
             except asyncio.CancelledError:
                 response.cancel()
                 raise
-            except self._full:
-                raise Busy(1) from None
             except self._dead:
                 await asyncio.sleep(_PAUSE * (attempt + 1))
         raise Gone("the replicas do not answer")
@@ -168,7 +206,9 @@ class _Front:
 
     def __init__(self, arguments: dict[str, Any], engines: Any) -> None:
         settings = Settings.of(arguments)
-        self.asgi = create_app(settings, Replicas(engines), make_store(settings))
+        self.asgi = create_app(
+            settings, Replicas(engines, _Room.of(settings).most(settings)), make_store(settings)
+        )
 
 
 class _Delegate:
@@ -186,70 +226,22 @@ class _Delegate:
         await front.asgi(scope, receive, send)
 
 
-class _Known:
-    """Stands in Serve's list of what a replica has for a photo; the engine has the maps."""
+class _Replica:
+    """A model in a process of its own."""
 
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        settings = Settings.of(arguments)
+        engine = Engine(settings, make_store(settings))
+        # Serve counts what it sends.
+        self._service = Local(engine, _NO_LIMIT, settings.batch_on(engine.kind))
 
-def _replica(serve: Any, settings: Settings) -> type:
-    """The class of the replicas: Serve's decorators want their numbers when it is made."""
-    batch_wait = settings.batch_wait_ms / 1000
+    async def answer(self, task: Task) -> Answer:
+        """As `Local.answer`; where that raises Busy, an answer of status 429."""
+        try:
+            return await self._service.answer(task)
+        except Busy as error:
+            return Answer(429, error=str(error))
 
-    class Replica:
-        def __init__(self, arguments: dict[str, Any]) -> None:
-            own = Settings.of(arguments)
-            self._engine = Engine(own, make_store(own))
-            self._pool: Executor = ThreadPoolExecutor(2, "stylemap-io")
-            self._model: Executor = ThreadPoolExecutor(1, "stylemap-model")
-            self._results.set_max_batch_size(own.batch_on(self._engine.kind))
-
-        async def answer(self, task: Task) -> Answer:
-            name = serve.get_multiplexed_model_id()
-            if name:
-                await self._known(name)
-            read = await _in(self._pool, self._engine.read, task)
-            result = await self._results(read)
-            answer: Answer = await _in(self._pool, self._engine.written, result)
-            return answer
-
-        async def about(self) -> About:
-            return self._engine.about
-
-        @serve.multiplexed(max_num_models_per_replica=settings.known)
-        async def _known(self, name: str) -> _Known:
-            return _Known()
-
-        @serve.batch(max_batch_size=1, batch_wait_timeout_s=batch_wait)
-        async def _results(self, reads: list[Read]) -> Sequence[Result]:
-            results: Sequence[Result] = await _in(self._model, self._engine.results, reads)
-            return results
-
-    return Replica
-
-
-async def _in(pool: Executor, work: Callable[..., Any], *arguments: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(pool, functools.partial(work, *arguments))
-
-
-def _count(settings: Settings, have: dict[str, float], gpus: float) -> dict[str, Any]:
-    """How many replicas, in Serve's words."""
-    if settings.replicas != "auto":
-        return {"num_replicas": settings.replicas}
-    most = have.get("GPU", 0) // gpus if gpus else have.get("CPU", 1) // settings.cpus
-    target = settings.batch_on("cuda" if gpus else "cpu")
-    return {
-        "autoscaling_config": {
-            "min_replicas": 1,
-            "max_replicas": max(1, int(most)),
-            "target_ongoing_requests": target + 1,
-        }
-    }
-
-
-def _wait() -> None:
-    """Until SIGTERM; SIGINT is a KeyboardInterrupt, as everywhere."""
-    ended = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    try:
-        ended.wait()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    async def about(self) -> About:
+        """The model."""
+        return await self._service.about()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -18,7 +19,9 @@ from stylemap.serving.work import About, Answer, Task
 
 T = TypeVar("T")
 _IO_THREADS = 2
-_FIRST = 0.5  # seconds that a request takes, before any was timed
+_SHARE = 0.2  # of the newest time in the average
+_LONGEST = 60.0  # seconds that anybody is told to stay away
+_FEW = 4  # requests: of so few the time that they take is not told from chance
 
 
 class Busy(Exception):
@@ -46,6 +49,59 @@ class Service(Protocol):
         """End it."""
 
 
+class Admission:
+    """Lets requests in that can be answered in time, by how fast the answers came so far.
+
+    Args:
+        most: requests inside; None where somebody else counts them.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self.inside = 0
+        self._seconds = 0.0  # from answer to answer, while some are wanted
+        self._since = time.monotonic()  # of the last answer, or since when some are wanted
+        self._next = 0.0  # when the last one that was refused is to come again
+
+    @contextlib.contextmanager
+    def admitted(self, until: float) -> Iterator[None]:
+        """A request is inside, which is wanted until then (`time.time`).
+
+        Raises:
+            Busy: there are as many as may be, or those before it take longer than it has.
+        """
+        wait = self.inside * max(self._seconds, self._pause if self.inside else 0.0)
+        late = self.inside > _FEW and time.time() + wait > until
+        if late or (self._most is not None and self.inside >= self._most):
+            raise self.busy()
+        if not self.inside:
+            self._since = time.monotonic()
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+    def answered(self) -> None:
+        """One of those inside has its answer."""
+        self._seconds += (_SHARE if self._seconds else 1.0) * (self._pause - self._seconds)
+        self._since = time.monotonic()
+
+    def busy(self) -> Busy:
+        """What one who is refused is told: to come again when it is his turn.
+
+        All those who are refused come one after the other, half as fast as answers are made: if they came
+        together, refusing them again and again would take the time in which they could be answered.
+        """
+        now, pace = time.monotonic(), max(self._seconds, self._pause if self.inside else 0.0)
+        self._next = min(max(self._next + 2 * pace, now + self.inside * pace), now + _LONGEST)
+        return Busy(max(1, math.ceil(self._next - now)))
+
+    @property
+    def _pause(self) -> float:
+        return time.monotonic() - self._since
+
+
 @dataclass(eq=False)
 class _Waiting:
     read: Read
@@ -60,9 +116,8 @@ class Local:
 
     def __init__(self, engine: Engine, queue: int, batch: int) -> None:
         self.engine = engine
-        self._most, self._batch = queue + batch, batch
-        self._seconds = _FIRST
-        self._inside = 0
+        self._batch = batch
+        self.admission = Admission(queue + batch)
         self._waiting: deque[_Waiting] = deque()
         self._condition = threading.Condition()
         self._closed = False
@@ -72,10 +127,7 @@ class Local:
 
     async def answer(self, task: Task) -> Answer:
         """The answer to a task; a caller who gives up before the model begins costs no time of it."""
-        if self._inside >= self._most:
-            raise Busy(max(1, math.ceil(self._inside * self._seconds)))
-        self._inside += 1
-        try:
+        with self.admission.admitted(task.until):
             read = await self._in_pool(self.engine.read, task)
             waiting = _Waiting(read, Future())
             with self._condition:
@@ -84,9 +136,9 @@ class Local:
                 self._waiting.append(waiting)
                 self._condition.notify()
             result = await asyncio.wrap_future(waiting.done)
-            return await self._in_pool(self.engine.written, result)
-        finally:
-            self._inside -= 1
+            answer = await self._in_pool(self.engine.written, result)
+            self.admission.answered()
+            return answer
 
     async def about(self) -> About:
         """The model."""
@@ -121,14 +173,11 @@ class Local:
                 self._work(wanted)
 
     def _work(self, wanted: list[_Waiting]) -> None:
-        start = time.monotonic()
         try:
             results = self.engine.results([one.read for one in wanted])
         except Exception as error:
             for one in wanted:
                 one.done.set_exception(error)
             return
-        spent = (time.monotonic() - start) / len(wanted)
-        self._seconds += 0.2 * (spent - self._seconds)
         for one, result in zip(wanted, results):
             one.done.set_result(result)

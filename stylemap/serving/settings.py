@@ -27,10 +27,10 @@ class Settings(BaseModel):
     replicas: processes with a model; 0 is none but this one, without Ray. "auto": by load, up to one for
         each GPU or ``cpus`` CPUs.
     cpus, gpus: of a replica.
-    queue: requests that wait for one replica at most (on Ray: of all replicas, for each front).
+    queue: requests that wait at most (on Ray: for all replicas together, of each front).
     fronts: processes that speak HTTP, on Ray.
-    batch: requests that a replica takes at once; 0 is 1 on a CPU, 8 on a GPU. batch_wait_ms: for how long it
-        waits for more.
+    batch: requests that a replica takes at once, of those that wait when it is free; 0 is 1 on a CPU, 8 on a
+        GPU.
     deadline: seconds that a request has at most, and where it names no deadline.
     tokens: file of the tokens, see `stylemap.serving.access`; "" lets everybody in who reaches the server
         under a name in ``hosts``.
@@ -57,7 +57,6 @@ class Settings(BaseModel):
     queue: Annotated[int, Field(ge=0, le=10_000)] = 32
     fronts: Count = 1
     batch: Annotated[int, Field(ge=0, le=256)] = 0
-    batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 2
     deadline: Seconds = 30
     tokens: str = ""
     hosts: tuple[str, ...] = ()

@@ -126,7 +126,9 @@ def test_a_full_queue_is_told(cluster: httpx.Client) -> None:
         answers = list(pool.map(lambda _: cluster.post("/v1/interpolate", json=body), range(24)))
     refused = [answer for answer in answers if answer.status_code != 200]
     assert refused
-    assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {(429, "1")}
+    assert {answer.status_code for answer in refused} == {429}
+    waits = sorted(int(answer.headers["retry-after"]) for answer in refused)
+    assert 1 <= waits[0] <= waits[-1] <= 60
 
 
 @pytest.mark.slow

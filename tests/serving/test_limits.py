@@ -105,7 +105,7 @@ def test_a_full_queue_is_told(start: Started) -> None:
     with ThreadPoolExecutor(2) as pool:
         with held(service) as begun:
             working = [pool.submit(http.post, "/v1/edit", json=edit_body(sha(A), sha(B))) for _ in range(2)]
-            _until(lambda: begun.is_set() and service._inside == 2)
+            _until(lambda: begun.is_set() and service.admission.inside == 2)
             refused = http.post("/v1/edit", json=edit_body(sha(A), sha(B)))
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
@@ -155,7 +155,7 @@ def test_a_client_that_leaves(start: Started) -> None:
             assert begun.wait(10)
             with pytest.raises(httpx.ReadTimeout):  # it waits, and hangs up
                 http.post("/v1/edit", json=edit_body(sha(A), sha(B)), timeout=0.3)
-            _until(lambda: service._inside == 1)
+            _until(lambda: service.admission.inside == 1)
         assert first.result().status_code == 200
     assert http.post("/v1/edit", json=edit_body(sha(A), sha(B))).status_code == 200
     assert service.engine.rendered == before + 2, "nothing was made for the one that left"
