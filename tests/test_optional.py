@@ -38,6 +38,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     ("fastapi", "editor", ["edit-server", "--port", "0"]),
     ("uvicorn", "editor", ["edit-server", "--port", "0"]),
     ("websockets", "editor", ["edit-server", "--port", "0"]),
+    ("httpx", "editor", ["edit-server", "--engine", "http://127.0.0.1:9"]),
     ("av", "video", [*_EDIT, "--original", "clip.mp4", "-o", "x.mp4"]),
     ("av", "video", ["interpolate", _FACE, "faces/00001.png", "-o", "x.mp4"]),
     ("pyarrow", "bulk", ["bulk", "encode", "faces", "--format", "parquet", "-o", "table"]),

@@ -19,12 +19,16 @@ from stylemap.checkpoint.hub import WEIGHTS
 from stylemap.cli import common, limits
 from stylemap.config import Config
 from stylemap.export.runtime import is_exported
+from stylemap.optional import how_to_install
 from stylemap.photo.models import known
 
 if TYPE_CHECKING:
     from stylemap.editor.studio import Studio
     from stylemap.model import Model, StyleMapGAN
 
+ENGINE_TOKEN = "STYLEMAP_ENGINE_TOKEN"
+_OF_THE_MODEL = ("directions", "cache", "threads", "device", "precision", "class_name")
+_DEFAULTS = {"device": "auto", "precision": "fp32"}
 _SUFFIXES = (".pt", ".safetensors")
 # Shaped as the demo model: what is shown where a copy of the package bundles none.
 _UNTRAINED = Config(
@@ -66,6 +70,16 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="memory for what is kept of images (on a CPU half of what is free)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="of the CPU, for the model")
+    parser.add_argument(
+        "--engine",
+        metavar="URL",
+        help="of a stylemap serve that has the model; --model is then its name there, to be sure of it",
+    )
+    parser.add_argument(
+        "--engine-token",
+        metavar="TOKEN",
+        help=f"of that service, where it wants one (default: what {ENGINE_TOKEN} in the environment says)",
+    )
     parser.add_argument("--open", action="store_true", help="open the browser, where there is a screen")
     common.add_model_arguments(parser, several=True)
     parser.epilog = "--model may be repeated, and may be a folder of several: the page has a switch then."
@@ -84,10 +98,14 @@ def run(args: argparse.Namespace) -> None:
     from stylemap.editor import security, server
     from stylemap.editor.models import Models
 
-    files = _files(args.model)
-    listener = server.listen(args.host, args.port)
-    first = _studio(args, files[0])
-    models = Models(first, {name: partial(_studio, args, file) for name, file in _others(files).items()})
+    if args.engine is None:
+        files = _files(args.model)
+        listener = server.listen(args.host, args.port)
+        first = _studio(args, files[0])
+        models = Models(first, {name: partial(_studio, args, file) for name, file in _others(files).items()})
+    else:
+        studio = _remote_studio(args)
+        listener, models = server.listen(args.host, args.port), Models(studio)
     token = args.token or (None if security.is_loopback(args.host) else secrets.token_urlsafe(18))
     hosts = {args.host, socket.gethostname(), *args.allow_host, *security.LOOPBACK}
     address = server.address(listener, args.host, token)
@@ -155,6 +173,27 @@ def _studio(args: argparse.Namespace, file: str | None) -> Studio:
         knowledge=known(Path(str(file)) if named else assets.demo_model()),
         segmenter=args.segmenter,
     )
+
+
+def _remote_studio(args: argparse.Namespace) -> Studio:
+    """The studio of a service's model."""
+    for name in _OF_THE_MODEL:
+        if getattr(args, name) not in (None, _DEFAULTS.get(name)):
+            flag = name.replace("_", "-")
+            raise ValueError(f"--{flag} goes with a model here: the one of --engine has its own settings")
+    try:
+        from stylemap.editor.remote import RemoteComposer
+    except ModuleNotFoundError as error:
+        if error.name != "httpx":
+            raise
+        raise ImportError(f"--engine needs httpx: {how_to_install('editor')}") from error
+    from stylemap.editor import server
+
+    composer = RemoteComposer(args.engine, args.engine_token or os.environ.get(ENGINE_TOKEN))
+    found, wanted = composer.model.name, [Path(name).name for name in args.model or []]
+    if wanted not in ([], [found]):
+        raise ValueError(f"the engine at {args.engine} has the model {found}, not {', '.join(wanted)}")
+    return server.open_remote(composer, folder=args.images, segmenter=args.segmenter)
 
 
 def _has_screen() -> bool:

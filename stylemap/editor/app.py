@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 
 import stylemap
 from stylemap.editor import api, schemas, websocket
-from stylemap.editor.clients import Unavailable
+from stylemap.editor.clients import Away, Unavailable
 from stylemap.editor.models import Models
 from stylemap.editor.protocol import ProtocolError, reason
 from stylemap.editor.security import LOOPBACK, Guard
@@ -28,7 +28,8 @@ from stylemap.images import ImageError
 
 STATIC = Path(__file__).parent / "static"
 _SWEEP_SECONDS = 10.0
-_STATUS: dict[type[Exception], int] = {ProtocolError: 400, ImageError: 415, Unavailable: 409}
+# The first that fits.
+_STATUS: dict[type[Exception], int] = {ProtocolError: 400, ImageError: 415, Away: 503, Unavailable: 409}
 _log = logging.getLogger(__name__)
 
 

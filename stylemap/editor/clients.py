@@ -27,6 +27,10 @@ class Unavailable(ValueError):
     """Something well-formed that cannot be done now: an image that is gone, a limit that is reached."""
 
 
+class Away(Unavailable):
+    """The model is elsewhere, and does not answer now."""
+
+
 @dataclass(frozen=True, eq=False)
 class OwnImage:
     """An image that a session brought.
@@ -71,6 +75,8 @@ class Connection(Protocol):
 
     def send_notice(self, text: str) -> None: ...
 
+    def send_engine(self, away: str) -> None: ...
+
     def close(self, reason: str) -> None: ...
 
 
@@ -96,6 +102,8 @@ class Client:
         self.messages = Bucket(limits.message_rate, 2 * limits.message_rate)
         self.scene = Scene()
         self.live: LivePicture | None = None  # changed by the scheduler's thread alone
+        self.job_next = False  # after a frame; of the scheduler
+        self.told_away = False  # that the engine does not answer
         self.dropped = 0  # pictures of the camera that a newer one replaced before they were rendered
         self._picture: bytes | None = None
         self._size = size
@@ -153,6 +161,11 @@ class Client:
             picture, self._picture = self._picture, None
             return Snapshot(self.scene, masks, self._seq, self._final, picture)
 
+    def again(self) -> None:
+        """Another frame of the state as it is."""
+        with self._lock:
+            self._dirty = True
+
     def wants_frame(self) -> bool:
         """Whether something changed that the browser does not show, and it is ready for a frame."""
         ready = self._sent - self._shown < self.limits.frames_ahead
@@ -169,6 +182,7 @@ class Client:
         """Frames go here from now on, beginning with the state as it is."""
         with self._lock:
             self.connection = connection
+            self.told_away = False
             self._sent = self._shown = self._seq = 0
             self._dirty = connection is not None
 

@@ -6,15 +6,17 @@ Used by one of the scheduler's threads at a time; only what `Composer.work` retu
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from stylemap import edit, ops
-from stylemap.edit.masks import as_mask, pool_average, shift_in_cells
+from stylemap.config import Config
+from stylemap.edit.masks import as_mask, pool_average, pool_max, shift_in_cells
+from stylemap.edit.modulate_map import modulate_map
 from stylemap.engine.cpu import passing
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.images import ImageHandle
@@ -23,6 +25,8 @@ from stylemap.engine.session import EditSession
 from stylemap.model import Conditional, Model
 from stylemap.program.ring import cell_masks
 
+AMPLIFY = "amplify"
+"""The slider that multiplies the stylemap by 1 + strength · mask: 1 doubles it, -1 silences it."""
 _MAPPED = 512  # stylemaps that the mean and the usual distance from it are taken from
 _STEP = 0.5  # of the usual distance between a stylemap and the mean
 _KEPT_CODES = 9  # of as many images as one edit may have
@@ -41,8 +45,18 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
+class Slide:
+    """A slider: the name of a direction or `AMPLIFY`, how far, and the mask S×S in [0, 1] of where; None for
+    everywhere."""
+
+    name: str
+    strength: float
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Recipe:
-    """One edit. ``offset``: K×L×L, what the sliders add to the original's stylemap, or None;
+    """One edit. ``offset``: K×L×L, what is added to the original's stylemap beside the sliders, or None;
     ``mix``: the image that stylecodes are taken from, and which; ``passing``: the original is a picture of a
     camera, of which no second frame will be asked for."""
 
@@ -52,6 +66,42 @@ class Recipe:
     offset: Tensor | None = None
     mix: tuple[ImageHandle, Sequence[int]] | None = None
     passing: bool = False
+    sliders: Sequence[Slide] = ()
+
+
+class Composing(Protocol):
+    """What sessions need of a model: `Composer` has it in this process, `remote.RemoteComposer` elsewhere.
+
+    class_names: of the classes, where there are several. sliders: names of all sliders. shared: how many
+    threads may use it at the same time; 0 where one at a time may.
+    """
+
+    class_names: tuple[str, ...]
+    shared: int
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def sliders(self) -> list[str]: ...
+
+    def add(self, image: Tensor, *, prepare: bool = True) -> ImageHandle: ...
+
+    def add_stylemap(self, w: Tensor) -> ImageHandle: ...
+
+    def remove(self, handle: ImageHandle) -> None: ...
+
+    def random(self, seed: int, truncation: float, class_name: str | None = None) -> Tensor: ...
+
+    def render(self, recipe: Recipe, owner: str = "") -> Tensor: ...
+
+    def work(self, recipe: Recipe) -> Callable[[], Tensor] | None: ...
+
+    def frames(self, recipe: Recipe, weights: Sequence[float], owner: str = "") -> Iterator[Tensor]: ...
+
+    def forget_temporary(self, owner: str) -> None: ...
+
+    def stats(self) -> dict[str, int]: ...
 
 
 class Composer:
@@ -62,9 +112,13 @@ class Composer:
         precision: of a checkpoint's edits, see `EditSession`.
         cache_bytes: of what it keeps of images, likewise.
 
+    ``directions``: what sliders at 1 add to a stylemap, K×L×L by name; none until they are set.
+
     Raises:
         ValueError: a precision that the device or an exported model does not have.
     """
+
+    shared = 0
 
     def __init__(self, model: Model, precision: str = "fp32", cache_bytes: int | None = None) -> None:
         self.model = model
@@ -72,6 +126,7 @@ class Composer:
         self.session = EditSession(model, model.like.device, precision, cache_bytes=cache_bytes)
         # An exported model has none.
         self.class_names: tuple[str, ...] = tuple(getattr(model, "class_names", ()))
+        self.directions: dict[str, Tensor] = {}
         self._mapped: dict[str | None, tuple[Tensor, float]] = {}
         self._codes: OrderedDict[int, list[Tensor]] = OrderedDict()
         # Per reference (image, mask, shift, weight): by stylecode, what it changes.
@@ -80,6 +135,11 @@ class Composer:
         self._plan = plan if isinstance(plan, CpuPlan) else None
         # Per owner: the offset of its sliders, as bytes, and the image they make of its original.
         self._moved: dict[str, tuple[Any, ImageHandle]] = {}
+
+    @property
+    def sliders(self) -> list[str]:
+        """The names of all sliders: the directions, and `AMPLIFY`."""
+        return [*self.directions, AMPLIFY]
 
     def add(self, image: Tensor, *, prepare: bool = True) -> ImageHandle:
         """Encode an image 3×S×S in [-1, 1]; prepare: as `EditSession.add` has it."""
@@ -130,6 +190,7 @@ class Composer:
 
         owner: for whom the original with its sliders applied is kept, until `forget_temporary`.
         """
+        recipe = self._resolved(recipe)
         session, original, parts, mix = self.session, recipe.original, recipe.parts, recipe.mix
         faded = any(part.opacity != 1 for part in parts)
         # On a plan, maps that serve one frame cost more than they save.
@@ -147,6 +208,11 @@ class Composer:
         references = [session.reference(part.image, part.mask, part.shift) for part in parts]
         return session.edit(original, references, recipe.weight).cpu()
 
+    def frames(self, recipe: Recipe, weights: Sequence[float], owner: str = "") -> Iterator[Tensor]:
+        """The same edit with each of several weights, one after the other."""
+        for weight in weights:
+            yield self.render(replace(recipe, weight=weight), owner)
+
     def work(self, recipe: Recipe) -> Callable[[], Tensor] | None:
         """What makes the image of `render` without the session: any thread may call it, at any time, even
         when the images are gone. None where the model has no plan on a CPU.
@@ -154,6 +220,7 @@ class Composer:
         plan = self._plan
         if plan is None:
             return None
+        recipe = self._resolved(recipe)
         w = self.session.stylemap(recipe.original)
         if recipe.offset is not None:
             w = w + recipe.weight * recipe.offset.to(w)
@@ -206,6 +273,30 @@ class Composer:
                 on, cells = pool_average(full, side), shift_in_cells(part.shift, size // side)
                 codes[index] = ops.blend(code, reference, on, shift=cells, weight=weight)
         return self.model.synthesize(codes)[0].float().cpu()
+
+    def _resolved(self, recipe: Recipe) -> Recipe:
+        """The same with the sliders as an offset."""
+        return replace(recipe, offset=self._offset(recipe), sliders=()) if recipe.sliders else recipe
+
+    def _offset(self, recipe: Recipe) -> Tensor | None:
+        """What all sliders together add to the original's stylemap; None where nothing."""
+        total = torch.zeros(self.config.stylemap_shape) if recipe.offset is None else recipe.offset.clone()
+        for slide in recipe.sliders:
+            pixels = None if slide.mask is None else slide.mask[None]
+            if slide.name in self.directions:
+                step = slide.strength * self.directions[slide.name]
+                total += step if pixels is None else step * pool_max(pixels[None], total.shape[-1])[0]
+            elif slide.name != AMPLIFY:
+                raise ValueError(f"sliders: there is no {slide.name!r} here, but {', '.join(self.sliders)}")
+            elif slide.strength:
+                total += self._amplified(recipe.original, slide.strength, pixels)
+        return total if bool(total.any()) else None
+
+    def _amplified(self, original: ImageHandle, strength: float, pixels: Tensor | None) -> Tensor:
+        """What multiplying the original's stylemap by a painted map adds to it. pixels: 1×S×S in [0, 1]."""
+        w = self.stylemap(original).float().cpu()
+        painted = torch.ones(1, *w.shape[2:]) if pixels is None else pixels
+        return (modulate_map(w, 1 + painted, strength) - w)[0]
 
     def _moved_original(self, original: ImageHandle, offset: Tensor, owner: str) -> ImageHandle:
         """The original with the sliders applied: kept while they rest and masks are painted."""

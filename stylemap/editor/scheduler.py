@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from stylemap.editor.clients import Client, Job, Unavailable
@@ -22,12 +23,14 @@ class Scheduler:
     round: a session waits for one piece of work of each other session at most.
 
     One thread at a time has the turn: it chooses and does a piece of work. What a frame leaves for after
-    its turn, its thread does while others have theirs.
+    its turn, its thread does while others have theirs. Where the model is ``shared`` every thread has a turn
+    of its own, and of one session there is one piece of work at a time.
 
     Args:
         frame: makes and sends the frame of a session, or returns what does the rest of it.
         threads: how many frames may be made at the same time.
         begin: called by every thread first.
+        shared: whether several threads may use the model at the same time.
     """
 
     def __init__(
@@ -35,14 +38,15 @@ class Scheduler:
         frame: Callable[[Client], Callable[[], None] | None],
         threads: int = 1,
         begin: Callable[[], None] = lambda: None,
+        shared: bool = False,
     ) -> None:
         self._frame, self._begin = frame, begin
         self._clients: dict[str, Client] = {}
-        self._chores: list[Callable[[], None]] = []
+        self._chores: list[tuple[Client, Callable[[], None]]] = []
+        self._at_work: set[Client] = set()
         self._condition = threading.Condition()
         self._closed = False
-        self._turn = threading.Lock()
-        self._frame_next = True
+        self._turn: AbstractContextManager[Any] = nullcontext() if shared else threading.Lock()
         self._threads = [
             threading.Thread(target=self._run, name=f"stylemap-editor-{number}", daemon=True)
             for number in range(threads)
@@ -57,7 +61,7 @@ class Scheduler:
         """End the threads after the step they are at; jobs that wait are cancelled."""
         with self._condition:
             self._closed = True
-            self._condition.notify()
+            self._condition.notify_all()
         for thread in self._threads:
             thread.join()
         for client in self._clients.values():
@@ -72,7 +76,7 @@ class Scheduler:
         with self._condition:
             self._clients.pop(client.id, None)
             _cancel(client)
-            self._chores.append(chore)
+            self._chores.append((client, chore))
             self._condition.notify()
 
     def wake(self) -> None:
@@ -107,29 +111,41 @@ class Scheduler:
     def _take_turn(self) -> Callable[[], None] | None:
         """Wait for a piece of work and do it; what is left of a frame."""
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or self._chores or self._ready())
+            self._condition.wait_for(lambda: self._closed or self._chore() or self._ready())
             if self._closed:
                 return None
-            chores, self._chores = self._chores, []
-            client = self._ready()
-            if client is not None:  # to the end of the round
-                self._clients[client.id] = self._clients.pop(client.id)
-        for chore in chores:
-            _guarded(chore)
+            chore, client = self._chore(), self._ready()
+            if chore is not None:
+                self._chores.remove(chore)
+            if client is not None:
+                self._at_work.add(client)
+                self._clients[client.id] = self._clients.pop(client.id)  # to the end of the round
+        if chore is not None:
+            _guarded(chore[1])
+        if client is None:
+            return None
         rest = None
-        if client is not None:
-            # Frames and jobs of one session take turns too: an animation must not stop the brush.
-            if client.wants_frame() and (self._frame_next or not client.jobs):
-                self.frames += 1
-                rest = _guarded(self._frame, client)
-            elif client.jobs:
-                self._step(client)
-            self._frame_next = not self._frame_next
+        # Frames and jobs of one session take turns too: an animation must not stop the brush.
+        if client.wants_frame() and not (client.jobs and client.job_next):
+            client.job_next = True
+            self.frames += 1
+            rest = _guarded(self._frame, client)
+        elif client.jobs:
+            client.job_next = False
+            self._step(client)
+        with self._condition:
+            self._at_work.discard(client)
+            self._condition.notify_all()  # whatever waited for this session
         return rest
 
+    def _chore(self) -> tuple[Client, Callable[[], None]] | None:
+        """One whose session has no work that goes on."""
+        return next((each for each in self._chores if each[0] not in self._at_work), None)
+
     def _ready(self) -> Client | None:
-        """The next session of the round that has work."""
-        return next((c for c in self._clients.values() if c.jobs or c.wants_frame()), None)
+        """The next session of the round that has work, and none that goes on."""
+        waiting = (client for client in self._clients.values() if client not in self._at_work)
+        return next((client for client in waiting if client.jobs or client.wants_frame()), None)
 
     def _step(self, client: Client) -> None:
         try:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import uvicorn
@@ -20,6 +21,9 @@ from stylemap.editor.parts import OnnxSegmenter
 from stylemap.editor.studio import Studio
 from stylemap.model import Model
 from stylemap.photo.models import Knowledge
+
+if TYPE_CHECKING:
+    from stylemap.editor.remote import RemoteComposer
 
 
 def open_studio(
@@ -52,8 +56,24 @@ def open_studio(
     gallery = Gallery(model.config.size, folder)
     composer = Composer(model, precision, cache_bytes)
     parts = None if segmenter is None else OnnxSegmenter(segmenter)
-    steps = load_steps(directions, model.config, composer.usual_step)
-    return Studio(composer, gallery, steps, limits or Limits(), name, knowledge, parts)
+    composer.directions = load_steps(directions, model.config, composer.usual_step)
+    return Studio(composer, gallery, limits or Limits(), name, knowledge, parts)
+
+
+def open_remote(
+    composer: RemoteComposer,
+    *,
+    folder: Path | None = None,
+    limits: Limits | None = None,
+    segmenter: Path | None = None,
+) -> Studio:
+    """Everything an editor works with whose model is elsewhere; arguments and errors as of `open_studio`."""
+    gallery = Gallery(composer.config.size, folder)
+    parts = None if segmenter is None else OnnxSegmenter(segmenter)
+    model = composer.model
+    studio = Studio(composer, gallery, limits or Limits(), model.name, model.knowledge, parts)
+    composer.on_back = studio.engine_back
+    return studio
 
 
 def listen(host: str, port: int) -> socket.socket:

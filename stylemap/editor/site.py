@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
@@ -25,7 +25,7 @@ from stylemap import images as pictures
 from stylemap.editor import photos, server
 from stylemap.editor.app import STATIC
 from stylemap.editor.clients import Unavailable
-from stylemap.editor.composer import Recipe
+from stylemap.editor.composer import Composer, Recipe
 from stylemap.editor.site_runtime import write_runtime
 from stylemap.editor.studio import Studio
 from stylemap.export.onnx import export_onnx
@@ -150,8 +150,8 @@ def _write_gallery(studio: Studio, folder: Path) -> None:
 
 def _write_model(studio: Studio, folder: Path, names: list[str], runtime: str) -> None:
     """model.json, and the arrays that it describes: float32 one after the other in arrays.bin."""
-    composer, first = studio.composer, studio.gallery.entries[0].id
-    arrays = {f"direction {name}": step for name, step in studio.directions.items()}
+    composer, first = cast("Composer", studio.composer), studio.gallery.entries[0].id
+    arrays = {f"direction {name}": step for name, step in composer.directions.items()}
     if "mapping" in names:
         arrays["mean"] = composer.random(0, 0.0)[0]
     image = composer.render(Recipe(composer.add(pictures.to_tensor(studio.gallery.image(first)))))

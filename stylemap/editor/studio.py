@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import secrets
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from stylemap import images
 from stylemap.edit.blend import frame_weights
-from stylemap.editor import downloads, parts, photos, protocol
+from stylemap.editor import downloads, parts, photos, protocol, recipes
 from stylemap.editor.about import About
 from stylemap.editor.clients import (
+    Away,
     Client,
     Clients,
     Connection,
@@ -26,11 +28,11 @@ from stylemap.editor.clients import (
     Snapshot,
     Unavailable,
 )
-from stylemap.editor.composer import Composer, Recipe
+from stylemap.editor.composer import Composing, Recipe
 from stylemap.editor.gallery import Gallery
 from stylemap.editor.limits import Buckets, Limits
 from stylemap.editor.protocol import ProtocolError
-from stylemap.editor.recipes import AMPLIFY, Recipes, asked
+from stylemap.editor.recipes import asked
 from stylemap.editor.scene import CAMERA, Scene
 from stylemap.editor.scheduler import Scheduler
 from stylemap.editor.threads import Split
@@ -45,9 +47,8 @@ class Studio:
     """What sessions work with. Methods that end in ``_steps`` are jobs: they run in the scheduler's thread.
 
     Args:
-        composer: the model.
+        composer: the model, in this process or elsewhere.
         gallery: photos for everybody.
-        directions: what sliders at 1 add to a stylemap, K×L×L by name.
         limits: of everything.
         knowledge: how faces are aligned for the model, and how well it draws what it knows.
         segmenter: tells the parts of pictures.
@@ -55,27 +56,27 @@ class Studio:
 
     def __init__(
         self,
-        composer: Composer,
+        composer: Composing,
         gallery: Gallery,
-        directions: dict[str, Tensor],
         limits: Limits,
         name: str,
         knowledge: Knowledge | None = None,
         segmenter: parts.Segmenter | None = None,
     ) -> None:
         self.knowledge, self.segmenter = knowledge or Knowledge(), segmenter
-        self.composer, self.gallery, self.directions, self.limits = composer, gallery, directions, limits
-        self.recipes = Recipes(composer, directions)
+        self.composer, self.gallery, self.limits = composer, gallery, limits
         self.name = name
         self.models = [name]
         # Tells browsers that the gallery's pictures are not those of an earlier server at the same address.
         self.instance = secrets.token_hex(8)
         self.config = composer.config
         self.split = Split()
-        self.scheduler = Scheduler(self._send_frame, self.split.frames, self.split.all)
+        threads = composer.shared or self.split.frames
+        self.scheduler = Scheduler(self._send_frame, threads, self.split.all, composer.shared > 0)
         self.openings = Buckets(limits.session_rate, limits.sessions)
         self.clients = Clients(self.config.size, limits, self._closed)
         self._shared: dict[str, ImageHandle] = {}
+        self._sharing = threading.Lock()
 
     def about(self) -> About:
         """What clients need to know about the model and the limits."""
@@ -102,8 +103,8 @@ class Studio:
 
     @property
     def sliders(self) -> list[str]:
-        """The names of all sliders: the directions, and `AMPLIFY`."""
-        return [*self.directions, AMPLIFY]
+        """The names of all sliders."""
+        return self.composer.sliders
 
     @property
     def classes(self) -> list[str]:
@@ -255,9 +256,9 @@ class Studio:
     def frames_steps(self, client: Client, count: int, kind: str, milliseconds: int) -> Steps:
         """The edit fading in over ``count`` frames, one per step: kind "gif", "mp4" or "webm" there and back,
         "strip" a PNG of all of them side by side."""
-        snapshot, frames = self._full(client), []
-        for weight in frame_weights(count):
-            frames.append(self._image(client, snapshot, weight))
+        frames, recipe = [], self._recipe(client, self._full(client), None)
+        for picture in self.composer.frames(recipe, frame_weights(count), client.id):
+            frames.append(images.to_image(picture))
             yield
         if kind in downloads.VIDEOS:
             try:
@@ -284,7 +285,7 @@ class Studio:
                 lambda number: protocol.frame(number, snapshot.seq, spent, data, snapshot.final),
             )
 
-        with _told(connection):
+        with _told(client, connection):
             if snapshot.scene.original != CAMERA:
                 self._see(client, snapshot)
                 send(self.composer.render(self._recipe(client, snapshot, None), client.id))
@@ -298,10 +299,19 @@ class Studio:
                     return None
 
         def rest() -> None:
-            with _told(connection), self.split.share():
+            with _told(client, connection), self.split.share():
                 send(work())
 
         return rest
+
+    def engine_back(self) -> None:
+        """The model answers again: what was not rendered meanwhile is. Any thread may call."""
+        for client in self.clients:
+            if client.told_away and client.connection is not None:
+                client.told_away = False
+                client.connection.send_engine("")
+            client.again()
+        self.scheduler.wake()
 
     def _see(self, client: Client, snapshot: Snapshot) -> None:
         """Encode the camera's picture, where a new one came, in the place of the last one.
@@ -329,8 +339,8 @@ class Studio:
             raise Unavailable("choose an original first")
         return snapshot
 
-    def _image(self, client: Client, snapshot: Snapshot, weight: float | None = None) -> Image.Image:
-        return images.to_image(self.composer.render(self._recipe(client, snapshot, weight), client.id))
+    def _image(self, client: Client, snapshot: Snapshot) -> Image.Image:
+        return images.to_image(self.composer.render(self._recipe(client, snapshot, None), client.id))
 
     def _recipe(
         self, client: Client, snapshot: Snapshot, weight: float | None, original: ImageHandle | None = None
@@ -338,7 +348,7 @@ class Studio:
         """The recipe of a snapshot, on another original where one is given."""
         assert snapshot.scene.original is not None
         original = original or self._handle(client, snapshot.scene.original)
-        return self.recipes.make(snapshot, original, lambda id: self._handle(client, id), weight)
+        return recipes.make(snapshot, original, lambda id: self._handle(client, id), weight)
 
     def _handle(self, client: Client, id: str) -> ImageHandle:
         """An image's handle; the gallery's are encoded when they are first used."""
@@ -348,9 +358,10 @@ class Studio:
             if client.live is None:
                 raise Unavailable("the camera has sent no picture yet")
             return client.live.handle
-        if id not in self._shared:
-            self._shared[id] = self.composer.add(images.to_tensor(self.gallery.image(id)))
-        return self._shared[id]
+        with self._sharing:  # the scheduler may have several threads
+            if id not in self._shared:
+                self._shared[id] = self.composer.add(images.to_tensor(self.gallery.image(id)))
+            return self._shared[id]
 
     def _keep(self, client: Client, image: OwnImage) -> str:
         if self.clients.get(client.id) is not client:  # it went while this was made
@@ -372,10 +383,14 @@ class Studio:
 
 
 @contextlib.contextmanager
-def _told(connection: Connection) -> Iterator[None]:
+def _told(client: Client, connection: Connection) -> Iterator[None]:
     """What goes wrong with a frame is said where it was to go."""
     try:
         yield
+    except Away as error:  # once: what follows is rendered when the model is back
+        if not client.told_away:
+            client.told_away = True
+            connection.send_engine(str(error))
     except (ValueError, OSError, KeyError) as error:
         connection.send_notice(f"this cannot be rendered: {error}")
     except Exception:

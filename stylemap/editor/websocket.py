@@ -29,7 +29,7 @@ class Outbox:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._frames: deque[bytes] = deque()
-        self._notices: deque[str] = deque(maxlen=_NOTICES)
+        self._notices: deque[dict[str, str]] = deque(maxlen=_NOTICES)
         self._reason: str | None = None
         self._some = asyncio.Event()
 
@@ -38,7 +38,12 @@ class Outbox:
         self._wake()
 
     def send_notice(self, text: str) -> None:
-        self._notices.append(text)
+        self._notices.append({"type": "notice", "message": text})
+        self._wake()
+
+    def send_engine(self, away: str) -> None:
+        """away: why the engine does not answer; "" when it does again."""
+        self._notices.append({"type": "engine", "away": away})
         self._wake()
 
     def close(self, reason: str) -> None:
@@ -51,7 +56,7 @@ class Outbox:
             await self._some.wait()
             self._some.clear()
             while self._notices:
-                await socket.send_text(json.dumps({"type": "notice", "message": self._notices.popleft()}))
+                await socket.send_text(json.dumps(self._notices.popleft()))
             while self._frames:
                 await socket.send_bytes(self._frames.popleft())
             if self._reason is not None:

@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query
@@ -21,11 +22,11 @@ from stylemap import images
 from stylemap.editor import schemas, security
 from stylemap.serving import bodies, metrics
 from stylemap.serving.access import Access, Owner
-from stylemap.serving.bodies import Body, EditBody, EncodeBody, InterpolateBody, ManipulateBody
+from stylemap.serving.bodies import Body, EditBody, EncodeBody, InterpolateBody, ManipulateBody, RandomBody
 from stylemap.serving.metrics import Metrics
 from stylemap.serving.service import Busy, Gone, Service
 from stylemap.serving.settings import LIMITS, Settings
-from stylemap.serving.store import DIGEST, PhotoStore
+from stylemap.serving.store import DIGEST, PhotoStore, is_stylemap
 from stylemap.serving.work import (
     About,
     Answer,
@@ -36,6 +37,8 @@ from stylemap.serving.work import (
     Mask,
     Part,
     Photo,
+    Random,
+    Slider,
     Task,
     Work,
 )
@@ -83,19 +86,45 @@ async def _admitted(request: Request, front: AnyFront) -> AsyncIterator[Owner]:
         yield owner
 
 
-async def _deadline(
+@dataclass(frozen=True)
+class Wanted:
+    """What every request may say. seconds: that it has. model: the id of the only one that may do it."""
+
+    seconds: float
+    model: str
+
+
+async def _wanted(
     front: AnyFront,
     x_deadline_ms: Annotated[int, Header(ge=1, le=_HOUR, description="milliseconds to answer in")] = _HOUR,
     deadline_ms: Annotated[int, Query(ge=1, le=_HOUR, description="the same")] = _HOUR,
-) -> float:
-    """Seconds that the request has: the least of what it asks for and what the server gives."""
-    return min(front.settings.deadline, x_deadline_ms / 1000, deadline_ms / 1000)
+    x_model: Annotated[
+        str, Header(max_length=64, description="id of the only model that may do it; 409 from another")
+    ] = "",
+) -> Wanted:
+    """The time is the least of what it asks for and what the server gives."""
+    return Wanted(min(front.settings.deadline, x_deadline_ms / 1000, deadline_ms / 1000), x_model)
 
 
 AnyOwner = Annotated[Owner, Depends(_admitted)]
-Deadline = Annotated[float, Depends(_deadline)]
+AnyWanted = Annotated[Wanted, Depends(_wanted)]
 Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file's bytes")]
-_PICTURE: dict[int | str, dict[str, Any]] = {200: schemas.file("image/png", "image/jpeg", "image/webp")}
+_IMAGES = ("image/png", "image/jpeg", "image/webp")
+_PICTURE: dict[int | str, dict[str, Any]] = {200: schemas.file(*_IMAGES)}
+_NUMBERS = {"type": "array", "items": {"type": "number"}}
+_AS_JSON = {
+    "type": "object",
+    "required": ["shape", "stylemap"],
+    "properties": {"shape": _NUMBERS, "stylemap": _NUMBERS},
+}
+_MAP: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            **schemas.file("application/octet-stream")["content"],
+            "application/json": {"schema": _AS_JSON},
+        }
+    }
+}
 router = APIRouter(strict_content_type=False, responses={"default": schemas.PROBLEM})
 
 
@@ -133,7 +162,7 @@ async def metrics_text(request: Request, front: AnyFront) -> Response:
 @router.post(
     "/v1/images",
     status_code=201,
-    summary="Upload a photo or mask: JPEG, PNG or WebP, by its content",
+    summary="Upload a photo or mask, JPEG, PNG or WebP, or a stylemap, safetensors: by its content",
     openapi_extra=schemas.takes("application/octet-stream"),
 )
 async def upload(request: Request, front: AnyFront, owner: AnyOwner) -> Stored:
@@ -168,35 +197,53 @@ async def image(front: AnyFront, owner: AnyOwner, sha256: Digest) -> Stored:
     summary="The stylemap of a photo",
     openapi_extra=bodies.described(EncodeBody),
     response_class=Response,
-    responses={200: schemas.file("application/octet-stream", "application/json")},
+    responses=_MAP,
 )
-async def encode(request: Request, front: AnyFront, owner: AnyOwner, deadline: Deadline) -> Response:
+async def encode(request: Request, front: AnyFront, owner: AnyOwner, wanted: AnyWanted) -> Response:
     """As a file: safetensors, .npy or JSON."""
 
     def work(body: EncodeBody, named: Named) -> Work:
         return Encode(named.photo("image", body.image, body.crop), body.format)
 
-    return await _answered(request, front, owner, deadline, EncodeBody, work)
+    return await _answered(request, front, owner, wanted, EncodeBody, work)
 
 
 @router.post(
     "/v1/edit",
-    summary="Parts of other photos in a photo",
+    summary="Parts of other photos in a photo, sliders, mixing: all that the editor does",
     openapi_extra=bodies.described(EditBody),
     response_class=Response,
     responses=_PICTURE,
 )
-async def edit(request: Request, front: AnyFront, owner: AnyOwner, deadline: Deadline) -> Response:
-    """As `EditSession.edit`: the same pixels."""
+async def edit(request: Request, front: AnyFront, owner: AnyOwner, wanted: AnyWanted) -> Response:
+    """As `EditSession.edit`: the same pixels; with sliders and mixing, those of the editor."""
 
     def work(body: EditBody, named: Named) -> Work:
         parts = []
         for i, one in enumerate(body.references):
             photo = named.photo(f"references.{i}.image", one.image, one.crop)
-            parts.append(Part(photo, named.mask(f"references.{i}.mask", one.mask), one.shift))
-        return Edit(named.photo("original", body.original, body.crop), tuple(parts), body.weight, body.format)
+            mask = named.mask(f"references.{i}.mask", one.mask)
+            parts.append(Part(photo, mask, one.shift, one.opacity))
+        sliders = [
+            Slider(
+                name,
+                one.strength,
+                None if one.mask is None else named.mask(f"sliders.{name}.mask", one.mask),
+            )
+            for name, one in body.sliders.items()
+        ]
+        mix = body.mix
+        return Edit(
+            named.photo("original", body.original, body.crop),
+            tuple(parts),
+            body.weights or (body.weight,),
+            tuple(sliders),
+            None if mix is None else (named.photo("mix.image", mix.image, mix.crop), mix.codes),
+            body.once,
+            body.format,
+        )
 
-    return await _answered(request, front, owner, deadline, EditBody, work)
+    return await _answered(request, front, owner, wanted, EditBody, work)
 
 
 @router.post(
@@ -206,14 +253,14 @@ async def edit(request: Request, front: AnyFront, owner: AnyOwner, deadline: Dea
     response_class=Response,
     responses=_PICTURE,
 )
-async def interpolate(request: Request, front: AnyFront, owner: AnyOwner, deadline: Deadline) -> Response:
+async def interpolate(request: Request, front: AnyFront, owner: AnyOwner, wanted: AnyWanted) -> Response:
     """As `EditSession.interpolate`; several weights give their images side by side."""
 
     def work(body: InterpolateBody, named: Named) -> Work:
         a, b = named.photo("a", body.a, body.crop_a), named.photo("b", body.b, body.crop_b)
         return Interpolate(a, b, tuple(body.weights), body.format)
 
-    return await _answered(request, front, owner, deadline, InterpolateBody, work)
+    return await _answered(request, front, owner, wanted, InterpolateBody, work)
 
 
 @router.post(
@@ -223,7 +270,7 @@ async def interpolate(request: Request, front: AnyFront, owner: AnyOwner, deadli
     response_class=Response,
     responses=_PICTURE,
 )
-async def manipulate(request: Request, front: AnyFront, owner: AnyOwner, deadline: Deadline) -> Response:
+async def manipulate(request: Request, front: AnyFront, owner: AnyOwner, wanted: AnyWanted) -> Response:
     """As `EditSession.manipulate`, with the length of the direction's own step times the strength."""
 
     def work(body: ManipulateBody, named: Named) -> Work:
@@ -231,7 +278,23 @@ async def manipulate(request: Request, front: AnyFront, owner: AnyOwner, deadlin
         photo = named.photo("image", body.image, body.crop)
         return Manipulate(photo, body.direction, body.strength, mask, body.format)
 
-    return await _answered(request, front, owner, deadline, ManipulateBody, work)
+    return await _answered(request, front, owner, wanted, ManipulateBody, work)
+
+
+@router.post(
+    "/v1/random",
+    summary="A random image",
+    openapi_extra=bodies.described(RandomBody),
+    response_class=Response,
+    responses={200: {"content": _PICTURE[200]["content"] | _MAP[200]["content"]}},
+)
+async def random(request: Request, front: AnyFront, owner: AnyOwner, wanted: AnyWanted) -> Response:
+    """As `stylemap sample`; as a stylemap it can be uploaded, and edited like a photo."""
+
+    def work(body: RandomBody, named: Named) -> Work:
+        return Random(body.seed, body.truncation, body.class_name, body.format)
+
+    return await _answered(request, front, owner, wanted, RandomBody, work)
 
 
 class Named:
@@ -266,7 +329,9 @@ def _digest(place: str, name: str) -> str:
 
 
 def _check_photo(data: bytes, name: str) -> None:
-    """Raises ImageError for what is no photo or has too many pixels; none of them is decoded."""
+    """Raises ImageError for what is no photo and no stylemap, or has too many pixels; none is decoded."""
+    if is_stylemap(data):  # its shape is looked at where the model is
+        return
     with images.errors_named(name[:80], LIMITS.upload_pixels, "a JPEG, PNG or WebP"):
         picture = Image.open(io.BytesIO(data), formats=images.WEB_FORMATS)
         images.check_pixels(picture, name[:80], LIMITS.upload_pixels)
@@ -282,15 +347,15 @@ async def _answered(
     request: Request,
     front: Front,
     owner: Owner,
-    deadline: float,
+    wanted: Wanted,
     kind: type[Body],
     work: Callable[[Body, Named], Work],
 ) -> Response:
-    until = time.time() + deadline
+    until = time.time() + wanted.seconds
     body, files = await bodies.read(request, kind)
     named = Named(front, owner, files)
-    wanted = await run_in_threadpool(work, body, named)
-    answer = await _in_time(request, front.service, Task(wanted, until))
+    task = Task(await run_in_threadpool(work, body, named), until, wanted.model)
+    answer = await _in_time(request, front.service, task)
     if answer.status != 200:
         raise HTTPException(answer.status, answer.error)
     front.metrics.photos.labels("known").inc(answer.known)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StrictBool, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,12 +16,15 @@ from starlette.requests import Request
 from stylemap.editor import security
 from stylemap.editor.photos import Crop, Kind
 from stylemap.editor.protocol import reason
-from stylemap.editor.scene import Number, Shift, Strict
+from stylemap.editor.scene import MAX_STRENGTH, Code, Number, Seq, Shift, Strict
 from stylemap.serving.settings import LIMITS, REQUEST_BYTES
 
-_MAX_FILES = 2 * LIMITS.references + 2
-_HOW_IMAGE = "the SHA-256 of an upload, or the name of a file of the form"
-_HOW_MASK = f"{_HOW_IMAGE}, of the model's size; or box:x0,y0,x1,y1 or ellipse:cx,cy,rx,ry in fractions"
+_MAX_FILES = 2 * LIMITS.references + 64  # images, masks of references and of sliders
+_HOW_IMAGE = "the SHA-256 of an upload (a photo, or a stylemap), or the name of a file of the form"
+_HOW_MASK = (
+    "the SHA-256 of an upload, or the name of a file of the form, of the model's size; "
+    "or box:x0,y0,x1,y1 or ellipse:cx,cy,rx,ry in fractions"
+)
 Image = Annotated[str, Field(min_length=1, max_length=64, description=_HOW_IMAGE)]
 MaskText = Annotated[str, Field(min_length=1, max_length=200, description=_HOW_MASK)]
 Square = Annotated[Crop, Field(description="which square of it")]
@@ -46,15 +49,41 @@ class ReferenceBody(Strict):
     crop: Square = Crop()
     mask: MaskText
     shift: tuple[Shift, Shift] = (0.0, 0.0)
+    opacity: Annotated[Number, Field(ge=0, le=1, description="0 leaves what lies below")] = 1.0
+
+
+class SliderBody(Strict):
+    """Of one direction: its strength, everywhere or where the mask is on."""
+
+    strength: Annotated[Number, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
+    mask: MaskText | None = None
+
+
+class MixBody(Strict):
+    """Stylecodes, by their numbers from the coarsest, that are taken from another photo."""
+
+    image: Image
+    crop: Square = Crop()
+    codes: Annotated[tuple[Code, ...], Field(max_length=64)]
 
 
 class EditBody(Strict):
-    """An original and the references that are laid over it, in their order."""
+    """An original, the references that are laid over it in their order, sliders, mixing."""
 
     original: Image
     crop: Square = Crop()
     references: Annotated[tuple[ReferenceBody, ...], Field(max_length=LIMITS.references)] = ()
+    sliders: Annotated[
+        dict[str, SliderBody],
+        Field(default_factory=dict, max_length=64, description="by names of directions, or amplify"),
+    ]
+    mix: MixBody | None = None
     weight: Annotated[Number, Field(ge=0, le=1, description="0 original, 1 full edit")] = 1.0
+    weights: Annotated[
+        tuple[Annotated[Number, Field(ge=0, le=1)], ...] | None,
+        Field(min_length=1, max_length=LIMITS.frames, description="instead: images side by side"),
+    ] = None
+    once: Annotated[StrictBool, Field(description="no other request for this original will come")] = False
     format: Format = "png"
 
 
@@ -82,8 +111,22 @@ class ManipulateBody(Strict):
     format: Format = "png"
 
 
-BODIES = (EncodeBody, EditBody, InterpolateBody, ManipulateBody)
-Body = TypeVar("Body", EncodeBody, EditBody, InterpolateBody, ManipulateBody)
+class RandomBody(Strict):
+    """A random image: mean + truncation · (w − mean)."""
+
+    seed: Seq = 0
+    truncation: Annotated[Number, Field(ge=0, le=1)] = 0.7
+    class_name: Annotated[str, Field(max_length=200, description="of a class-conditional model")] | None = (
+        None
+    )
+    format: Annotated[
+        Literal["png", "jpeg", "webp", "safetensors", "npy", "json"],
+        Field(description="a picture, or the stylemap K×L×L, float32"),
+    ] = "png"
+
+
+BODIES = (EncodeBody, EditBody, InterpolateBody, ManipulateBody, RandomBody)
+Body = TypeVar("Body", EncodeBody, EditBody, InterpolateBody, ManipulateBody, RandomBody)
 
 
 async def read(request: Request, kind: type[Body]) -> tuple[Body, dict[str, bytes]]:

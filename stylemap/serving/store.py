@@ -14,6 +14,11 @@ from stylemap.files import write_whole
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+def is_stylemap(data: bytes) -> bool:
+    """Whether a file is one of safetensors: eight bytes of a length, and JSON. No image begins so."""
+    return data[8:10] == b'{"'
+
+
 class Missing(ValueError):
     """There is no such upload, or no more."""
 

@@ -23,18 +23,20 @@ class Sink:
 
     def send_notice(self, text: str) -> None: ...
 
+    def send_engine(self, away: str) -> None: ...
+
     def close(self, reason: str) -> None: ...
 
 
 class Bench:
     """A scheduler whose frames take a while and are written down."""
 
-    def __init__(self, seconds: float = 0.005, threads: int = 1) -> None:
+    def __init__(self, seconds: float = 0.005, threads: int = 1, shared: bool = False) -> None:
         self.log: list[tuple[str, int]] = []
         self.seconds = seconds
         self.gate = threading.Event()
         self.gate.set()
-        self.scheduler = Scheduler(self._frame, threads)
+        self.scheduler = Scheduler(self._frame, threads, shared=shared)
         self.scheduler.start()
 
     def client(self, limits: Limits = Limits()) -> Client:  # noqa: B008
@@ -125,6 +127,55 @@ def test_the_brush_keeps_moving_during_an_animation(bench: Bench) -> None:
 
     bench.scheduler.submit(client, strip()).result(10)
     assert len(bench.log) >= 10
+
+
+def test_several_threads_work_at_several_sessions_and_at_each_once() -> None:
+    bench = Bench(threads=4, shared=True)
+    clients = [bench.client() for _ in range(2)]
+    meeting, now, most = (
+        threading.Barrier(2, timeout=10),
+        dict.fromkeys(clients, 0),
+        dict.fromkeys(clients, 0),
+    )
+
+    def work(client: Client) -> Generator[None, None, None]:
+        for _ in range(5):
+            now[client] += 1
+            most[client] = max(most[client], now[client])
+            meeting.wait()  # both sessions are here at the same time
+            now[client] -= 1
+            yield
+
+    jobs = [bench.scheduler.submit(client, work(client)) for client in clients for _ in range(2)]
+    try:
+        for job in jobs:
+            job.result(10)
+    finally:
+        meeting.abort()
+        bench.scheduler.close()
+    assert set(most.values()) == {1}
+
+
+def test_what_cleans_up_after_a_session_waits_for_its_work() -> None:
+    bench = Bench(threads=2, shared=True)
+    client, begun, go, cleaned = bench.client(), threading.Event(), threading.Event(), threading.Event()
+
+    def long() -> Generator[None, None, None]:
+        begun.set()
+        assert go.wait(10)
+        return
+        yield
+
+    bench.scheduler.submit(client, long())
+    try:
+        assert begun.wait(10)
+        bench.scheduler.remove(client, cleaned.set)
+        assert not cleaned.wait(0.1)
+        go.set()
+        assert cleaned.wait(10)
+    finally:
+        go.set()
+        bench.scheduler.close()
 
 
 def test_jobs_are_limited_and_their_errors_come_back(bench: Bench) -> None:

@@ -30,3 +30,11 @@ def served(
 @pytest.fixture
 def http(served: tuple[httpx.Client, Local]) -> httpx.Client:
     return served[0]
+
+
+@pytest.fixture
+def deployment(model_file: str, directions: Path, tmp_path: Path) -> Iterator[running.Deployment]:
+    found = running.Deployment(model_file, tmp_path / "photos", directions=str(directions))
+    found.start()
+    yield found
+    found.stop()

@@ -34,14 +34,14 @@ MASK = "ellipse:0.5,0.6,0.3,0.25"
 
 
 @contextlib.contextmanager
-def service(model: str, folder: Path, **settings: Any) -> Iterator[tuple[httpx.Client, Local]]:
+def service(model: str, folder: Path, port: int = 0, **settings: Any) -> Iterator[tuple[httpx.Client, Local]]:
     """A client of a service in this process, and the service."""
     own = Settings.of(
         {"model": model, "photos": str(folder), "token_rate": 1e6, "token_burst": 1e6, **settings}
     )
     store = make_store(own)
     local = Local(Engine(own, store), own.queue, own.batch_on("cpu"))
-    listener = server.listen("127.0.0.1", 0)
+    listener = server.listen("127.0.0.1", port)
     app = create_app(own, local, store)
     running = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
@@ -56,6 +56,28 @@ def service(model: str, folder: Path, **settings: Any) -> Iterator[tuple[httpx.C
         running.should_exit = True
         thread.join()
         listener.close()
+
+
+class Deployment:
+    """A service at an address that stays the same when it ends and another one begins."""
+
+    def __init__(self, model: str, folder: Path, **settings: Any) -> None:
+        self.model, self.folder, self.settings, self.port = model, folder, settings, 0
+        self._stack = contextlib.ExitStack()
+
+    def start(self) -> Local:
+        client, local = self._stack.enter_context(
+            service(self.model, self.folder, self.port, **self.settings)
+        )
+        self.port = client.base_url.port or 0
+        return local
+
+    def stop(self) -> None:
+        self._stack.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
 
 def sha(data: bytes) -> str:

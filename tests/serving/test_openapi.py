@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import schemathesis
 from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from stylemap.serving.application import create_app, make_store
@@ -27,11 +28,12 @@ OPERATIONS = {
     "POST /v1/edit",
     "POST /v1/interpolate",
     "POST /v1/manipulate",
+    "POST /v1/random",
 }
 # Rules that a description has no words for: what is a photo, which uploads there are, names of directions,
 # that a form's text is JSON and its other fields have names of files.
 UNSAID = (404, 415)
-UNSAID_WORDS = ("no SHA-256", "these bytes have", "direction: there is no", "mask", "is no file", "JSON")
+UNSAID_WORDS = ("no SHA-256", "these bytes have", ": there is no", "mask", "is no file", "JSON", "mix.codes")
 
 
 def _document() -> dict[str, Any]:
@@ -47,8 +49,12 @@ schema = schemathesis.openapi.from_dict(_document())
 @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_every_answer_is_as_described(case: Any, http: httpx.Client) -> None:
     answer = case.call(base_url=str(http.base_url))
-    unsaid = answer.status_code in UNSAID or any(word in answer.text for word in UNSAID_WORDS)
-    case.validate_response(answer, excluded_checks=[positive_data_acceptance] if unsaid else [])
+    text = answer.content.decode(errors="replace")
+    unsaid = answer.status_code in UNSAID or any(word in text for word in UNSAID_WORDS)
+    excluded = [positive_data_acceptance] if unsaid else []
+    if answer.status_code == 504:  # for deadlines of some milliseconds
+        excluded = [positive_data_acceptance, not_a_server_error]
+    case.validate_response(answer, excluded_checks=excluded)
 
 
 def test_the_addresses_are_those_that_clients_know(http: httpx.Client) -> None:

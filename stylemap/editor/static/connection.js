@@ -8,7 +8,7 @@ const KEPT = 4000;
 const PATIENCE_MS = 5000;
 
 /** Events: "hello" (detail: the server's), "frame" (detail: {bitmap, exact, …}), "notice" (detail: text),
- *  "state" (detail: "live" | "waiting" | "ended"). */
+ *  "state" (detail: "live" | "away" | "waiting" | "ended"). */
 export class Link extends EventTarget {
   constructor() {
     super();
@@ -161,6 +161,12 @@ export class Link extends EventTarget {
       this.behind = false;
       this.dispatchEvent(new CustomEvent("state", { detail: "live" }));
       this.dispatchEvent(new CustomEvent("hello", { detail: message }));
+    } else if (message.type === "engine") {
+      if (message.away) {
+        this.pending.clear();
+        this.shots.clear();
+      }
+      this.dispatchEvent(new CustomEvent("state", { detail: message.away ? "away" : "live" }));
     } else if (message.type === "notice") {
       this.pending.clear();
       this.shots.clear(); // what could not be rendered has no frame

@@ -5,12 +5,13 @@ import { $ } from "./dom.js";
 const PATIENCE_MS = 1000;
 const BANNERS = {
   waiting: "No connection to the server. Go on painting: everything is kept, and applied when it is back.",
+  away: "The engine does not answer. Go on painting: everything is kept, and rendered when it is back.",
   ended: "This edit was opened in another window. Reload to go on here.",
 };
 
 export function bindStatus(link) {
   let timer;
-  const words = { live: "Live", waiting: "Reconnecting…", ended: "Open in another window" };
+  const words = { live: "Live", waiting: "Reconnecting…", away: "Engine away", ended: "Open in another window" };
   const state = (name) => {
     $("#status").dataset.state = name;
     $("#status-text").textContent = words[name];
