@@ -13,6 +13,9 @@ from torch import Tensor
 from stylemap import images
 from stylemap.model import Model
 
+# Choices that there were not from the first: runs that were begun before can go on.
+_LATER = ("align", "crop", "paste", "shards")
+
 
 class Masks(Protocol):
     """What reads the masks of jobs: a file or a shape to bool S×S."""
@@ -26,6 +29,8 @@ class Settings:
     """How a bulk run computes and writes.
 
     output: the folder of the results, which all workers must reach under this path.
+    publish: URL of the folder of a store where the results go; ``output`` is then where they are made, a
+        folder of each machine's own.
     operation: a name in `OPERATIONS`.
     load: makes the model, in the process where it runs.
     masks: makes what reads masks, for the side of the model's images.
@@ -35,6 +40,7 @@ class Settings:
     fit: how photos become square, see `stylemap.images.load`.
     align: a name in `stylemap.photo.CONVENTIONS`: photos are cut around their face. crop: or cut so, see
         `stylemap.photo.crop.parse`.
+    paste: a name in `stylemap.photo.MODES`: results are whole photos, with what was made of their squares.
     shards: whether the images of a chunk go into one tar file, as WebDataset has them.
     chunk: rows that a worker takes at once, and of one file of stylemaps.
     batch: rows that are computed together, and redone after a kill. On a GPU the bits may depend on it.
@@ -52,6 +58,8 @@ class Settings:
     fit: images.Fit = "crop"
     align: str = ""
     crop: str = ""
+    paste: str = ""
+    publish: str = ""
     shards: bool = False
     chunk: int = 256
     batch: int = 8
@@ -64,8 +72,11 @@ class Settings:
             "operation": self.operation,
             "kind": self.kind,
             "fit": self.fit,
-            # Not where they are as ever: runs that were begun before there was a choice can go on.
-            **{name: getattr(self, name) for name in ("align", "crop", "shards") if getattr(self, name)},
+            **{
+                name: getattr(self, name)
+                for name in ("align", "crop", "paste", "shards")
+                if getattr(self, name)
+            },
             "chunk": self.chunk,
             "batch": self.batch,
             **self.identity,

@@ -143,12 +143,15 @@ class Store:
                 return list(_chunks(_written(lines, file), size))
         return list(_chunks(self._compared(lines), size))
 
-    def forget_failed(self, chunks: Iterable[Chunk]) -> None:
-        """Take back the chunks with rows that failed, so that they are done again."""
+    def forget_failed(self, chunks: Iterable[Chunk]) -> list[Path]:
+        """Take back the chunks with rows that failed, to be done again; the files of their rows."""
+        taken = []
         for chunk in chunks:
             if self.is_done(chunk) and any(row["status"] != "ok" for row in self.rows(chunk)):
                 (self.root / _MANIFEST).unlink(missing_ok=True)
                 self.manifest(chunk).unlink()
+                taken.append(self.manifest(chunk))
+        return taken
 
     def rows(self, chunk: Chunk) -> list[dict[str, Any]]:
         """The manifest's rows of a chunk that is done."""
@@ -164,6 +167,16 @@ class Store:
                     failed += row["status"] != "ok"
                 file.write(self.manifest(chunk).read_bytes())
         return count, failed
+
+    def results(self, chunk: Chunk) -> list[Path]:
+        """The files of a chunk's results that there are."""
+        images = self.image(chunk, Job(0, "", "")).parent.glob(f"[!.]*{self.kind}")
+        return [*sorted(images), *(p for p in (self.shard(chunk), self.stylemaps(chunk)) if p.exists())]
+
+    @property
+    def plan_paths(self) -> list[Path]:
+        """Of what the run depends on, and of the list of its jobs."""
+        return [self.root / _RUN, self.root / _JOBS]
 
     @property
     def manifest_path(self) -> Path:

@@ -10,15 +10,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from torch import Tensor
 
 from stylemap import images
 from stylemap.bulk import stylemaps
-from stylemap.bulk.engine import Engine
+from stylemap.bulk.engine import Engine, Pair
 from stylemap.bulk.jobs import Job
 from stylemap.bulk.journal import Journal, Row, open_journal
+from stylemap.bulk.publish import Place
 from stylemap.bulk.settings import Settings
 from stylemap.bulk.store import Chunk, Store
 from stylemap.data.blobs import write_tar
@@ -42,6 +44,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store = Store(settings.output, settings.kind)
+        self._place = Place(settings.publish) if settings.publish else None
         self._engine = Engine(settings)
         self._pool = ThreadPoolExecutor(max(_IO_THREADS, settings.threads or 0))
 
@@ -61,6 +64,9 @@ class Worker:
             ValueError: a row failed, and the run is to stop at the first.
             OSError: a result cannot be written.
         """
+        if self._place is not None:
+            for path in self._store.plan_paths:
+                self._place.fetch(self._store.root, path.name)
         with open_journal(self._store.journal(chunk)) as journal:
             if self._store.is_done(chunk):
                 journal.remove()
@@ -71,9 +77,15 @@ class Worker:
                 journal.done = {}
             rows = self._rows(chunk, jobs, journal)
             text = "".join(json.dumps(rows[job.index]) + "\n" for job in jobs)
+            made = self._store.results(chunk) if self._place is not None else []
+            if self._place is not None:
+                self._place.put(self._store.root, made)
+                self._place.write(f"manifest/{self._store.manifest(chunk).name}", text.encode())
             with write_whole(self._store.manifest(chunk)) as file:
                 file.write(text.encode())
             journal.remove()
+            for path in made:
+                path.unlink(missing_ok=True)
 
     def _rows(self, chunk: Chunk, jobs: Sequence[Job], journal: Journal) -> dict[int, Row]:
         """Compute and write the missing rows; all rows, by the index of the job."""
@@ -84,7 +96,7 @@ class Worker:
         for batch in self._read(jobs, journal):
             start = time.perf_counter()
             photos = [photo.result() for photo in batch.photos]
-            results = self._engine.results(list(zip(batch.jobs, photos)))
+            results = self._whole(batch.jobs, self._engine.results(list(zip(batch.jobs, photos))))
             seconds = (time.perf_counter() - start) / len(batch.jobs)
             made: list[Row] = []
             saves: list[Future[Any]] = []
@@ -93,12 +105,12 @@ class Worker:
                 if isinstance(result, str):
                     continue
                 if self._settings.operation == "encode":
-                    maps[job.index] = result
+                    maps[job.index] = cast("Tensor", result)
                 elif self._settings.shards:
                     files[job.index] = self._pool.submit(_file, result, self._settings.kind)
                     saves.append(files[job.index])
                 else:
-                    saves.append(self._pool.submit(images.save, result, self._store.image(chunk, job)))
+                    saves.append(self._pool.submit(_save, result, self._store.image(chunk, job)))
             writing.append((made, saves))
             if journal.begun or len(writing) > 1:
                 _written(writing.popleft(), journal, rows)
@@ -112,6 +124,12 @@ class Worker:
             named = {self._store.member(job): files[job.index].result() for job in jobs if job.index in files}
             write_tar(self._store.shard(chunk), named)
         return rows
+
+    def _whole(
+        self, jobs: Sequence[Job], results: Sequence[Tensor | Pair | str]
+    ) -> Sequence[Tensor | bytes | str]:
+        """The results, those that go back into their photos as the files of these."""
+        return list(self._pool.map(self._engine.pasted, jobs, results))
 
     def _read(self, jobs: Sequence[Job], journal: Journal) -> Iterator[_Batch]:
         """The batches that are missing, each with the next one being read meanwhile.
@@ -135,10 +153,10 @@ class Worker:
                 return
             yield started.popleft()
 
-    def _row(self, chunk: Chunk, job: Job, result: Tensor | str, seconds: float) -> Row:
-        failed = isinstance(result, str)
-        if failed and self._settings.fail_fast:
-            raise ValueError(f"row {job.index}, {job.label or 'no original'}: {result}")
+    def _row(self, chunk: Chunk, job: Job, result: Tensor | bytes | str, seconds: float) -> Row:
+        fault = result if isinstance(result, str) else None
+        if fault is not None and self._settings.fail_fast:
+            raise ValueError(f"row {job.index}, {job.label or 'no original'}: {fault}")
         path, member = self._store.stylemaps(chunk), ""
         if self._settings.operation != "encode":
             path = self._store.image(chunk, job)
@@ -148,15 +166,26 @@ class Worker:
             "index": job.index,
             "name": job.name,
             "original": job.label,
-            "output": None if failed else path.relative_to(self._store.root).as_posix() + member,
-            "status": "error" if failed else "ok",
-            "error": result if failed else None,
+            "output": None if fault is not None else path.relative_to(self._store.root).as_posix() + member,
+            "status": "ok" if fault is None else "error",
+            "error": fault,
             "seconds": round(seconds, 4),
         }
 
 
-def _file(image: Tensor, kind: str) -> bytes:
+def _save(image: Tensor | bytes, path: Path) -> None:
+    if isinstance(image, Tensor):
+        images.save(image, path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(path) as file:
+        file.write(image)
+
+
+def _file(image: Tensor | bytes, kind: str) -> bytes:
     """The bytes that `images.save` writes to a file with this suffix."""
+    if isinstance(image, bytes):
+        return image
     form, buffer = images.WRITE_FORMATS[kind], io.BytesIO()
     images.to_image(image).save(buffer, form, **images.WRITE_OPTIONS.get(form, {}))
     return buffer.getvalue()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from stylemap import assets, bulk, checkpoint, edit, images
 from stylemap.bulk import cluster, stylemaps
 from stylemap.bulk.store import Chunk, Store
 from stylemap.cli import common, limits, masks, said
+from stylemap.data.blobs import is_url
 from stylemap.model import Model
 from stylemap.optional import how_to_install
-from stylemap.photo import CONVENTIONS, faces
+from stylemap.photo import CONVENTIONS, MODES, faces
 from stylemap.photo import crop as crops
 from stylemap.photo.models import known
 
@@ -52,7 +55,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
             one.add_argument(f"--{option}", **_FLAGS[option])
         _add_output(one, name)
         _add_workers(one)
-        _add_crops(one)
+        _add_crops(one, name)
         common.add_fit_argument(one)
         common.add_model_arguments(one)
     return parser
@@ -61,7 +64,18 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def _add_output(parser: argparse.ArgumentParser, operation: str) -> None:
     parser.add_argument("--recursive", action="store_true", help="the images of sub-folders as well")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="DIR", help="a new folder, or that of a run to go on with"
+        "-o",
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="a new folder, or that of a run to go on with; a path, or a URL that fsspec opens (s3://…)",
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="of an output with a URL: the folder of this machine where chunks are made "
+        "(default: one of the user's cache for each URL)",
     )
     if operation == "encode":
         parser.add_argument(
@@ -81,8 +95,8 @@ def _add_output(parser: argparse.ArgumentParser, operation: str) -> None:
     parser.add_argument("--retry-failed", action="store_true", help="do rows that failed again")
 
 
-def _add_crops(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("crops", "Of all photos; results are the model's squares.")
+def _add_crops(parser: argparse.ArgumentParser, operation: str) -> None:
+    group = parser.add_argument_group("crops", "Of all photos.")
     how = group.add_mutually_exclusive_group()
     how.add_argument(
         "--align",
@@ -99,6 +113,14 @@ def _add_crops(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="how faces lie in the model's images (default: as the model notes, else ffhq)",
     )
+    if operation != "encode":
+        group.add_argument(
+            "--paste",
+            choices=(*MODES, "square"),
+            default="square",
+            help="difference: whole photos, to which is added what changed; replace: whole photos that show "
+            "the model's pixels; square: the model's squares (default)",
+        )
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
@@ -126,11 +148,14 @@ def run(args: argparse.Namespace) -> None:
         for _ in common.progress(_work(args, whole), f"bulk {args.operation}", len(whole.todo)):
             pass
         count, failed = whole.finish()
-    manifest = whole.store.manifest_path
-    said.note(output=settings.output, manifest=manifest, rows=count, failed=failed)
+    manifest: Path | str = whole.store.manifest_path
+    where = settings.publish or settings.output
+    if settings.publish:
+        manifest = f"{settings.publish}/{whole.store.manifest_path.name}"
+    said.note(output=where, manifest=manifest, rows=count, failed=failed)
     if failed:
         said.warn(f"{failed} of {count} rows failed: see {manifest}; --retry-failed does them again")
-    said.say(f"wrote {count - failed} of {count} results in {settings.output}, manifest {manifest}")
+    said.say(f"wrote {count - failed} of {count} results in {where}, manifest {manifest}")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -169,8 +194,12 @@ def _settings(args: argparse.Namespace) -> bulk.Settings:
         "precision": args.precision,
         "device": args.device,
     }
+    publish = args.output.rstrip("/") if is_url(args.output) else ""
+    if args.work is not None and not publish:
+        raise ValueError("--work goes with an --output that is a URL")
     return bulk.Settings(
-        output=Path(args.output).absolute(),
+        output=(_work_folder(args) if publish else Path(args.output)).absolute(),
+        publish=publish,
         operation=args.operation,
         load=functools.partial(_load, args, model, identity["model"]),
         masks=functools.partial(_mask_reader, args.fit),
@@ -180,12 +209,21 @@ def _settings(args: argparse.Namespace) -> bulk.Settings:
         fit=args.fit,
         align=_alignment(args, model),
         crop=args.crop,
+        paste="" if getattr(args, "paste", "square") == "square" else args.paste,
         shards=getattr(args, "shards", False),
         chunk=args.chunk,
         batch=args.batch,
         threads=args.threads,
         fail_fast=args.fail_fast,
     )
+
+
+def _work_folder(args: argparse.Namespace) -> Path:
+    """Where chunks are made whose output is a URL."""
+    if args.work is not None:
+        return Path(args.work)
+    name = hashlib.sha256(args.output.rstrip("/").encode()).hexdigest()[:16]
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stylemap" / "bulk" / name
 
 
 def _alignment(args: argparse.Namespace, model: Path) -> str:

@@ -120,3 +120,38 @@ def test_flags_that_an_operation_lacks(model_file: str, photos: Path, tmp_path: 
     assert bulk("reconstruct", photos, tmp_path / "out", model_file, "--workers", 2) == 1
     assert bulk("reconstruct", photos, tmp_path / "out", model_file, "--batch", 0) == 1
     assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_an_output_on_a_store(model_file: str, photos: Path, tmp_path: Path, shards: bool) -> None:
+    """The same files as in a folder; another machine goes on with what is missing."""
+    fsspec = needs.package("fsspec")
+    store, cut = fsspec.filesystem("memory"), ("--chunk", 5, "--batch", 2, *(["--shards"] if shards else []))
+    url, out = f"memory://bucket/run{shards}", tmp_path / "out"
+    assert bulk("reconstruct", photos, out, model_file, *cut) == 0
+    for machine in ("first", "second"):
+        words = ["bulk", "reconstruct", photos, "-o", url, "--work", tmp_path / machine, *cut]
+        assert main([*map(str, words), "--model", model_file, "--quiet"]) == 0
+        found = {
+            name[len(f"/bucket/run{shards}/") :]: store.cat_file(name)
+            for name in store.find(f"/bucket/run{shards}")
+        }
+        assert found.keys() == {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+        for name, data in found.items():
+            if name.endswith((".png", ".tar", "run.json", "jobs.jsonl")):
+                assert data == (out / name).read_bytes(), name
+        left = [p for p in (tmp_path / machine).rglob("*") if p.suffix in (".png", ".tar", ".journal")]
+        assert not left, "what is on the store is not kept here"
+        # The second one finds a chunk missing, and does it alone.
+        chunk = f"/bucket/run{shards}/manifest/000001.jsonl"
+        before = store.cat_file(f"/bucket/run{shards}/manifest/000000.jsonl")
+        if machine == "first":
+            store.rm_file(chunk)
+    assert store.cat_file(f"/bucket/run{shards}/manifest/000000.jsonl") == before
+
+
+def test_a_work_folder_goes_with_a_url(
+    model_file: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bulk("encode", photos, tmp_path / "out", model_file, "--work", tmp_path / "work") == 1
+    assert "--work goes with an --output that is a URL" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Results as tar files, and crops."""
+"""Results as tar files, crops, and whole photos."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from stylemap import images
+from stylemap.cli import main
 from stylemap.data.shards import ShardDataset
-from stylemap.photo import CONVENTIONS, Landmarks, Photo, align, faces
+from stylemap.photo import CONVENTIONS, MODES, Landmarks, Photo, align, faces
 from tests.bulk.results import bulk, contents, rows
 from tests.helpers import needs, tiny
 
@@ -90,3 +91,44 @@ def test_aligned_faces(
     assert bulk("reconstruct", tmp_path / "cut.png", tmp_path / "cut", model_file) == 0
     expected = images.open_rgb(next((tmp_path / "cut").rglob("*.png")))
     assert images.open_rgb(tmp_path / "out" / found["p1"]["output"]).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_whole_photos_are_those_of_the_single_commands(model_file: str, tmp_path: Path, mode: str) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(2):
+        noise = np.random.default_rng(number).integers(0, 256, (9, 12, 3), np.uint8)
+        picture = Image.fromarray(noise).resize((96, 72), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{number}.jpg", exif=_exif(f"camera {number}"))
+    direction = tmp_path / "d.npz"
+    np.savez(direction, direction=np.random.default_rng(5).normal(size=tiny.CONFIG.stylemap_shape))
+    other, crop = folder / "1.jpg", ["--crop", "0.4,0.5,0.7", "--paste", mode]
+    for operation, options, extra in (
+        ("reconstruct", [], []),
+        ("edit", ["--reference", other, "--mask", "box:0.2,0.2,0.8,0.7", "--shift", "4,-2"], [_REFERENCE]),
+        ("mix", ["--reference", other], [_REFERENCE]),
+        ("manipulate", ["--direction", direction, "--strength", "3"], []),
+    ):
+        out, one = tmp_path / operation, tmp_path / f"{operation}.jpg"
+        assert bulk(operation, folder, out, model_file, *crop, *options, "--format", "jpg") == 0
+        (row, _) = rows(out)
+        first, photo = folder / "0.jpg", ["--original"] if operation == "edit" else []
+        if operation == "mix":
+            options = [other]
+        words = [operation, *photo, first, *options, *crop, *(word for each in extra for word in each)]
+        words += ["-o", one, "--model", model_file, "--quiet", "--no-sheet"]
+        assert main(list(map(str, words))) == 0
+        assert (out / row["output"]).read_bytes() == one.read_bytes(), operation
+        with Image.open(out / row["output"]) as picture:
+            assert picture.size == (96, 72)
+            assert picture.getexif()[271] == "camera 0"
+
+
+_REFERENCE = ["--reference-crop", "0.4,0.5,0.7"]
+
+
+def _exif(camera: str) -> Image.Exif:
+    exif = Image.Exif()
+    exif[271] = camera
+    return exif
