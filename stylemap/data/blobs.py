@@ -16,6 +16,7 @@ from stylemap import images
 from stylemap.files import write_whole
 from stylemap.optional import require
 
+_LONGEST = 256  # bytes of the name of a class
 _OPEN = 32  # files that are kept open
 
 
@@ -66,6 +67,33 @@ def members(path: str) -> Iterator[Member]:
                 archive.members = []  # type: ignore[attr-defined]  # it keeps what it has read: one object per file
     except tarfile.TarError as error:
         raise ValueError(f"{path} is no tar file: {error}") from error
+
+
+def labels(path: str) -> dict[str, str]:
+    """The texts of the ``.cls`` members of a tar file, as WebDataset has a class beside each image, by `key`.
+
+    Raises:
+        ValueError: it is no tar file, or one of them is no text.
+        OSError, ImportError: as `open_binary`.
+    """
+    found = {}
+    try:
+        with open_binary(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
+                if member.isfile() and member.name.endswith(".cls"):
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    found[key(member.name)] = content.read(_LONGEST).decode().strip()
+                archive.members = []  # type: ignore[attr-defined]
+    except (tarfile.TarError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no tar file with classes as text: {error}") from error
+    return found
+
+
+def key(name: str) -> str:
+    """What WebDataset calls the files of one sample: the name up to the first dot after its folders."""
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + file.partition(".")[0]
 
 
 def write_tar(path: Path, files: Mapping[str, bytes]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylemap import images
-from stylemap.data.blobs import Pieces, find_tars, is_url, members
+from stylemap.data.blobs import Pieces, find_tars, is_url, key, labels, members
 from stylemap.data.protocol import ImageDataset
 
 _log = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ class ShardDataset(ImageDataset):
     Args:
         source: a tar file, a glob of some, or a folder that holds some; a path or a URL.
         size: side S of the images.
+        classified: whether :attr:`owners` names the class of every image: the text of the file ``.cls``
+            beside it, else the first folder of its name, "" where there is neither.
 
     Raises:
         FileNotFoundError: no tar file there.
@@ -47,6 +49,7 @@ class ShardDataset(ImageDataset):
         *,
         fit: images.Fit = "crop",
         skip_corrupt: bool = False,
+        classified: bool = False,
         flip: bool = False,
         seed: int = 0,
     ) -> None:
@@ -56,17 +59,21 @@ class ShardDataset(ImageDataset):
         if not self.tars:
             raise FileNotFoundError(f"no tar file at {source}")
         self._pieces = Pieces()
-        index = [
-            (number, member.start, member.length)
-            for number, tar in enumerate(self.tars)
-            for member in members(tar)
-        ]
+        index: list[tuple[int, int, int]] = []
+        owners: list[str] = []
+        for number, tar in enumerate(self.tars):
+            texts = labels(tar) if classified else {}
+            for member in members(tar):
+                index.append((number, member.start, member.length))
+                if classified:
+                    owners.append(texts.get(key(member.name)) or _first_folder(member.name))
         if not index:
             raise images.ImageError(
                 f"the tar files of {source} hold no images ({', '.join(images.SUFFIXES)})"
             )
         self._tar = np.array([each[0] for each in index], np.int32)
         self._span = np.array([each[1:] for each in index], np.int64)
+        self.owners = np.array(owners, object)
         self.skipped: list[tuple[str, str]] = []
         if skip_corrupt:
             self._sort_out()
@@ -110,6 +117,12 @@ class ShardDataset(ImageDataset):
         if not good:
             raise images.ImageError(f"{self.tars[0]} and its like hold no readable image")
         self._tar, self._span = self._tar[good], self._span[good]
+        self.owners = self.owners[good] if len(self.owners) else self.owners
+
+
+def _first_folder(name: str) -> str:
+    first, slash, _ = name.removeprefix("./").partition("/")
+    return first if slash else ""
 
 
 def is_shards(name: str) -> bool:

@@ -72,7 +72,7 @@ class TrainConfig:
     classes: int = setting(
         0,
         "Classes of a conditional generator and discriminator; 0 trains without. A folder's sub-folders are"
-        " its classes; drawn faces are told apart by class-label.",
+        " its classes, in tar files .cls files or folders; drawn faces are told apart by class-label.",
         unit="CLASSES",
         low=0,
         high=100_000,

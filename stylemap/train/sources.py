@@ -13,6 +13,7 @@ from stylemap.data.faces import FacesDataset, class_names, classes
 from stylemap.data.folder import FolderDataset
 from stylemap.data.open import is_drawn, open_dataset
 from stylemap.data.protocol import ImageDataset
+from stylemap.data.shards import ShardDataset, is_shards
 from stylemap.train.config import TrainConfig
 
 
@@ -40,7 +41,7 @@ def open_source(config: TrainConfig) -> Source:
     """
     size = config.model.size
     if config.classes and not is_drawn(config.data):
-        return _folders(config)
+        return _tars(config) if is_shards(config.data) else _folders(config)
     images = open_dataset(
         config.data, size, count=config.count, seed=config.seed, skip_corrupt=config.skip_corrupt
     )
@@ -55,6 +56,22 @@ def open_source(config: TrainConfig) -> Source:
         )
     found = classes(images.attributes(range(len(images))), config.class_label)
     return Source(images, torch.from_numpy(found), names)
+
+
+def _tars(config: TrainConfig) -> Source:
+    """Images of tar files; their classes in the order of their names, numbers in theirs."""
+    images = ShardDataset(config.data, config.model.size, skip_corrupt=config.skip_corrupt, classified=True)
+    owners = images.owners.tolist()
+    found = set(owners)
+    names = sorted(found, key=int) if all(name.isdecimal() for name in found) else sorted(found)
+    if "" in found or len(names) != config.classes:
+        held = ", ".join(name or "images without one" for name in names[:20])
+        raise ValueError(
+            f"the images of {config.data} must have {config.classes} classes, as .cls files beside them or "
+            f"as folders; they have {held}"
+        )
+    numbers = {name: number for number, name in enumerate(names)}
+    return Source(images, torch.tensor([numbers[owner] for owner in owners]), tuple(names))
 
 
 def _folders(config: TrainConfig) -> Source:

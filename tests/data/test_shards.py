@@ -7,11 +7,14 @@ import pickle
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from stylemap import images
+from stylemap.data.blobs import write_tar
 from stylemap.data.folder import FolderDataset
 from stylemap.data.open import open_dataset
 from stylemap.data.shards import ShardDataset
@@ -102,3 +105,28 @@ def test_damage(folder: Path, tmp_path: Path) -> None:
         ShardDataset(str(path), 32)
     with pytest.raises(FileNotFoundError, match=r"no tar file at .*nowhere"):
         ShardDataset(str(tmp_path / "nowhere-*.tar"), 32)
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["cls files", "folders"])
+def test_classes(tmp_path: Path, beside: bool) -> None:
+    data, names = {}, ["cat", "dog", "cat", "owl"]
+    for number, name in enumerate(names):
+        buffer = io.BytesIO()
+        Image.fromarray(np.full((40, 40, 3), 50 * number, np.uint8)).save(buffer, "PNG")
+        where = f"{number:03}" if beside else f"{name}/{number:03}"
+        data[f"{where}.png"] = buffer.getvalue()
+        if beside:
+            data[f"{where}.cls"] = name.encode() + b"\n"
+    write_tar(tmp_path / "a.tar", data)
+    config = tiny_run.config(data=str(tmp_path / "a.tar"), classes=3)
+    source = open_source(config)
+    assert source.names == ("cat", "dog", "owl")
+    images, classes = source.batch([3, 0, 1, 2])
+    assert classes is not None
+    assert classes.tolist() == [2, 0, 1, 0]
+    assert images[:, 0, 0, 0].tolist() == [150, 0, 50, 100]
+    with pytest.raises(ValueError, match=r"must have 2 classes.*they have cat, dog, owl"):
+        open_source(tiny_run.config(data=str(tmp_path / "a.tar"), classes=2))
+    write_tar(tmp_path / "b.tar", {"plain.png": data[next(iter(data))]})
+    with pytest.raises(ValueError, match="images without one"):
+        open_source(tiny_run.config(data=str(tmp_path / "*.tar"), classes=3))
