@@ -1,7 +1,8 @@
 """stylemap bulk against a plain loop, and a run whose workers are killed all the time.
 
     python -m stylemap.benchmarks.bulk speed [--count 2000] [--rounds 3] [--model FILE] [--output FILE]
-    python -m stylemap.benchmarks.bulk kills [--count 10000] [--every 20] [--model FILE] [--output FILE]
+    python -m stylemap.benchmarks.bulk kills [--count 10000] [--every 20] [--model FILE | --cheap]
+        [--output FILE]
 
 ``speed`` takes turns: one process of `stylemap reconstruct` with two threads and one of `stylemap bulk`;
 then two processes of `stylemap reconstruct`, one thread and half of the images each, and `stylemap bulk
@@ -9,7 +10,8 @@ then two processes of `stylemap reconstruct`, one thread and half of the images 
 the files: it leaves out how long imports and Ray take to start; ``seconds`` has all of it.
 
 ``kills`` compares a run on Ray, one worker of which is killed at every interval, with one in a single
-process.
+process. What is lost or not does not depend on what an image costs: ``--cheap`` takes a network of 64×64 with
+weights of a fixed recipe in the bundled one's place.
 """
 
 from __future__ import annotations
@@ -29,10 +31,20 @@ from typing import Any
 
 import torch
 
+from stylemap import checkpoint
 from stylemap.benchmarks import machine
+from stylemap.config import Config
 from stylemap.files import write_whole
+from stylemap.model.recipe import recipe_model
 
 _WORKER = b"ray::MapWorker"
+_SAID = 20.0  # seconds between lines that say how far a run is
+_CHEAP = Config(
+    size=64,
+    latent_channel_size=32,
+    small_generator=True,
+    channel_table={64: 24, 32: 48, 16: 64, 8: 64},
+)
 
 
 def _start(threads: int, *words: object) -> subprocess.Popen[bytes]:
@@ -93,6 +105,7 @@ def speed(source: Path, work: Path, model: list[object], rounds: int) -> dict[st
         }
         for name, (folders, commands) in ways.items():
             found.setdefault(name, []).append(_timed(folders, commands))
+            print(f"round {turn + 1} of {rounds}, {name}: {found[name][-1]}", flush=True)
     median = {
         name: statistics.median(one["images_per_second"] for one in each) for name, each in found.items()
     }
@@ -122,16 +135,22 @@ def kills(source: Path, work: Path, model: list[object], every: float) -> dict[s
     start = time.monotonic()
     run = _start(1, *_on_ray(source, work / "killed", 64, model))
     killed = 0
+    due, said = start + every, start + _SAID
     while run.poll() is None:
-        try:
-            run.wait(every)
-        except subprocess.TimeoutExpired:
+        now = time.monotonic()
+        if now >= said:
+            said += _SAID
+            print(f"{now - start:.0f} s: {_count(work / 'killed')} images, {killed} killed", flush=True)
+        if now >= due:
+            due += every
             workers = processes_of(_WORKER, run.pid)
             if workers:
                 os.kill(workers[killed % len(workers)], signal.SIGKILL)
                 killed += 1
+        time.sleep(0.2)
     _end([run])
     seconds = time.monotonic() - start
+    print(f"{seconds:.0f} s, {killed} killed; now the same in one process", flush=True)
     _end([_start(2, "bulk", "reconstruct", source, "-o", work / "whole", "--chunk", 64, *model)])
     rows = [json.loads(line) for line in (work / "killed" / "manifest.jsonl").read_text().splitlines()]
     names = [
@@ -150,6 +169,10 @@ def kills(source: Path, work: Path, model: list[object], every: float) -> dict[s
         "same_bytes_as_one_process": same,
         "met": same and all(row["status"] == "ok" for row in rows) and killed > 0,
     }
+
+
+def _count(folder: Path) -> int:
+    return sum(1 for _ in folder.rglob("*.png"))
 
 
 def processes_of(command: bytes, ancestor: int | None = None) -> list[int]:
@@ -186,12 +209,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=20, help="seconds between kills (default: 20)")
     parser.add_argument("--size", type=int, default=128, help="side of the faces (default: 128)")
     parser.add_argument("--model", help="default: the bundled one")
+    parser.add_argument("--cheap", action="store_true", help="a network of 64x64 that costs little instead")
     parser.add_argument("--output", type=Path, help="JSON file")
     args = parser.parse_args(argv)
     count = args.count or (2000 if args.what == "speed" else 10_000)
     model: list[object] = ["--model", Path(args.model).absolute()] if args.model else []
     with tempfile.TemporaryDirectory() as folder:
         work, source = Path(folder), Path(folder) / "faces"
+        if args.cheap:
+            args.size, model = _CHEAP.size, ["--model", work / "cheap.safetensors"]
+            checkpoint.save_safetensors(recipe_model(_CHEAP), work / "cheap.safetensors")
         drawn = [
             "data",
             "faces",
@@ -214,6 +241,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             met = found["met"]
     report = {
         "what": f"stylemap bulk: {args.what}",
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "model": "recipe 64x64" if args.cheap else args.model or "bundled",
         "machine": machine.describe(torch.device("cpu")),
         **found,
     }

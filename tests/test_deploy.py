@@ -63,6 +63,16 @@ def test_every_pod_sees_the_data(job: dict[str, Any]) -> None:
                 assert mounts["/" + path.split("/")[1]] in volumes
 
 
+def test_every_pod_is_as_kubernetes_describes_one(job: dict[str, Any], service: dict[str, Any]) -> None:
+    """The resources of KubeRay have no published schema; what they hold beside pods is checked above."""
+    kubernetes_validate = needs.package("kubernetes_validate")
+    for pod in [*_pods(job), *_pods(service)]:
+        whole = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": pod}
+        kubernetes_validate.validate(whole, kubernetes_validate.latest_version(), strict=True)
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate({**whole, "spec": {**pod, "volume": []}}, "1.31", strict=True)
+
+
 def test_images_are_named_once(job: dict[str, Any], service: dict[str, Any]) -> None:
     pods = [*_pods(job), *_pods(service)]
     assert len({container["image"] for pod in pods for container in pod["containers"]}) == 1
