@@ -285,6 +285,7 @@ class Studio:
                 lambda number: protocol.frame(number, snapshot.seq, spent, data, snapshot.final),
             )
 
+        work: Callable[[], Tensor] | None = None
         with _told(client, connection):
             if snapshot.scene.original != CAMERA:
                 self._see(client, snapshot)
@@ -296,11 +297,13 @@ class Studio:
                 work = self.composer.work(recipe)
                 if work is None:
                     send(self.composer.render(recipe, client.id))
-                    return None
+        if work is None:  # it is sent, or something went wrong and was told
+            return None
+        made = work
 
         def rest() -> None:
             with _told(client, connection), self.split.share():
-                send(work())
+                send(made())
 
         return rest
 

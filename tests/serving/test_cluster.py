@@ -195,3 +195,29 @@ def test_the_command_in_one_process(model_file: str) -> None:
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130, "as other interrupted commands"
+
+
+@pytest.mark.slow
+def test_the_command_on_ray(model_file: str) -> None:
+    """Its process speaks HTTP itself; a signal ends it with all that it started."""
+    needs.package("ray.serve")
+    words = ["serve", "--replicas", "1", "--ray", "local", "--port", "0", "--model", model_file]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stylemap", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[2].removesuffix("/openapi.json")
+        answer = httpx.post(f"{address}/v1/edit", **form(edit_body(), a=A, b=B), timeout=30)
+        assert (running.pixels(answer) == running.session_edit(A, B)).all()
+        replicas = processes_of(REPLICA, process.pid)
+        assert replicas
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(40)
+    assert not set(replicas) & set(processes_of(REPLICA, 1)), "no replica is left"
