@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stylemap import ops
 from stylemap.benchmarks import operators
+from stylemap.benchmarks.gpu import fused_cudnn
 from stylemap.ops import passes, reference
 
 Run = Callable[[], Any]
@@ -98,12 +99,13 @@ def convolution_cases(make: Maker, n: int, c: int, size: int) -> Iterator[Case]:
         names = ("auto",)
 
     def case(name: str, pass_: Callable[..., Any], expected: Run, args: Sequence[Any], **extra: Any) -> Case:
-        options, only = extra.pop("options", {}), extra.pop("only", names)
+        options = extra.pop("options", {})
         work = extra.pop("work", flops)
         runs: dict[str, Run] = {}
-        for each in only:
+        for each in names:
             label = each if each == "cudnn" else f"ours: {each}"
             runs[label] = partial(pass_, *args, implementation=each, **options)
+        runs |= extra.pop("others", {})
         goal, text = extra or {"rival": "cudnn"}, make.text(n, c, size, size)
         return Case(f"{name} {text}", runs, 0, work, make.dtype, expected=expected, **goal)
 
@@ -112,12 +114,13 @@ def convolution_cases(make: Maker, n: int, c: int, size: int) -> Iterator[Case]:
     yield case("modulate_conv", passes.modulate_conv, modulated, both, work=2 * flops, target=0.6)
     args = (x, *weights[:2])
     expected = partial(_conv_act, *args)
-    yield case("conv_act", passes.conv_act, expected, args)
+    fused = partial(fused_cudnn.conv_act, x, weights[0], weights[1], passes.common.SLOPE)
+    others = {"cudnn-frontend": fused_cudnn.Late(fused)} if make.device.type == "cuda" else {}
+    yield case("conv_act", passes.conv_act, expected, args, others=others)
     norm = {"next_norm": "LayerNorm"}
     yield case("conv_act + statistics", passes.conv_act, expected, args, options=norm)
     up = partial(F.conv_transpose2d, x.float(), weights[0].float().transpose(0, 1), stride=2)
-    only = [name for name in names if name != "triton"]
-    yield case("transposed_conv", passes.transposed_conv, up, (x, weights[0]), only=only)
+    yield case("transposed_conv", passes.transposed_conv, up, (x, weights[0]))
 
 
 def _statistics(x: Tensor) -> Statistics:

@@ -85,19 +85,23 @@ def tests(context: Context) -> Result:
             "TRITON_INTERPRET": "1",
         }
     workers = str(max(1, min(8, (os.cpu_count() or 1) // 2)))
-    command = [sys.executable, "-m", "pytest", "-p", plugin, "-p", "no:cacheprovider", "-q", "-n", workers]
+    command = [sys.executable, "-m", "pytest", "-p", plugin, "-p", "no:cacheprovider", "-n", workers]
     command += ["-m", "not speed", "tests/ops", "tests/cuda/device", "-k", selected]
     return _counted(context.command(command, **variables))
 
 
 def _counted(result: Result) -> Result:
-    return result | {"counts": counts(result["tail"])}
+    found = counts(result["tail"])
+    nothing = result["status"] == "passed" and not found.get("passed")
+    return result | {"counts": found, "problems": ["no test has passed"] if nothing else []}
 
 
 def counts(tail: Sequence[str]) -> dict[str, int]:
-    """{"passed": 900, "failed": 1} from pytest's last lines."""
-    found = re.findall(r"(\d+) (passed|failed|errors?|skipped)", "\n".join(tail[-3:]))
-    return {word: int(number) for number, word in found}
+    """{"passed": 900, "failed": 1} from pytest's last lines, which plugins may have added some to."""
+    for line in reversed(tail):
+        if found := re.findall(r"(\d+) (passed|failed|errors?|skipped)", line):
+            return {word: int(number) for number, word in found}
+    return {}
 
 
 def operators(context: Context) -> Result:

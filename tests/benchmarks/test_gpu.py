@@ -7,20 +7,24 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from stylemap.benchmarks import truth
-from stylemap.benchmarks.gpu import check, operators, rehearsal, steps
+from stylemap.benchmarks.gpu import check, fused_cudnn, operators, rehearsal, steps
 from stylemap.benchmarks.gpu.__main__ import main
 from stylemap.benchmarks.gpu.cases import Case
 from stylemap.benchmarks.gpu.steps import Context, Step
 from stylemap.benchmarks.timing import Clock
 from stylemap.cli.app import build_parser
+from tests.cuda.sass import build
 
 CPU = ["--device", "cpu", "--tiny"]
 
@@ -89,6 +93,84 @@ def test_wrong_results_are_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not row["met"]
     monkeypatch.setattr(Context, "measurement", lambda *_, **__: {"status": "passed", "rows": [row]})
     assert check.operators(context(tmp_path))["problems"] == ["c: wrong: ours"]
+
+
+class Port:
+    """A tensor of a graph that is being built."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def set_output(self, on: bool) -> Port:
+        return self
+
+    def set_data_type(self, kind: str) -> Port:
+        return self
+
+
+class FakeGraph:
+    """A stand-in for `cudnn.pygraph`: runs what was built on the tensors it is given."""
+
+    def __init__(self, **kinds: str) -> None:
+        self.kinds, self.built = kinds, False
+
+    def tensor(self, name: str, dim: list[int], stride: list[int], data_type: str) -> Any:
+        return Port(name)
+
+    def conv_fprop(self, **arguments: Any) -> Any:
+        self.conv = arguments
+        return Port("conv")
+
+    def bias(self, input: Any, bias: Any) -> Any:
+        self.shift = bias
+        return Port("shifted")
+
+    def leaky_relu(self, input: Any, negative_slope: float) -> Any:
+        self.slope = negative_slope
+        return Port("out")
+
+    def build(self, heuristics: list[str]) -> None:
+        self.built = True
+
+    def get_workspace_size(self) -> int:
+        return 0
+
+    def execute(self, buffers: dict[Any, torch.Tensor], workspace: torch.Tensor, handle: object) -> None:
+        assert self.built
+        by_name = {port.name: tensor for port, tensor in buffers.items()}
+        conv = {k: self.conv[k] for k in ("padding", "stride", "dilation")}
+        y = F.conv2d(by_name[self.conv["image"].name], by_name[self.conv["weight"].name], None, **conv)
+        by_name["out"].copy_(F.leaky_relu(y + by_name[self.shift.name], self.slope))
+
+
+def test_fused_cudnn_makes_its_graph_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = torch.randn(1, 8, 5, 4).half(), torch.randn(16, 8, 3, 3).half()
+    bias = torch.randn(16).half()
+    graphs: list[FakeGraph] = []
+
+    def pygraph(**kinds: str) -> FakeGraph:
+        graphs.append(FakeGraph(**kinds))
+        return graphs[-1]
+
+    module = SimpleNamespace(
+        pygraph=pygraph,
+        data_type=SimpleNamespace(HALF="half", BFLOAT16="bfloat16", FLOAT="float"),
+        heur_mode=SimpleNamespace(A="a", FALLBACK="fallback"),
+        create_handle=object,
+        set_stream=lambda **_: None,
+    )
+    monkeypatch.setattr(fused_cudnn.importlib.util, "find_spec", lambda name: None)
+    late = fused_cudnn.Late(partial(fused_cudnn.conv_act, x, w, bias, 0.2))
+    with pytest.raises(ImportError, match="nvidia-cudnn-frontend is not installed"):
+        late()
+    monkeypatch.setattr(fused_cudnn.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(fused_cudnn.importlib, "import_module", lambda name: module)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=0))
+    expected = F.leaky_relu(F.conv2d(x.float(), w.float(), bias.float(), padding=1), 0.2)
+    for _ in range(2):
+        torch.testing.assert_close(late().float(), expected, rtol=5e-3, atol=5e-3)
+    assert len(graphs) == 1
+    assert graphs[0].kinds["compute_data_type"] == "float"
 
 
 @pytest.mark.parametrize(("ours", "met"), [(1.0, True), (1.01, True), (1.2, False)])
@@ -161,8 +243,6 @@ def commands(
     folder: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, list[tuple[list[str], dict[str, str]]]]:
     """By step, the commands that it would run on a device, with the variables it sets."""
-    from tests.cuda.sass import build
-
     given: dict[str, list[tuple[list[str], dict[str, str]]]] = {step.name: [] for step in check.STEPS}
     monkeypatch.setattr(build, "build", lambda _: build.Built(folder / "library.so", folder))
     for step in check.STEPS:
@@ -249,6 +329,18 @@ def test_architecture_and_counts() -> None:
     assert check.architecture("8.6") == "86"
     found = check.counts(["", "1 failed, 900 passed, 3 skipped in 61.3s"])
     assert found == {"failed": 1, "passed": 900, "skipped": 3}
+    assert check.counts(["= 7 passed in 2s =", "peak memory: 0.8 GiB", "machine code: 12 launches"]) == {
+        "passed": 7
+    }
+
+
+def test_a_run_without_tests_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for line, problems in (("200 passed in 9s", []), ("0 launches", ["no test has passed"])):
+        monkeypatch.setattr(
+            Context, "command", lambda *_, said=line, **__: {"status": "passed", "tail": [said]}
+        )
+        monkeypatch.setattr("tests.cuda.sass.build.build", lambda _: build.Built(tmp_path, tmp_path))
+        assert check.tests(context(tmp_path))["problems"] == problems
 
 
 def test_the_steps_need_no_torch_before_they_run() -> None:
