@@ -32,7 +32,11 @@ def compile_for(arch: int, name: str, tile: tiles.Tile) -> Any:
         signature = dict.fromkeys(CONV_POINTERS, "*fp16") | dict.fromkeys(CONV_INTEGERS, "i32")
         signature |= {"partials": "*fp32", "negative_slope": "fp32", "gain": "fp32"}
         constants = sizes | {"KERNEL": 3, "STRIDE": 1, "PADDING": 1}
-        constants |= {"HAS_BIAS": True, "HAS_SKIP": True, "HAS_PARTIALS": True}
+        constants |= {"HAS_BIAS": True, "SKIP_SCALE": 2, "HAS_PARTIALS": True}
+    elif name == "transposed_conv":
+        signature = dict.fromkeys(["x", "weight", "y"], "*fp16")
+        signature |= dict.fromkeys(["height", "width", "columns", "row_tiles"], "i32")
+        constants = sizes
     else:
         signature = dict.fromkeys(MODULATE_POINTERS, "*fp16") | {"mean": "*fp32", "rstd": "*fp32"}
         signature |= dict.fromkeys(["height", "width", "columns", "row_tiles"], "i32")
@@ -69,7 +73,7 @@ def resources(compiled: Any, folder: Path, arch: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("size", ["TRITON_LARGE", "TRITON_SMALL"])
-@pytest.mark.parametrize("name", ["conv_act", "modulate_conv"])
+@pytest.mark.parametrize("name", ["conv_act", "modulate_conv", "transposed_conv"])
 def test_compiles_for_hopper(name: str, size: str, tmp_path: Path) -> None:
     compiled = compile_for(90, name, getattr(tiles, size))
     registers, spills = resources(compiled, tmp_path, 90)
@@ -80,7 +84,7 @@ def test_compiles_for_hopper(name: str, size: str, tmp_path: Path) -> None:
     assert shared <= 227 << 10
 
 
-@pytest.mark.parametrize("name", ["conv_act", "modulate_conv"])
+@pytest.mark.parametrize("name", ["conv_act", "modulate_conv", "transposed_conv"])
 def test_compiles_for_ampere(name: str, tmp_path: Path) -> None:
     compiled = compile_for(80, name, tiles.TRITON_SMALL)
     _, spills = resources(compiled, tmp_path, 80)

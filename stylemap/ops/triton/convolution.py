@@ -12,6 +12,8 @@ from stylemap.ops._statistics import compute_dtype, moments, statistics_shape
 from stylemap.ops.tiles import Tile, count
 from stylemap.ops.triton import kernels
 
+#: Of a transposed convolution of stride 2: its output's even and odd lines and columns.
+_PHASES = 4
 NORM_OF_GROUPS = {0: "BatchNorm2d", 8: "GroupNorm"}
 
 
@@ -37,12 +39,13 @@ def conv_act(
     grid = (n * count(out_height * out_width, tile.m), count(columns, tile.n))
     chunks = grid[0] // max(n, 1) * grid[1]
     partials = torch.empty((n, chunks, 3), dtype=torch.float32, device=x.device) if groups == 1 else None
+    skip_scale = 0 if skip is None else 1 if skip.shape[2:] == y.shape[2:] else 2
     if n:
         kernels.conv_act[grid](
             x, weight, bias, None if skip is None else _last(skip), y, partials,
             height, width, out_height, out_width, columns, grid[0] // n, negative_slope, gain,
             CHANNELS=channels, KERNEL=kernel, STRIDE=stride, PADDING=padding,
-            HAS_BIAS=bias is not None, HAS_SKIP=skip is not None, HAS_PARTIALS=partials is not None,
+            HAS_BIAS=bias is not None, SKIP_SCALE=skip_scale, HAS_PARTIALS=partials is not None,
             **_options(tile),
         )  # fmt: skip
     return (y, *_statistics(y, partials, groups, eps))
@@ -71,6 +74,22 @@ def modulate_conv(
             height, width, columns, row_tiles,
             CHANNELS=channels, GROUPS=groups, GROUP_CHANNELS=columns // (groups or columns),
             **_options(tile),
+        )  # fmt: skip
+    return y
+
+
+def transposed_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """As ``torch.ops.stylemap.transposed_conv``. Raises NotImplementedError for shapes it does not take."""
+    n, channels, height, width = x.shape
+    columns = weight.shape[0]
+    pixels = (height + 1) * (width + 1)  # of the largest phase
+    tile = _tile(n, _PHASES * pixels, columns, channels, x.dtype)
+    y = _new(x, columns, 2 * height + 1, 2 * width + 1)
+    row_tiles = count(pixels, tile.m)
+    if n:
+        kernels.transposed_conv[(n * row_tiles, count(columns, tile.n), _PHASES)](
+            _last(x), _last(weight), y, height, width, columns, row_tiles,
+            CHANNELS=channels, **_options(tile),
         )  # fmt: skip
     return y
 

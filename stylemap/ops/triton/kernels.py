@@ -68,10 +68,13 @@ def conv_act(
     x, weight, bias, skip, y, partials,
     height, width, out_height, out_width, columns, row_tiles, negative_slope, gain,
     CHANNELS: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr,
-    HAS_BIAS: tl.constexpr, HAS_SKIP: tl.constexpr, HAS_PARTIALS: tl.constexpr,
+    HAS_BIAS: tl.constexpr, SKIP_SCALE: tl.constexpr, HAS_PARTIALS: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """y = leaky_relu(conv(x) + bias) * gain (+ skip); partials: [samples, chunks] of count, mean, M2."""
+    """y = leaky_relu(conv(x) + bias) * gain (+ skip); partials: [samples, chunks] of count, mean, M2.
+
+    SKIP_SCALE: 0 for no skip, 1 for one of the output's size, 2 for one of half its height and width.
+    """
     pixels = out_height * out_width
     sample, pixel, row, line = tile_pixels(pixels, out_width, row_tiles, BLOCK_M)
     column = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -87,12 +90,16 @@ def conv_act(
         total += tl.load(bias + column, mask=column < columns, other=0.0).to(tl.float32)[None, :]
     total = tl.where(total > 0, total, total * negative_slope) * gain
     valid = inside[:, None] & (column < columns)[None, :]
-    if HAS_SKIP:
+    first = sample.to(tl.int64) * pixels * columns
+    if SKIP_SCALE:
         # As the unfused result would have been stored.
         total = total.to(y.dtype.element_ty).to(tl.float32)
+    if SKIP_SCALE == 1:
+        at = skip + first + ((pixel * columns)[:, None] + column[None, :])
+        total += tl.load(at, mask=valid, other=0.0).to(tl.float32)
+    if SKIP_SCALE == 2:
         total += upsampled_skip(skip, sample, row, line, column, columns, out_height, out_width, valid)
     stored = total.to(y.dtype.element_ty)
-    first = sample.to(tl.int64) * pixels * columns
     tl.store(y + first + ((pixel * columns)[:, None] + column[None, :]), stored, mask=valid)
     if HAS_PARTIALS:
         value = stored.to(tl.float32)
@@ -104,6 +111,45 @@ def conv_act(
         tl.store(at, count)
         tl.store(at + 1, mean)
         tl.store(at + 2, tl.sum(deviation * deviation))
+
+
+@triton.jit
+def transposed_conv(
+    x, weight, y,
+    height, width, columns, row_tiles,
+    CHANNELS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    """y = 3 x 3 transposed convolution of stride 2; the third axis of programs is the phase of the output.
+
+    Pixel (2 m + odd_y, 2 n + odd_x) of the output takes input (m - i, n - j) times a tap: of an even line
+    taps 0 and 2, of an odd one tap 1.
+    """
+    odd_y, odd_x = tl.program_id(2) // 2, tl.program_id(2) % 2
+    phase_width = width + 1 - odd_x
+    pixels = (height + 1 - odd_y) * phase_width
+    sample, pixel, row, line = tile_pixels(pixels, phase_width, row_tiles, BLOCK_M)
+    column = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
+    inside, has_column = pixel < pixels, column < columns
+    first = x + sample.to(tl.int64) * height * width * CHANNELS
+    total = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    STEPS: tl.constexpr = CHANNELS // BLOCK_K
+    across = 2 - odd_x
+    for step in range((2 - odd_y) * across * STEPS):
+        tap, channel = step // STEPS, step % STEPS * BLOCK_K + tl.arange(0, BLOCK_K)
+        i, j = tap // across, tap % across
+        in_y, in_x = row - i, line - j
+        valid = inside & (in_y >= 0) & (in_y < height) & (in_x >= 0) & (in_x < width)
+        at = (in_y * width + in_x) * CHANNELS
+        a = tl.load(first + (at[:, None] + channel[None, :]), mask=valid[:, None], other=0.0)
+        index = (odd_y + (1 - odd_y) * 2 * i) * 3 + odd_x + (1 - odd_x) * 2 * j
+        taps = column[None, :] * (9 * CHANNELS) + (index * CHANNELS + channel)[:, None]
+        b = tl.load(weight + taps, mask=has_column[None, :], other=0.0)
+        total = tl.dot(a, b, total)
+    out_width = 2 * width + 1
+    to = sample.to(tl.int64) * (2 * height + 1) * out_width * columns
+    at = ((2 * row + odd_y) * out_width + 2 * line + odd_x) * columns
+    valid = inside[:, None] & has_column[None, :]
+    tl.store(y + to + (at[:, None] + column[None, :]), total.to(y.dtype.element_ty), mask=valid)
 
 
 @triton.jit
