@@ -44,12 +44,14 @@ WithStatistics conv_act(Tensor x, Tensor weight, std::optional<Tensor> bias,
   check_suits(g);
   check_channels(bias, x, g.columns);
   const std::vector<int64_t> shape{x.size(0), g.columns, g.out_height(), g.out_width()};
+  const bool skip_is_half = skip && shape_of(*skip) != shape;
   if (skip) {
     check_same_kind(*skip, x, "skip");
     STD_TORCH_CHECK(
-        shape_of(*skip) == (std::vector<int64_t>{shape[0], shape[1], shape[2] / 2, shape[3] / 2}) &&
-            shape[2] % 2 == 0 && shape[3] % 2 == 0,
-        "skip must have half the height and width of the result");
+        !skip_is_half || (shape_of(*skip) == (std::vector<int64_t>{shape[0], shape[1], shape[2] / 2,
+                                                                   shape[3] / 2}) &&
+                          shape[2] % 2 == 0 && shape[3] % 2 == 0),
+        "skip must have the size of the result, or half its height and width");
     skip = packed(*skip, kLast);
   }
   Tensor y = new_tensor(x, shape, kLast);
@@ -60,6 +62,7 @@ WithStatistics conv_act(Tensor x, Tensor weight, std::optional<Tensor> bias,
       .gemm = g,
       .bias = bias ? data(*bias) : nullptr,
       .skip = skip ? data(*skip) : nullptr,
+      .skip_is_half = skip_is_half,
       .y = mutable_data(y),
       .negative_slope = static_cast<float>(negative_slope),
       .gain = static_cast<float>(gain),
@@ -80,6 +83,7 @@ Tensor transposed_conv(Tensor x, Tensor weight, int64_t tile) {
   const ConvActParams params{.gemm = g,
                              .bias = nullptr,
                              .skip = nullptr,
+                             .skip_is_half = false,
                              .y = mutable_data(y),
                              .negative_slope = 1,
                              .gain = 1,
@@ -109,6 +113,7 @@ ConvActParams rows_params(const Tensor& y, const Tensor& x, const Tensor& weight
   return {.gemm = g,
           .bias = bias ? data(*bias) : nullptr,
           .skip = nullptr,
+          .skip_is_half = false,
           .y = const_cast<void*>(data(y)),
           .negative_slope = 1,
           .gain = 1,

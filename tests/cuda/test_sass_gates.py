@@ -62,7 +62,22 @@ def test_halves_are_converted_by_instructions(code: list[Kernel]) -> None:
     assert any(i.opcode == "HADD2.F32" for k in code for i in k.instructions)
 
 
-@pytest.mark.xfail(strict=True, reason="3.8: a change of tap, once in channels / 32 steps, counts in full")
+#: Accesses to global memory.
+GLOBAL = ("LDG", "STG", "LDGSTS", "ATOMG", "RED", "LD", "ST")
+
+
+def test_kernels_wait_before_they_touch_memory(code: list[Kernel]) -> None:
+    """Each is started before the one before it has ended, and the compiler may move what it reads."""
+    wrong: dict[str, object] = {}
+    for kernel in code:
+        names = [i.name for i in kernel.instructions]
+        waits = [at for at, name in enumerate(names) if name == "ACQBULK"]
+        touched = [at for at, name in enumerate(names) if name in GLOBAL]
+        if not waits or (touched and touched[0] < waits[0]):
+            wrong[kernel.name] = kernel.instructions[touched[0]].text if touched else "no wait"
+    assert not wrong, told(wrong)
+
+
 def test_instructions_for_each_product(code: list[Kernel]) -> None:
     large = {k.name: loop for k in code if LARGE_TILE in k.name and (loop := loops.main_loop(k))}
     wrong = {

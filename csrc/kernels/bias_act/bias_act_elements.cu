@@ -18,6 +18,7 @@ template <class T, int N, Channels kChannels, class Index>
 __global__ void __launch_bounds__(kThreads)
     forward(const T* __restrict__ x, const T* __restrict__ bias, T* y, Index packs,
             Index packs_per_row, Index channels, Compute<T> negative_slope, Compute<T> gain) {
+  wait_for_earlier_kernels();
   using C = Compute<T>;
   const Index pack = Index(blockIdx.x) * kThreads + threadIdx.x;
   if (pack >= packs) return;
@@ -40,6 +41,7 @@ template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
     backward(const T* __restrict__ grad, const T* __restrict__ y, T* dx, int64_t packs,
              Compute<T> negative_slope, Compute<T> gain) {
+  wait_for_earlier_kernels();
   using C = Compute<T>;
   const int64_t pack = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (pack >= packs) return;

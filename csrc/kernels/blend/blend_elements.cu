@@ -45,6 +45,7 @@ struct Cells {
 template <class T, int N, class Index>
 __global__ void __launch_bounds__(kThreads)
     blend(const BlendParams p, Cells<Index> cells, int64_t packs) {
+  wait_for_earlier_kernels();
   using C = Compute<T>;
   const int64_t pack = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (pack >= packs) return;
@@ -67,6 +68,7 @@ __global__ void __launch_bounds__(kThreads)
 template <class T, int N, class Index>
 __global__ void __launch_bounds__(kThreads)
     backward(const BlendBackwardParams p, Cells<Index> cells, int64_t packs) {
+  wait_for_earlier_kernels();
   using C = Compute<T>;
   const int64_t pack = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (pack >= packs) return;

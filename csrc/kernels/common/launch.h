@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstdint>
 
 #include "kernels/common/dtype.h"
@@ -58,10 +59,34 @@ struct Divisor {
   }
 };
 
+// What every kernel does before it touches memory: waits for the kernels before it in its stream,
+// and lets the one after it be started as soon as all blocks of this one have begun. The next one's
+// way to the device, and what it works out before it waits, then pass while this one runs.
+__device__ __forceinline__ void wait_for_earlier_kernels() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Whether the current device starts kernels early; those before sm_90 do not know of it.
+inline bool starts_early() {
+  constexpr int kMostDevices = 64, kFirstMajor = 9;
+  static std::atomic<int> known[kMostDevices];  // 0: not asked yet; 1: no; 2: yes
+  int device = 0, major = 0;
+  if (cudaGetDevice(&device) != cudaSuccess || device >= kMostDevices) return false;
+  if (known[device] == 0) {
+    const cudaError_t error =
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    known[device] = error == cudaSuccess && major >= kFirstMajor ? 2 : 1;
+  }
+  return known[device] == 2;
+}
+
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Launches kernel(arguments...) and returns the launch's error. `shared` beyond 48 KiB needs
-// allow_shared_memory first.
+// Launches kernel(arguments...) and returns the launch's error; the kernel begins with
+// wait_for_earlier_kernels.
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
                    cudaStream_t stream, Arguments... arguments) {
@@ -70,6 +95,11 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
   config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = stream;
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &early;
+  config.numAttrs = starts_early() ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
 }
 

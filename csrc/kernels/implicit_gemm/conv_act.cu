@@ -72,6 +72,7 @@ template <class T>
 __global__ void __launch_bounds__(kJoinThreads)
     conv_act_join(const __grid_constant__ ConvActParams p, const __grid_constant__ GemmPlan plan,
                   const __grid_constant__ JoinPlan join_plan) {
+  wait_for_earlier_kernels();
   join_block<T>(p, plan, join_plan, blockIdx.x);
 }
 

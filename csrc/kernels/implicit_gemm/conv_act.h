@@ -22,10 +22,18 @@ struct PlainWeights {
   }
 };
 
-// value += the upsampled skip at a pixel of the output.
+// value += the skip at a pixel of the output.
 template <class T, int N>
 __device__ __forceinline__ void add_skip(const ConvActParams& p, const GemmPlan& plan,
                                          const OutPixel& out, int column, float (&value)[N]) {
+  if (!p.skip_is_half) {
+    const int64_t pixel = whole_pixel(plan, false, 0, out);
+    float skip[N];
+    load_pack<N>(static_cast<const T*>(p.skip) + pixel * p.gemm.columns + column, skip);
+#pragma unroll
+    for (int i = 0; i < N; ++i) value[i] += skip[i];
+    return;
+  }
   const int height = plan.out_height / 2, width = plan.out_width / 2;
   const SkipTaps rows = skip_taps(out.y), columns = skip_taps(out.x);
 #pragma unroll

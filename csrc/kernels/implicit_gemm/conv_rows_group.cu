@@ -42,6 +42,7 @@ __global__ void __launch_bounds__(GroupTile::kThreads, 2)
     conv_rows_group(const __grid_constant__ Group group) {
   using Shared = TileShared<T, GroupTile, GroupTile::kColumns>;
   SM_DYNAMIC_SHARED(memory);
+  wait_for_earlier_kernels();
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   const int member = member_of(group.first_block, group.count, static_cast<int>(blockIdx.x));
   const ImplicitGemm& g = group.params[member].gemm;
@@ -61,6 +62,7 @@ __global__ void __launch_bounds__(GroupTile::kThreads, 2)
 template <class T>
 __global__ void __launch_bounds__(kJoinThreads)
     conv_rows_group_join(const __grid_constant__ Group group) {
+  wait_for_earlier_kernels();
   const int member = member_of(group.first_join, group.count, static_cast<int>(blockIdx.x));
   join_block<T>(group.params[member], group.plan[member], group.join[member],
                 blockIdx.x - group.first_join[member]);

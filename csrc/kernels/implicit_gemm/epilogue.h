@@ -20,8 +20,11 @@ struct TileShared {
 
   __device__ __forceinline__ void find_rows(const ImplicitGemm& g, const GemmPlan& plan,
                                             const BlockTile& tile) {
+    // It takes a thousand cycles, and memory only where rows are listed there.
+    if (g.rows) wait_for_earlier_kernels();
     for (int row = threadIdx.x; row < Tile::kRows; row += Tile::kThreads)
       input[row] = input_row(g, plan, tile.phase, tile_row(g, plan, tile, row));
+    if (!g.rows) wait_for_earlier_kernels();
     __syncthreads();
   }
 
@@ -77,6 +80,12 @@ inline GemmPlan gemm_plan(const ImplicitGemm& g, int columns, const Choice& choi
   plan.rows = static_cast<int>(rows_per_sample(g));
   plan.columns = columns;
   plan.part_steps = static_cast<int>(ceil_div(tap_count(g, 0) * per_tap, choice.parts));
+  for (int phase = 0; phase < g.phases(); ++phase)
+    for (int t = 0; t < tap_count(g, phase); ++t) {
+      const Tap tap = tap_of(g, phase, t);
+      plan.taps[tap_slot(phase, t)] = {(tap.dy * g.width + tap.dx) * (g.in_channels / 8),
+                                       tap.index * g.in_channels};
+    }
   for (int phase = 0; phase < kTransposedPhases; ++phase) {
     const int64_t steps = phase < g.phases() ? tap_count(g, phase) * per_tap : 0;
     const int parts = plan.part_steps ? static_cast<int>(ceil_div(steps, plan.part_steps)) : 0;

@@ -81,14 +81,16 @@ SM_HOST_DEVICE Tap tap_of(const ImplicitGemm& g, int phase, int t) {
   return {-i, -j, (odd_y ? 1 : 2 * i) * 3 + (odd_x ? 1 : 2 * j)};
 }
 
-// y = leaky_relu(conv + bias) * gain, + upsampled skip if there is one.
+// y = leaky_relu(conv + bias) * gain, + skip if there is one.
 struct ConvActParams {
   ImplicitGemm gemm;
   const void* bias;  // [columns], of gemm.dtype, or null
-  // A map of half the output's height and width, upsampled by two with the taps 1, 3, 3, 1 (of sum
-  // 4) along both axes, as the network's skips are: [samples, out_height / 2, out_width / 2,
-  // columns]; or null. Not with a transposed convolution.
+  // Null, or a map of the output's size, as the encoder's skips are, or of half its height and
+  // width where skip_is_half: [samples, out_height / 2, out_width / 2, columns], upsampled by two
+  // with the taps 1, 3, 3, 1 (of sum 4) along both axes, as the decoder's are. Not with a
+  // transposed convolution.
   const void* skip;
+  bool skip_is_half;
   void* y;  // [samples, out_height, out_width, columns]
   float negative_slope;
   float gain;

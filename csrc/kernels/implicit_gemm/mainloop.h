@@ -57,8 +57,8 @@ class Copier {
   __device__ Copier(const ImplicitGemm& g, const GemmPlan& plan, const BlockTile& tile,
                     const InputRow* rows, const Weights& weights)
       : g_(g),
+        taps_(plan.taps + tap_slot(tile.phase, 0)),
         rows_(rows + threadIdx.x / Tile::kChunks),
-        phase_(tile.phase),
         left_(tile.steps),
         row_(threadIdx.x / Tile::kChunks),
         columns_left_(weights.count() - tile.first_column - row_),
@@ -107,8 +107,9 @@ class Copier {
   static constexpr uint32_t kNone = UINT32_MAX;
 
   const ImplicitGemm& g_;
+  const TapPlace* taps_;
   const InputRow* rows_;
-  int phase_, left_, row_, columns_left_, end_;
+  int left_, row_, columns_left_, end_;
   int tap_, first_channel_, channel_;
   uint32_t to_;
   uint32_t stride_;  // bytes, between the columns of two copies
@@ -122,8 +123,8 @@ class Copier {
   }
 
   __device__ __forceinline__ void take_tap() {
-    const Tap tap = tap_of(g_, phase_, tap_);
-    const auto further = static_cast<uint32_t>((tap.dy * g_.width + tap.dx) * (g_.in_channels / 8));
+    const TapPlace tap = taps_[tap_];
+    const auto further = static_cast<uint32_t>(tap.packs);
     const uint32_t bit = 1u << tap_;
 #pragma unroll
     for (int i = 0; i < kA; ++i) {
@@ -131,7 +132,7 @@ class Copier {
       const InputRow row = rows_[i * Tile::kRowsPerCopy];
       packs_[i] = row.taps & bit ? row.packs + further : kNone;
     }
-    tap_weights_ = weights_ + tap.index * g_.in_channels;
+    tap_weights_ = weights_ + tap.weights;
   }
 };
 

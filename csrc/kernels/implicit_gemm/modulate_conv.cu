@@ -145,6 +145,7 @@ __global__ void __launch_bounds__(kJoinThreads)
                        const __grid_constant__ GemmPlan plan,
                        const __grid_constant__ JoinPlan join_plan,
                        const __grid_constant__ StatisticPlan statistics) {
+  wait_for_earlier_kernels();
   const ImplicitGemm& g = p.gemm;
   const int channels = g.columns;
   const JoinPlace place = join_place(join_plan, blockIdx.x);

@@ -41,6 +41,18 @@ inline int steps_per_tap(const ImplicitGemm& g, int depth) {
   return static_cast<int>(ceil_div(g.in_channels, depth));
 }
 
+// How far a tap's pixel lies from that of tap (0, 0), in 16 bytes, and its weights from those of a
+// column's first tap, in elements.
+struct TapPlace {
+  int32_t packs;
+  int32_t weights;
+};
+
+constexpr int kMostTaps =
+    16;  // 9 of a plain convolution; up to 4 of each phase of a transposed one
+
+SM_HOST_DEVICE int tap_slot(int phase, int t) { return phase * 4 + t; }
+
 // What a launch works out once for all of its threads.
 struct GemmPlan {
   Divisor column_tiles;
@@ -57,6 +69,7 @@ struct GemmPlan {
   // Slices are the parts of the first phase, then of the second, and so on: where each begins, and
   // their number.
   int first_slice[kTransposedPhases + 1];
+  TapPlace taps[kMostTaps];  // by tap_slot
 
   SM_HOST_DEVICE int phase_pixels(int phase) const {
     return static_cast<int>(height[phase / 2].by * width[phase % 2].by);

@@ -12,6 +12,7 @@ constexpr int kJoinThreads = 128;
 template <class Partial, class Finish>
 __global__ void __launch_bounds__(kJoinThreads)
     join_partials(const Partial* __restrict__ partials, PartialGrid grid, Finish finish) {
+  wait_for_earlier_kernels();
   const int64_t s = blockIdx.x;
   const int64_t first = grid.shape.groups == 0 ? 0 : s / grid.statistics * grid.chunks;
   const int64_t rows = grid.shape.groups == 0 ? grid.rows() : grid.chunks;

@@ -77,6 +77,7 @@ template <class T, int N, Statistics kStatistics, class Index>
 __global__ void __launch_bounds__(kElementThreads)
     backward(const ModulateBackwardParams p, const Sums<Compute<T>>* __restrict__ means,
              ElementIndex<Index> index, int64_t packs) {
+  wait_for_earlier_kernels();
   using C = Compute<T>;
   const int64_t pack = int64_t(blockIdx.x) * kElementThreads + threadIdx.x;
   if (pack >= packs) return;

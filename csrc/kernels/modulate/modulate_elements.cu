@@ -7,6 +7,7 @@ namespace {
 template <class T, int N, Statistics kStatistics, class Index>
 __global__ void __launch_bounds__(kElementThreads)
     modulate(const ModulateParams p, ElementIndex<Index> index, int64_t packs) {
+  wait_for_earlier_kernels();
   using C = Compute<T>;
   const int64_t pack = int64_t(blockIdx.x) * kElementThreads + threadIdx.x;
   if (pack >= packs) return;

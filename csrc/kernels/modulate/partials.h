@@ -49,6 +49,7 @@ constexpr int64_t kRowChunk = int64_t{kPartialThreads} * kPacksInFlight * kPack<
 template <class Task, int N>
 __global__ void __launch_bounds__(kPartialThreads, kPartialBlocks)
     row_partials(Task task, PartialGrid grid, typename Task::Partial* partials) {
+  wait_for_earlier_kernels();
   using T = typename Task::Element;
   constexpr int U = kPacksInFlight * kPack<T> / N;
   const auto [run, chunk] = split(blockIdx.x, grid.chunks);
@@ -87,6 +88,7 @@ struct PixelBlock {
 template <class Task, int N>
 __global__ void __launch_bounds__(kPartialThreads, kPartialBlocks)
     group_partials(Task task, PartialGrid grid, typename Task::Partial* partials) {
+  wait_for_earlier_kernels();
   constexpr int U = kPacksInFlight;
   const auto [sample, chunk] = split(blockIdx.x, grid.chunks);
   const int64_t statistic = blockIdx.y, packs = grid.group_channels() / N;
@@ -118,6 +120,7 @@ __global__ void __launch_bounds__(kPartialThreads, kPartialBlocks)
 template <class Task, int N>
 __global__ void __launch_bounds__(kPartialThreads, kPartialBlocks)
     channel_partials(Task task, PartialGrid grid, typename Task::Partial* partials) {
+  wait_for_earlier_kernels();
   using Partial = typename Task::Partial;
   constexpr int U = 32 / N < kPacksInFlight ? 32 / N : kPacksInFlight;
   using Slots = Partial[kPartialThreads][N];

@@ -28,6 +28,7 @@ inline Lanes lanes_for(int64_t packs) {
 template <class T, int kPacks>
 __global__ void __launch_bounds__(kThreads, 2)
     modulated_rgb(const ModulatedRgbParams p, int group) {
+  wait_for_earlier_kernels();
   constexpr int N = kPack<T>;
   const int lane = threadIdx.x % group;
   const int channels = static_cast<int>(p.shape.channels),

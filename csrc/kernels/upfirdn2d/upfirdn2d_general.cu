@@ -12,6 +12,7 @@ constexpr int kThreads = 256;
 // samples.
 template <class T, class Index>
 __global__ void __launch_bounds__(kThreads) filter_any(const Upfirdn2dParams p, Index count) {
+  wait_for_earlier_kernels();
   using C = Compute<T>;
   const Index at = Index(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;

@@ -150,6 +150,7 @@ __device__ __forceinline__ void filter_any(const T* from, int line, int step, in
 template <class T, class Axis>
 __global__ void __launch_bounds__(kThreads)
     filter_pixels(const Upfirdn2dParams p, const PixelTile tile, const Output<T> out) {
+  wait_for_earlier_kernels();
   using C = Compute<T>;
   constexpr int N = kPack<T>;
   constexpr int kRows = kStrip<Axis>;

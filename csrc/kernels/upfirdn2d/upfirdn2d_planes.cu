@@ -74,6 +74,7 @@ __device__ __forceinline__ void filter_row(const C* from, const C (&tap)[4],
 template <class T, class Axis>
 __global__ void __launch_bounds__(kThreads)
     filter_planes(const Upfirdn2dParams p, const PlaneTile tile) {
+  wait_for_earlier_kernels();
   using C = Compute<T>;
   constexpr int kRows = kStrip<Axis>;
   SM_DYNAMIC_SHARED(memory);

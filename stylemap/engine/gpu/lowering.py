@@ -99,10 +99,11 @@ class GpuLowering:
         return passes.conv_act(x, *self._layers[layer.name], negative_slope=layer.slope).y
 
     def down_conv(self, x: Tensor, layer: Conv, skip: Tensor) -> Tensor:
-        """Blur, convolution, sum."""
+        """Blur; convolution and sum in one pass."""
         blurred = ops.upfirdn2d(x, self._blur, padding=(2, 2))
         weights = self._layers[layer.name]
-        return passes.conv_act(blurred, *weights, stride=2, padding=0, negative_slope=layer.slope).y + skip
+        slope = layer.slope
+        return passes.conv_act(blurred, *weights, skip=skip, stride=2, padding=0, negative_slope=slope).y
 
     def down_skip(self, x: Tensor, layer: Conv) -> Tensor:
         """Blur and halve, convolution."""

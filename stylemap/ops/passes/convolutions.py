@@ -64,13 +64,13 @@ def conv_act(
     eps: float = EPS,
     implementation: str = "auto",
 ) -> Result:
-    """leaky_relu(conv(x, weight) + bias) * gain, plus the upsampled skip if there is one.
+    """leaky_relu(conv(x, weight) + bias) * gain, plus the skip if there is one.
 
     Args:
         x: N x C x H x W.
         weight: out x C x k x k, k 1 or 3 (channels_last memory saves a copy).
         bias: out, or None.
-        skip: N x out x H/2 x W/2 of the result's H and W, upsampled by the network's blur.
+        skip: as the result, or N x out x H/2 x W/2 of its H and W, upsampled by the network's blur.
         padding: k // 2 unless given.
         next_norm: the norm whose statistics are wanted, a name as in `modulate`, or None.
         implementation: "tensor_cores_128" or "_64" (tiles of our kernel), "triton", "cudnn", or "auto": the
@@ -86,7 +86,9 @@ def conv_act(
     if plain(x, implementation):
         y = F.conv2d(x, weight, None, stride, padding)
         y = reference.bias_act(y, bias, negative_slope, gain)
-        if skip is not None:
+        if skip is not None and skip.shape == y.shape:
+            y = y + skip
+        elif skip is not None:
             y = y + reference.upfirdn2d(skip, skip_filter(x.device), up=2, padding=(2, 1, 2, 1))
         return with_statistics(y, next_norm, eps)
     rest: Any = (stride, padding, negative_slope, gain, groups, eps)
@@ -99,6 +101,8 @@ def conv_act(
         y = torch.ops.stylemap.bias_act(y, bias, negative_slope, gain)
         if skip is None:
             return with_statistics(y, next_norm, eps)
+        if skip.shape == y.shape:
+            return with_statistics(y + skip, next_norm, eps)
         return skip_add(y, skip, next_norm=next_norm, eps=eps)
 
     def triton() -> Result:
@@ -106,7 +110,8 @@ def conv_act(
 
         return Result(*convolution.conv_act(*inputs, *rest))
 
-    key = (tuple(x.shape), tuple(weight.shape), skip is not None, stride, padding, groups, x.dtype)
+    skip_size = None if skip is None else tuple(skip.shape[2:])
+    key = (tuple(x.shape), tuple(weight.shape), skip_size, stride, padding, groups, x.dtype)
     candidates = {**_by_tile(x, weight, tensor_cores), "triton": triton, "cudnn": cudnn}
     return autotune.run("conv_act", key, x.device, candidates, implementation)
 
@@ -188,10 +193,15 @@ def transposed_conv(x: Tensor, weight: Tensor, *, implementation: str = "auto") 
         y: Tensor = torch.ops.stylemap.transposed_conv(x, weight, tile)
         return y
 
+    def triton() -> Tensor:
+        from stylemap.ops.triton import convolution
+
+        return convolution.transposed_conv(x, weight)
+
     if plain(x, implementation):
         return cudnn()
     key = (tuple(x.shape), tuple(weight.shape), x.dtype)
-    candidates = {**_by_tile(x, weight, tensor_cores), "cudnn": cudnn}
+    candidates = {**_by_tile(x, weight, tensor_cores), "triton": triton, "cudnn": cudnn}
     return autotune.run("transposed_conv", key, x.device, candidates, implementation)
 
 

@@ -38,6 +38,17 @@ def exact(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
 
+def result_size(shape: tuple[int, ...], k: int, options: dict[str, Any]) -> list[int]:
+    stride, padding = options.get("stride", 1), options.get("padding", k // 2)
+    return [(size + 2 * padding - k) // stride + 1 for size in shape[2:]]
+
+
+def skip_of(kind: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A skip of the result's size ("whole") or of half its height and width."""
+    scale = {"whole": 1, "half": 2}[kind]
+    return last(*shape[:2], *(size // scale for size in shape[2:]), dtype=dtype, seed=5)
+
+
 def check(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     """The pass against its definition; statistics against those of the rounded result."""
     with poisoned_memory(), torch.no_grad():
@@ -69,7 +80,8 @@ def check(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         ((2, 40, 9, 6), 24, 3, {"next_norm": "LayerNorm", "gain": 1.5}),
         ((1, 72, 4, 4), 136, 1, {"next_norm": "GroupNorm"}),
         ((2, 16, 11, 13), 72, 3, {"stride": 2, "padding": 0, "next_norm": "BatchNorm2d"}),
-        ((1, 16, 6, 8), 80, 3, {"skip": True, "next_norm": "LayerNorm"}),
+        ((1, 16, 6, 8), 80, 3, {"skip": "half", "next_norm": "LayerNorm"}),
+        ((1, 16, 11, 9), 72, 3, {"skip": "whole", "stride": 2, "padding": 0}),
         ((3, 24, 1, 1), 8, 3, {"next_norm": "InstanceNorm2d"}),
     ],
     ids=str,
@@ -78,8 +90,8 @@ def test_conv_act_matches_reference(
     shape: tuple[int, ...], out: int, k: int, options: dict[str, Any], dtype: torch.dtype, implementation: str
 ) -> None:
     options = dict(options)
-    if options.pop("skip", False):
-        options["skip"] = last(shape[0], out, shape[2] // 2, shape[3] // 2, dtype=dtype, seed=5)
+    if kind := options.pop("skip", None):
+        options["skip"] = skip_of(kind, (shape[0], out, *result_size(shape, k, options)), dtype)
     x, bias = last(*shape, dtype=dtype), tensor(out, dtype=dtype, seed=2)
     check(passes.conv_act, x, weight(out, shape[1], k, dtype), bias, implementation=implementation, **options)
 
@@ -227,12 +239,13 @@ def test_conv_rows_group_without_layers() -> None:
 
 
 @pytest.mark.parametrize("implementation", TILES)
+@pytest.mark.parametrize("kind", ["half", "whole"])
 @pytest.mark.parametrize("size", [1, 3])
-def test_conv_act_of_split_sums(size: int, implementation: str) -> None:
+def test_conv_act_of_split_sums(size: int, kind: str, implementation: str) -> None:
     """Few pixels and many channels: the sum is shared out to several blocks, and joined in a fixed order."""
     channels = SPLIT_OF_ONE_TAP if size == 1 else SPLIT
     x, w = last(2, channels, 4, 6, dtype=torch.float16), weight(72, channels, size, torch.float16)
-    skip, bias = last(2, 72, 2, 3, dtype=torch.float16, seed=5), tensor(72, dtype=torch.float16, seed=2)
+    skip, bias = skip_of(kind, (2, 72, 4, 6), torch.float16), tensor(72, dtype=torch.float16, seed=2)
     options: dict[str, Any] = {"skip": skip, "next_norm": "LayerNorm", "implementation": implementation}
     check(passes.conv_act, x, w, bias, **options)
     first, second = (passes.conv_act(x, w, bias, **options) for _ in range(2))

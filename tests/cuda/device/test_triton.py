@@ -10,7 +10,7 @@ import torch
 
 from stylemap import ops
 from stylemap.ops import passes, reference
-from tests.cuda.device.test_passes import check, last, weight
+from tests.cuda.device.test_passes import check, last, result_size, skip_of, weight
 from tests.helpers import needs
 from tests.ops.common import tensor
 
@@ -27,7 +27,8 @@ DTYPES = [torch.float16] if os.environ.get("TRITON_INTERPRET") == "1" else [torc
         ((2, 64, 9, 6), 24, 3, {"next_norm": "LayerNorm", "gain": 1.5}),
         ((1, 32, 4, 4), 136, 1, {"next_norm": "GroupNorm"}),
         ((2, 16, 11, 13), 72, 3, {"stride": 2, "padding": 0, "next_norm": "BatchNorm2d"}),
-        ((1, 16, 6, 8), 80, 3, {"skip": True, "next_norm": "LayerNorm"}),
+        ((1, 16, 6, 8), 80, 3, {"skip": "half", "next_norm": "LayerNorm"}),
+        ((1, 16, 11, 9), 72, 3, {"skip": "whole", "stride": 2, "padding": 0}),
         ((3, 48, 1, 1), 8, 3, {"bias": False, "next_norm": "InstanceNorm2d"}),
         ((1, 16, 128, 130), 8, 1, {"next_norm": "LayerNorm"}),
     ],
@@ -37,8 +38,8 @@ def test_conv_act_matches_reference(
     shape: tuple[int, ...], out: int, k: int, options: dict[str, Any], dtype: torch.dtype
 ) -> None:
     options = dict(options)
-    if options.pop("skip", False):
-        options["skip"] = last(shape[0], out, shape[2] // 2, shape[3] // 2, dtype=dtype, seed=5)
+    if kind := options.pop("skip", None):
+        options["skip"] = skip_of(kind, (shape[0], out, *result_size(shape, k, options)), dtype)
     bias = tensor(out, dtype=dtype, seed=2) if options.pop("bias", True) else None
     x = last(*shape, dtype=dtype)
     check(passes.conv_act, x, weight(out, shape[1], k, dtype), bias, implementation="triton", **options)
@@ -63,6 +64,13 @@ def test_modulate_conv_matches_reference(
         torch.rsqrt(var + 1e-5),
     ]
     check(passes.modulate_conv, x, *operands, normalize=normalize, implementation="triton")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(1, 16, 1, 1), (2, 64, 5, 3), (1, 32, 8, 9)], ids=str)
+def test_transposed_conv_matches_reference(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x = last(*shape, dtype=dtype)
+    check(passes.transposed_conv, x, weight(24, shape[1], 3, dtype), implementation="triton")
 
 
 def test_refusals() -> None:

@@ -92,6 +92,7 @@ ConvActParams conv_params(const Operands& o, const ImplicitGemm& gemm, const Hal
   return {.gemm = gemm,
           .bias = o.bias.device(),
           .skip = nullptr,
+          .skip_is_half = false,
           .y = y.device(),
           .negative_slope = static_cast<float>(kSlope),
           .gain = static_cast<float>(kGain),
