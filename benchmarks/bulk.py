@@ -50,7 +50,8 @@ _CHEAP = Config(
 def _start(threads: int, *words: object) -> subprocess.Popen[bytes]:
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     command = [sys.executable, "-m", "stylemap", *map(str, words), "--quiet"]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    # What Ray says of every worker that dies goes to the standard output.
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
