@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylemap import EditSession
 from stylemap.config import Config
-from stylemap.engine.cpu import stored
+from stylemap.engine.cpu import blockwise, stored
 from stylemap.engine.cpu.cells import pieces
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.cpu.renderer import CpuRenderer
@@ -41,9 +41,10 @@ MODEL = recipe_model(CONFIG)
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that grids of few cells have many blocks, of both sizes."""
-    for name, value in {"_CODES_SIDE": 8, "_MAPS_SIDE": 8, "_BLOCK": 8, "_LARGE_BLOCK": 16}.items():
+    for name, value in {"_CODES_SIDE": 8, "_MAPS_SIDE": 8}.items():
         monkeypatch.setattr(stored, name, value)
-    monkeypatch.setattr(stored, "_LARGE_SIDE", 128)
+    for name, value in {"_BLOCK": 8, "_LARGE_BLOCK": 16, "_LARGE_SIDE": 128}.items():
+        monkeypatch.setattr(blockwise, name, value)
 
 
 def maker(plan: CpuPlan, dtype: torch.dtype = torch.float32) -> Maker:
@@ -248,3 +249,24 @@ def test_two_sessions_of_one_plan_in_threads() -> None:
         thread.join()
     for seed in (1, 2):
         assert all(torch.equal(a, b) for a, b in zip(results[seed], expected[seed - 1], strict=True))
+
+
+@pytest.mark.parametrize("stored_as", ["fp16", "bf16"])
+def test_an_original_in_half_precision_is_kept_once(stored_as: str) -> None:
+    """In float32 while it is the original, in half of that once another one is."""
+    used, renderer = session(cache_precision=stored_as)
+    first, second = (used.add(photo) for photo in photos(2))
+    size = sum(int(np.prod(shape)) for shape in renderer._maker.map_shapes)
+    assert (used.stats()["map_bytes"], renderer._maker.float32_bytes) == (2 * size, 2 * size)
+    one, _ = renderer._cache
+    assert all(each.values.dtype == torch.float32 for each in one.maps)
+    before = used.edit(first)
+    used.edit(second)
+    assert (used.stats()["map_bytes"], renderer._maker.float32_bytes) == (4 * size, 2 * size)
+    assert all(each.values.dtype == renderer._dtype for each in one.maps)
+    assert torch.equal(used.edit(first), before)
+    assert torch.equal(used.mix(first, first), used.mix(first, first))
+    used.remove(first)
+    used.edit(second)
+    used.clear()
+    assert renderer._maker.float32_bytes == used.stats()["working_bytes"] == 0

@@ -19,16 +19,21 @@ _FILLED = 0.4
 
 
 class Cells:
-    """Values 1×r×r×C, which are made in blocks of ``block`` × ``block`` cells; ``made``: which are there."""
+    """Values 1×r×r×C, which are made in blocks of ``block`` × ``block`` cells.
 
-    def __init__(self, values: Tensor, block: int, *, made: bool = False) -> None:
+    made: which blocks are there. bytes: of them; with ``itemsize`` for each value, where that is given.
+    """
+
+    def __init__(
+        self, values: Tensor, block: int, *, made: bool = False, itemsize: int | None = None
+    ) -> None:
         self.values = values
         self.side: int = values.shape[1]
         self.block = block
         across = -(-self.side // block)
         self.made: Blocks = np.full((across, across), made)
         self.whole = made
-        self.bytes = values.nbytes if made else 0
+        self.bytes = values.numel() * (itemsize or values.itemsize) if made else 0
         lines = np.minimum(self.side - np.arange(across) * block, block)
         # Memory comes in pages; a block at the side of another one may share some with it.
         taken = -(-lines * values[0, 0, 0].nbytes // _PAGE) * _PAGE

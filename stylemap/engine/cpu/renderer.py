@@ -8,7 +8,6 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from stylemap.engine.cpu.arena import empty_on_huge_pages
 from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.decoding import Preview, Resumed
 from stylemap.engine.cpu.edits import CodeEdit, Layouts, Sources
@@ -36,8 +35,6 @@ class CpuRenderer(CachingRenderer[Stored]):
         self._ring = ring
         self._resumed = Resumed(plan)
         self._preview = Preview(plan)
-        self._buffers: list[Tensor] = []
-        self._working: int | None = None
 
     def added(self, image: Image) -> None:
         """Make the coarse stylecodes of an image, and all its maps if no image has them: it is likely to be
@@ -46,27 +43,24 @@ class CpuRenderer(CachingRenderer[Stored]):
         super().added(image)
         if self.entry_bytes <= self._cache.limit and not any(entry.ready for entry in self._cache):
             with self._cache.hold([image]) as (entry,):
-                self._maker.complete(entry)
+                self._maker.lend(entry)
 
     def removed(self, number: int) -> None:
         """Forget an image."""
         super().removed(number)
         self._preview.forget(number)
-        if self._working == number:
-            self._working = None
 
     def cleared(self) -> None:
         """Forget all images."""
         super().cleared()
-        self._buffers, self._working = [], None
-        self._maker.forget()
+        self._maker.cleared()
         self._resumed.forget()
         self._preview.forget()
 
     def frames(self, edit: Edit, weights: Sequence[float]) -> Tensor:
         """`edit.blend`, T×3×S×S."""
         with self._cache.hold(edit.sources) as entries:
-            maps = self._float_maps(edit.original, entries[0])
+            maps = self._maker.lend(entries[0])
             edits = self._edits(edit.references, entries, maps)
             frames = []
             for weight in weights:
@@ -80,7 +74,7 @@ class CpuRenderer(CachingRenderer[Stored]):
         if box is None or not weight or not self._preview.pays(box):
             return self.frames(edit, [weight])
         with self._cache.hold(edit.sources) as entries, contextlib.ExitStack() as undo:
-            maps = self._float_maps(edit.original, entries[0])
+            maps = self._maker.lend(entries[0])
             self._preview.prepare(edit.original.number, maps)
             edits = self._edits(edit.references, entries, maps)
             with self.plan.arena() as arena:
@@ -93,25 +87,24 @@ class CpuRenderer(CachingRenderer[Stored]):
         """The maps of ``a``, but those of the chosen stylecodes of ``b``; 1×3×S×S."""
         with self._cache.hold([a, b]) as entries:
             sources = [(b, entries[1]) if i in chosen else (a, entries[0]) for i in range(len(self._sides))]
-            self._working = None
+            self._maker.take_back()
             for entry in entries:
                 self._maker.complete(entry, [i for i, source in enumerate(sources) if source[1] is entry])
-            maps = self._in_float32([entry.maps[i].values for i, (_, entry) in enumerate(sources)])
+            maps = self._maker.in_float32([entry.maps[i].values for i, (_, entry) in enumerate(sources)])
             with self.stage("main path"):
                 return self._resumed(maps, [image.number for image, _ in sources])
 
     def stats(self) -> dict[str, int]:
         """Of the cache, of the plan, and of what the last images left."""
-        working = sum(buffer.numel() * buffer.element_size() for buffer in self._buffers)
-        working += self._maker.spare_bytes + self._resumed.bytes + self._preview.bytes
+        working = self._maker.spare_bytes + self._maker.float32_bytes
+        working += self._resumed.bytes + self._preview.bytes
         return {**super().stats(), "working_bytes": working, "reused_layers": self._resumed.reused}
 
     def _build(self, image: Image) -> Stored:
         return self._maker.new(image)
 
     def _gone(self, entry: Stored) -> None:
-        if self._cache.bytes + entry.map_bytes <= self._cache.limit:
-            self._maker.keep(entry)
+        self._maker.gone(entry, self._cache.bytes + entry.map_bytes <= self._cache.limit)
 
     def _reserve(self, count: int, reuse: bool) -> None:
         """Make room for so many bytes in the cache; with ``reuse`` they take the memory that is kept."""
@@ -130,29 +123,6 @@ class CpuRenderer(CachingRenderer[Stored]):
             for index, side in enumerate(self._sides)
             if any(mask.any for mask in layouts.masks(side))
         }
-
-    def _float_maps(self, image: Image, entry: Stored) -> list[Tensor]:
-        """The maps of an original, which edits change in place: the cache's, or a copy in float32 that is
-        good for the next edit of the same image, too.
-        """
-        self._maker.complete(entry)
-        if self._dtype == torch.float32:
-            return [each.values for each in entry.maps]
-        if self._working != image.number:
-            self._working = None
-            self._in_float32([each.values for each in entry.maps])
-            self._working = image.number
-        return self._buffers
-
-    def _in_float32(self, maps: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The same maps where they are in float32, else copies in memory that the next ones will take."""
-        if self._dtype == torch.float32:
-            return maps
-        if not self._buffers:
-            self._buffers = [empty_on_huge_pages(*each.shape, dtype=torch.float32) for each in maps]
-        for buffer, stored in zip(self._buffers, maps):
-            buffer.copy_(stored)
-        return self._buffers
 
     def _frame(
         self,

@@ -8,20 +8,17 @@ values have the same bits as if it were made at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from stylemap.engine.cpu import cells
+from stylemap.engine.cpu import blockwise
 from stylemap.engine.cpu.arena import Arena, empty_on_huge_pages, empty_on_small_pages
-from stylemap.engine.cpu.blocking import UP, round_up
 from stylemap.engine.cpu.cells import Blocks, Cells
 from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.plan import CpuPlan
-from stylemap.engine.cpu.tiles import convolve_tiles
 from stylemap.engine.images import Image
 from stylemap.program.ring import Indices
 
@@ -29,11 +26,8 @@ from stylemap.program.ring import Indices
 _CODES_SIDE = 64
 # Up to this side all maps are made at once: reading the weights takes longer than multiplying a few cells.
 _MAPS_SIDE = 32
-# Side of a block in cells, about; the larger one from a side of 512 on. A brush that moves makes new blocks
-# now and then, and a row of a block takes whole pages at any usual number of channels.
-_BLOCK, _LARGE_BLOCK, _LARGE_SIDE = 16, 32, 512
-# Of what one convolution reads and writes, in bytes.
-_SCRATCH = 32 << 20
+# Values that are rounded at once.
+_ROUNDED = 1 << 20
 
 
 class Stored:
@@ -64,7 +58,7 @@ class Room(Protocol):
     """What is called before more memory is kept."""
 
     def __call__(self, count: int, reuse: bool) -> None:
-        """Of ``count`` bytes; with ``reuse`` in what `Maker.keep` kept."""
+        """Of ``count`` bytes; with ``reuse`` in what `Maker.gone` kept."""
 
 
 class Maker:
@@ -85,6 +79,8 @@ class Maker:
         self.map_shapes = [plan.maps_shape(index) for index in range(len(shapes))]
         self._coarse = max(1, sum(side <= _CODES_SIDE for _, side, _ in shapes))
         self._spare: dict[int, Tensor] = {}
+        self._float32: list[Tensor] = []
+        self._lent: Stored | None = None
 
     @property
     def entry_bytes(self) -> int:
@@ -104,6 +100,12 @@ class Maker:
         """
         return sum(each.nbytes for each in self._spare.values())
 
+    @property
+    def float32_bytes(self) -> int:
+        """Of the maps in float32, beyond what their image has in the cache."""
+        kept = self._lent.map_bytes if self._lent is not None else 0
+        return sum(each.nbytes for each in self._float32) - kept
+
     def new(self, image: Image) -> Stored:
         """An image's coarse stylecodes, and nothing else yet."""
         self._room(self.new_bytes, False)
@@ -112,11 +114,11 @@ class Maker:
         coarse: list[Tensor | None] = [grid.view(-1, grid.shape[3]) for grid in grids[: self._coarse]]
         self._plan.write(image.w, coarse + nothing[self._coarse :], nothing)
         codes = [
-            Cells(grid, _block(conv, grid.shape[1], _CODES_SIDE), made=index < self._coarse)
+            Cells(grid, blockwise.side(conv, grid.shape[1], _CODES_SIDE), made=index < self._coarse)
             for index, (grid, conv) in enumerate(zip(grids, self._codes, strict=True))
         ]
         maps = [
-            Cells(empty_on_small_pages(*shape, dtype=self._dtype), _block(conv, shape[1], _MAPS_SIDE))
+            Cells(empty_on_small_pages(*shape, dtype=self._dtype), blockwise.side(conv, shape[1], _MAPS_SIDE))
             for shape, conv in zip(self.map_shapes, self._maps, strict=True)
         ]
         return Stored(image.w, codes, maps)
@@ -131,16 +133,56 @@ class Maker:
         missing = [index for index in indices if not image.maps[index].whole]
         if not missing:
             return
-        self._room(sum(math.prod(self.map_shapes[i]) * self._dtype.itemsize for i in missing), True)
-        targets: list[Tensor | None] = [None] * len(image.maps)
-        for index in missing:
-            targets[index] = self._memory(index)
-        known = [code.values for code in image.codes[: self._coarse]]
-        self._plan.write(image.w, [None] * len(targets), targets, known=known)
-        made = {index: target for index, target in enumerate(targets) if target is not None}
-        _check_range(made.values())
+        self._room(self._bytes(missing), True)
+        made = {index: self._memory(index) for index in missing}
+        self._write(image, made)
+        self._check_range(made.values())
         for index, target in made.items():
             image.maps[index] = Cells(target, image.maps[index].block, made=True)
+
+    def lend(self, image: Stored) -> list[Tensor]:
+        """All maps of an original in float32, each 1×r×r×M, for edits that change them and take that back.
+
+        They have the values of the cache's type, and are the cache's own: where its type is another one, that
+        of one image at a time.
+        """
+        if self._dtype == torch.float32:
+            self.complete(image)
+            return [each.values for each in image.maps]
+        if self._lent is image:
+            return self._float32
+        self.take_back()
+        missing = [index for index, each in enumerate(image.maps) if not each.whole]
+        self._room(self._bytes(missing), False)
+        buffers = self._buffers()
+        self._write(image, {index: buffers[index] for index in missing})
+        for buffer, grid in zip(buffers, image.maps, strict=True):
+            if grid.whole:
+                buffer.copy_(grid.values)
+                continue
+            for part in buffer.view(-1).split(_ROUNDED):
+                part.copy_(part.to(self._dtype))
+        self._check_range(buffers)
+        for index, grid in enumerate(image.maps):
+            image.maps[index] = Cells(buffers[index], grid.block, made=True, itemsize=self._dtype.itemsize)
+        self._lent = image
+        return buffers
+
+    def take_back(self) -> None:
+        """Put what has been lent into the cache's type again."""
+        image, self._lent = self._lent, None
+        if image is None:
+            return
+        for index, grid in enumerate(image.maps):
+            kept = self._memory(index).copy_(grid.values)
+            image.maps[index] = Cells(kept, grid.block, made=True)
+
+    def in_float32(self, maps: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The same maps where they are in float32, else copies, good until the next ones; nothing is lent."""
+        if self._dtype == torch.float32:
+            return maps
+        assert self._lent is None
+        return [buffer.copy_(each) for buffer, each in zip(self._buffers(), maps, strict=True)]
 
     def codes(self, arena: Arena, image: Stored, index: int, where: Indices) -> None:
         """Make the stylecode at these cells y·r + x, where it is missing."""
@@ -155,95 +197,64 @@ class Maker:
         missing = target.blocks(where) & ~target.made
         if missing.any():
             code = image.codes[index]
-            self._make_codes(arena, image, index, _read(conv, target, missing, code))
+            self._make_codes(arena, image, index, blockwise.read(conv, target, missing, code))
             self._fill(arena, conv, code, target, missing)
 
-    def keep(self, image: Stored) -> None:
-        """Keep the memory of an image's maps, which is no longer needed, for the next original."""
-        if image.ready:
+    def gone(self, image: Stored, keep: bool) -> None:
+        """An image is no longer kept; ``keep``: the memory of its maps may be, for the next original."""
+        if image is self._lent:
+            self._lent = None
+        elif keep and image.ready:
             self._spare = {index: each.values for index, each in enumerate(image.maps)}
 
     def forget(self) -> None:
-        """Keep no memory."""
+        """Keep no memory of maps of images that are gone."""
         self._spare = {}
+
+    def cleared(self) -> None:
+        """All images are gone: keep no memory at all."""
+        self._spare, self._float32, self._lent = {}, [], None
+
+    def _bytes(self, indices: Sequence[int]) -> int:
+        """Of the maps of these stylecodes."""
+        return sum(math.prod(self.map_shapes[index]) for index in indices) * self._dtype.itemsize
 
     def _memory(self, index: int) -> Tensor:
         spare = self._spare.pop(index, None)
         return empty_on_huge_pages(*self.map_shapes[index], dtype=self._dtype) if spare is None else spare
+
+    def _buffers(self) -> list[Tensor]:
+        if not self._float32:
+            self._float32 = [empty_on_huge_pages(*shape, dtype=torch.float32) for shape in self.map_shapes]
+        return self._float32
+
+    def _write(self, image: Stored, targets: Mapping[int, Tensor]) -> None:
+        """The whole maps of some stylecodes."""
+        if targets:
+            maps = [targets.get(index) for index in range(len(image.maps))]
+            known = [code.values for code in image.codes[: self._coarse]]
+            self._plan.write(image.w, [None] * len(maps), maps, known=known)
 
     def _make_codes(self, arena: Arena, image: Stored, index: int, wanted: Blocks) -> None:
         target, conv = image.codes[index], self._codes[index]
         missing = wanted & ~target.made
         if missing.any():
             before = image.codes[index - 1]
-            self._make_codes(arena, image, index - 1, _read(conv, target, missing, before))
+            self._make_codes(arena, image, index - 1, blockwise.read(conv, target, missing, before))
             self._fill(arena, conv, before, target, missing)
 
     def _fill(self, arena: Arena, conv: Convolution, source: Cells, target: Cells, missing: Blocks) -> None:
         """Convolve what is missing; the source has been made where that reads it."""
         self._room(target.cost(missing), False)
-        channels = source.values.shape[3] + target.values.shape[3]
-        most = max(1, _SCRATCH // (4 * channels * target.block**2))
-        for piece in cells.pieces(missing, most):
-            self._convolve(arena, conv, source, target, missing, piece)
+        for written in blockwise.convolve(arena, conv, source, target, missing):
+            self._check_range([written])
         target.mark(missing)
 
-    def _convolve(
-        self,
-        arena: Arena,
-        conv: Convolution,
-        source: Cells,
-        target: Cells,
-        missing: Blocks,
-        piece: tuple[slice, slice],
-    ) -> None:
-        """The missing blocks of one rectangle, of a part of the source with a whole tile around them."""
-        up = conv.mode == UP
-        block = target.block // 2 if up else target.block
-        top, left = (ends.start * block - conv.tile for ends in piece)
-        height, width = ((ends.stop - ends.start) * block + 2 * conv.tile for ends in piece)
-        part = arena.take(1, height, width, source.values.shape[3])
-        cells.cut(source.values[0], top, left, part[0])
-        if up:
-            made, _ = conv(arena, part)
-        else:
-            made = arena.take(1, height, width, target.values.shape[3])
-            tiles = cells.tiles(missing[piece], block // conv.tile)
-            convolve_tiles(conv, arena, part, torch.from_numpy(tiles), made)
-        if up:
-            top, left = 2 * top, 2 * left
-        for rows, columns in cells.rectangles(missing, piece, target):
-            values = made[0, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-            written = target.values[0, rows, columns].copy_(values)
-            _check_range([written])
-        arena.give(part, made)
-
-
-def _block(conv: Convolution, side: int, whole: int) -> int:
-    """Side of the blocks of a convolution's results: whole tiles."""
-    tile = 4 if conv.mode == UP else conv.tile
-    usual = _LARGE_BLOCK if side >= _LARGE_SIDE else _BLOCK
-    return round_up(side if side <= whole else usual, tile)
-
-
-def _read(conv: Convolution, target: Cells, blocks: Blocks, source: Cells) -> Blocks:
-    """The blocks of the source that a convolution reads to make blocks of the target."""
-    found = np.zeros_like(source.made)
-    # The taps reach one cell further; those of an up-convolution are in the tiles beside.
-    scale, margin = (2, conv.tile) if conv.mode == UP else (1, 1)
-    for place in zip(*blocks.nonzero()):
-        ends = []
-        for at in place:
-            first = int(at) * target.block // scale - margin
-            last = min(int(at + 1) * target.block, target.side) // scale + margin
-            ends.append(slice(max(first, 0) // source.block, -(-min(last, source.side) // source.block)))
-        found[ends[0], ends[1]] = True
-    return found
-
-
-def _check_range(parts: Iterable[Tensor]) -> None:
-    """Raises ValueError for values that float16 could not hold."""
-    # The extremes are NaN where any value is; looking at every value takes twenty times longer.
-    halves = [part for part in parts if part.dtype == torch.float16]
-    if not all(bool(extreme.isfinite()) for part in halves for extreme in part.aminmax()):
-        raise ValueError("this model's maps leave the range of fp16: use cache_precision 'bf16' or 'fp32'")
+    def _check_range(self, parts: Iterable[Tensor]) -> None:
+        """Raises ValueError for values that float16 could not hold, where the maps are in that."""
+        # The extremes are NaN where any value is; looking at every value takes twenty times longer.
+        checked = parts if self._dtype == torch.float16 else ()
+        if not all(bool(extreme.isfinite()) for part in checked for extreme in part.aminmax()):
+            raise ValueError(
+                "this model's maps leave the range of fp16: use cache_precision 'bf16' or 'fp32'"
+            )
