@@ -61,35 +61,49 @@ def server(*arguments: str) -> Iterator[tuple[str, int]]:
         process.wait(15)
 
 
+def browser() -> str:
+    """The path of Chromium.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        raise FileNotFoundError("Chromium is not installed: apt-get install chromium")
+    return path
+
+
 @contextlib.contextmanager
-def chromium() -> Iterator[Any]:
-    """A headless browser.
+def chromium(*arguments: str) -> Iterator[Any]:
+    """A headless browser with these arguments, too.
 
     Raises:
         ImportError, FileNotFoundError: playwright or Chromium is not installed.
     """
     from playwright.sync_api import sync_playwright
 
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        raise FileNotFoundError("Chromium is not installed: apt-get install chromium")
+    path = browser()
     with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
+        running = tools.chromium.launch(executable_path=path, args=[*ARGUMENTS, *arguments])
+        yield running
+        running.close()
 
 
 def open_page(browser: Any, address: str) -> Any:
+    """A page in a context of its own, as `prepare` leaves it."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    prepare(page, address)
+    return page
+
+
+def prepare(page: Any, address: str) -> None:
     """The editor with two photos chosen and a brush of a tenth of the picture."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.add_init_script(NO_EXAMPLE)
-    page = context.new_page()
+    page.add_init_script(NO_EXAMPLE)
     page.goto(address)
     page.wait_for_selector("body[data-ready]")
     page.wait_for_function("() => stylemap.editor.exact && !stylemap.link.backlog")
     page.evaluate("stylemap.editor.setBrush({ radius: stylemap.editor.size / 10 })")
     page.evaluate("Object.assign(stylemap.link, { latencies: [], mostPending: 0 })")
-    return page
 
 
 def play(pages: Sequence[Any], seconds: float) -> list[dict[str, Any]]:

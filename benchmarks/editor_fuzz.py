@@ -120,7 +120,8 @@ class Messages:
         if kind == 2:
             return protocol.ack(0)
         if kind == 3:
-            return protocol.camera_picture(self.seq, pick.randbytes(pick.randrange(1, 60)))
+            count = pick.choice([pick.randrange(1, 60), 3 * _CONFIG.size**2])
+            return protocol.camera_picture(self.seq, pick.randbytes(count), pixels=pick.random() < 0.5)
         points = [(pick.uniform(-40, 80), pick.uniform(-40, 80)) for _ in range(pick.randrange(1, 9))]
         return protocol.stroke(
             pick.randrange(4),
@@ -210,7 +211,7 @@ class Browser:
 
     def _open(self) -> ClientConnection:
         # Entered by hand: it is left when the server shows it out.
-        address = f"ws://{self._host}/socket?session={self._session}"
+        address = f"ws://{self._host}/socket?session={self._session}&pixels={self.returns % 2}"
         socket: ClientConnection = connect(address, max_size=None).__enter__()
         hello = json.loads(socket.recv(30))
         if self._session:

@@ -44,6 +44,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-pictures",
+        action="store_true",
+        help="write the documentation's pictures of the editor (tests/editor/test_pictures.py)",
+    )
+
+
 def pytest_configure() -> None:
     # Else glibc keeps freed blocks of up to 32 MB, and the heap grows over hundreds of modules.
     mallopt = _malloc("mallopt")

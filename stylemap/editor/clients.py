@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -18,7 +19,7 @@ from PIL import Image
 from stylemap.editor import brush
 from stylemap.editor.limits import Bucket, Limits
 from stylemap.editor.photos import WholePhoto
-from stylemap.editor.protocol import Ack, CameraPicture, MaskUpdate, ProtocolError, Stroke
+from stylemap.editor.protocol import PIXEL_BYTES, Ack, CameraPicture, MaskUpdate, ProtocolError, Stroke
 from stylemap.editor.scene import CAMERA, Scene
 from stylemap.engine.images import ImageHandle
 
@@ -50,22 +51,23 @@ class OwnImage:
 class Snapshot:
     """What a frame is made from. Masks are the session's own arrays, copied.
 
-    picture: of the camera, as a file, where one came since the last snapshot.
+    picture: of the camera, where one came since the last snapshot.
     """
 
     scene: Scene
     masks: dict[int, NDArray[np.uint8]]
     seq: int
     final: bool
-    picture: bytes | None = None
+    picture: CameraPicture | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class LivePicture:
-    """The newest picture of a session's camera that was rendered."""
+    """The newest picture of a session's camera of which a frame was begun. handle: where the composer was
+    asked to keep it."""
 
     picture: Image.Image
-    handle: ImageHandle
+    handle: ImageHandle | None = None
 
 
 class Connection(Protocol):
@@ -101,11 +103,12 @@ class Client:
         self.uploads = Bucket(limits.upload_rate, limits.uploads)
         self.messages = Bucket(limits.message_rate, 2 * limits.message_rate)
         self.scene = Scene()
-        self.live: LivePicture | None = None  # changed by the scheduler's thread alone
         self.job_next = False  # after a frame; of the scheduler
         self.told_away = False  # that the engine does not answer
+        self.live: LivePicture | None = None  # changed in the session's turns alone
         self.dropped = 0  # pictures of the camera that a newer one replaced before they were rendered
-        self._picture: bytes | None = None
+        self.pixels = False  # whether the browser takes pixels in the place of files
+        self._picture: CameraPicture | None = None
         self._size = size
         self._paint = Bucket(limits.paint_rate, 4 * limits.paint_rate)
         self._masks: dict[int, NDArray[np.uint8]] = {}
@@ -135,7 +138,7 @@ class Client:
         if isinstance(message, CameraPicture):
             with self._lock:
                 self.dropped += self._picture is not None
-                self._picture = message.data
+                self._picture = message
                 self._changed(message.seq, False)
             return
         if isinstance(message, Stroke):
@@ -178,11 +181,12 @@ class Client:
             original != CAMERA or self._picture is not None or self.live is not None
         )
 
-    def connect(self, connection: Connection | None) -> None:
-        """Frames go here from now on, beginning with the state as it is."""
+    def connect(self, connection: Connection | None, *, pixels: bool = False) -> None:
+        """Frames go here from now on, beginning with the state as it is; pixels: see `protocol`."""
         with self._lock:
             self.connection = connection
             self.told_away = False
+            self.pixels = pixels and 3 * self._size**2 <= PIXEL_BYTES
             self._sent = self._shown = self._seq = 0
             self._dirty = connection is not None
 
@@ -293,3 +297,19 @@ class Clients:
         for client in self:
             if client.connection is None and client.used < oldest:
                 self.remove(client, "idle")
+
+
+@contextlib.contextmanager
+def told(client: Client, connection: Connection) -> Iterator[None]:
+    """What goes wrong with a frame is said where it was to go."""
+    try:
+        yield
+    except Away as error:  # once: what follows is rendered when the model is back
+        if not client.told_away:
+            client.told_away = True
+            connection.send_engine(str(error))
+    except (ValueError, OSError, KeyError) as error:
+        connection.send_notice(f"this cannot be rendered: {error}")
+    except Exception:
+        connection.send_notice("the model failed on this edit: the server's log says why")
+        raise

@@ -73,11 +73,14 @@ class Composing(Protocol):
     """What sessions need of a model: `Composer` has it in this process, `remote.RemoteComposer` elsewhere.
 
     class_names: of the classes, where there are several. sliders: names of all sliders. shared: how many
-    threads may use it at the same time; 0 where one at a time may.
+    threads may use it at the same time; 0 where one at a time may. beside: whether it has `work`.
     """
 
     class_names: tuple[str, ...]
     shared: int
+
+    @property
+    def beside(self) -> bool: ...
 
     @property
     def config(self) -> Config: ...
@@ -95,7 +98,7 @@ class Composing(Protocol):
 
     def render(self, recipe: Recipe, owner: str = "") -> Tensor: ...
 
-    def work(self, recipe: Recipe) -> Callable[[], Tensor] | None: ...
+    def work(self, recipe: Recipe, picture: Tensor | None = None) -> Callable[[], Tensor] | None: ...
 
     def frames(self, recipe: Recipe, weights: Sequence[float], owner: str = "") -> Iterator[Tensor]: ...
 
@@ -135,6 +138,11 @@ class Composer:
         self._plan = plan if isinstance(plan, CpuPlan) else None
         # Per owner: the offset of its sliders, as bytes, and the image they make of its original.
         self._moved: dict[str, tuple[Any, ImageHandle]] = {}
+
+    @property
+    def beside(self) -> bool:
+        """Whether `work` makes pictures beside others: the model has a plan on a CPU."""
+        return self._plan is not None
 
     @property
     def sliders(self) -> list[str]:
@@ -213,17 +221,16 @@ class Composer:
         for weight in weights:
             yield self.render(replace(recipe, weight=weight), owner)
 
-    def work(self, recipe: Recipe) -> Callable[[], Tensor] | None:
+    def work(self, recipe: Recipe, picture: Tensor | None = None) -> Callable[[], Tensor] | None:
         """What makes the image of `render` without the session: any thread may call it, at any time, even
-        when the images are gone. None where the model has no plan on a CPU.
+        when the images are gone. None where it is not `beside`.
+
+        picture: 3×S×S in [-1, 1], in the place of the original; it is encoded by what is returned.
         """
         plan = self._plan
         if plan is None:
             return None
-        recipe = self._resolved(recipe)
-        w = self.session.stylemap(recipe.original)
-        if recipe.offset is not None:
-            w = w + recipe.weight * recipe.offset.to(w)
+        known = None if picture is not None else self.session.stylemap(recipe.original)
         patches: list[list[passing.Patch]] = [[] for _ in self.config.stylecode_shapes]
         if recipe.mix is not None:
             other = self._stylecodes(recipe.mix[0])
@@ -232,7 +239,14 @@ class Composer:
         for part in recipe.parts:
             for found, patch in zip(patches, self._patches(part, recipe.weight * part.opacity)):
                 found += _some(patch)
-        return lambda: passing.render(plan, w, patches)[0]
+
+        def made() -> Tensor:
+            w = plan.encode(picture[None]) if picture is not None else known
+            assert w is not None
+            offset = self._offset(recipe, w)
+            return passing.render(plan, w if offset is None else w + recipe.weight * offset.to(w), patches)[0]
+
+        return made
 
     def _patches(self, part: Part, weight: float) -> list[passing.Patch | None]:
         """By stylecode; those of the references used last are kept."""
@@ -276,10 +290,12 @@ class Composer:
 
     def _resolved(self, recipe: Recipe) -> Recipe:
         """The same with the sliders as an offset."""
-        return replace(recipe, offset=self._offset(recipe), sliders=()) if recipe.sliders else recipe
+        if not recipe.sliders:
+            return recipe
+        return replace(recipe, offset=self._offset(recipe, self.stylemap(recipe.original)), sliders=())
 
-    def _offset(self, recipe: Recipe) -> Tensor | None:
-        """What all sliders together add to the original's stylemap; None where nothing."""
+    def _offset(self, recipe: Recipe, w: Tensor) -> Tensor | None:
+        """What all sliders together add to the original's stylemap w, 1×K×L×L; None where nothing."""
         total = torch.zeros(self.config.stylemap_shape) if recipe.offset is None else recipe.offset.clone()
         for slide in recipe.sliders:
             pixels = None if slide.mask is None else slide.mask[None]
@@ -289,14 +305,8 @@ class Composer:
             elif slide.name != AMPLIFY:
                 raise ValueError(f"sliders: there is no {slide.name!r} here, but {', '.join(self.sliders)}")
             elif slide.strength:
-                total += self._amplified(recipe.original, slide.strength, pixels)
+                total += _amplified(w.float().cpu(), slide.strength, pixels)
         return total if bool(total.any()) else None
-
-    def _amplified(self, original: ImageHandle, strength: float, pixels: Tensor | None) -> Tensor:
-        """What multiplying the original's stylemap by a painted map adds to it. pixels: 1×S×S in [0, 1]."""
-        w = self.stylemap(original).float().cpu()
-        painted = torch.ones(1, *w.shape[2:]) if pixels is None else pixels
-        return (modulate_map(w, 1 + painted, strength) - w)[0]
 
     def _moved_original(self, original: ImageHandle, offset: Tensor, owner: str) -> ImageHandle:
         """The original with the sliders applied: kept while they rest and masks are painted."""
@@ -338,6 +348,12 @@ class Composer:
             return self.model.map(z)
         number = self.class_names.index(class_name)
         return cast(Conditional, self.model).map(z, torch.full((len(z),), number))
+
+
+def _amplified(w: Tensor, strength: float, pixels: Tensor | None) -> Tensor:
+    """What multiplying a stylemap by a painted map adds to it. pixels: 1×S×S in [0, 1]."""
+    painted = torch.ones(1, *w.shape[2:]) if pixels is None else pixels
+    return (modulate_map(w, 1 + painted, strength) - w)[0]
 
 
 def _some(patch: passing.Patch | None) -> list[passing.Patch]:

@@ -73,12 +73,18 @@ def decode(data: bytes, size: int, crop: Crop, limits: Limits) -> tuple[Image.Im
         return square, None if is_square else WholePhoto(data, crop)
 
 
-def camera_picture(data: bytes, size: int) -> Image.Image:
+def camera_picture(data: bytes, size: int, *, pixels: bool = False) -> Image.Image:
     """A picture of a camera, which is of the model's size already.
+
+    pixels: they are the data, three bytes each.
 
     Raises:
         images.ImageError: something else.
     """
+    if pixels:
+        if len(data) != 3 * size * size:
+            raise images.ImageError(f"the camera's picture: {size}×{size} pixels are wanted")
+        return Image.frombytes("RGB", (size, size), data)
     picture = images.open_rgb(
         io.BytesIO(data), max_pixels=size * size, name="the camera's picture", formats=images.WEB_FORMATS
     )
@@ -158,6 +164,11 @@ def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=2)
     return buffer.getvalue()
+
+
+def frame(image: Image.Image, *, exact: bool) -> bytes:
+    """The file of a frame."""
+    return png(image) if exact else jpeg(image)
 
 
 def jpeg(image: Image.Image) -> bytes:

@@ -13,8 +13,8 @@ and masks and a camera's pictures as binary messages with a header of eight byte
     MASK 2     (count u16 · value u8)…                               the whole mask in runs, row by row;
                                                                      none: empty
     ACK 3      nothing; seq is the number of the frame that was shown
-    CAMERA 4   JPEG, PNG or WebP of the model's size                 the picture behind `scene.CAMERA`; only
-                                                                     the newest one is kept
+    CAMERA 4   JPEG, PNG or WebP of the model's size, or with        the picture behind `scene.CAMERA`; only
+               the flag PIXELS its pixels (R u8 · G u8 · B u8)…      the newest one is kept
 
 ``seq`` numbers the browser's changes. FINAL marks the last of a gesture: what follows is the exact frame
 instead of previews. The server answers with JSON text (``hello`` once, ``notice`` where something could not
@@ -24,8 +24,10 @@ be done; the first one has ``protocol``, the `VERSION` of this, and a browser th
     FRAME 1    kind u8 · flags u8 · zero u16 · number u32 · seq u32 · render f32 · image
 
 ``seq`` is the last change that the frame shows, ``render`` its milliseconds of work, and the image a JPEG, or
-a PNG with the flag EXACT. Changes are never queued: a frame shows the newest state when its turn comes. A
-message that breaks these rules closes the connection with code 1008 and the reason; others do not notice.
+a PNG with the flag EXACT. A browser that asks for it with ``?pixels=1`` gets small images as pixels in the
+place of JPEGs, with the flag IN_PIXELS: on one machine they cost less than their files. Changes are never
+queued: a frame shows the newest state when its turn comes. A message that breaks these rules closes the
+connection with code 1008 and the reason; others do not notice.
 """
 
 from __future__ import annotations
@@ -43,12 +45,14 @@ from pydantic import StrictBool, ValidationError
 from stylemap.editor.limits import Limits
 from stylemap.editor.scene import Scene, Seq, Strict
 
-#: 2 knows cameras, opacity of references and models to choose from.
-VERSION = 2
+#: 2 knows cameras, opacity of references and models to choose from; 3 pixels in the place of files.
+VERSION = 3
 STROKE, MASK, ACK, CAMERA = 1, 2, 3, 4
 FRAME = 1
-ERASE, FINAL = 1, 2
-EXACT = 1
+ERASE, FINAL, PIXELS = 1, 2, 4
+EXACT, IN_PIXELS = 1, 2
+PIXEL_BYTES = 3 * 128 * 128
+"""Of an image that is sent as pixels, at most."""
 REACH = 8  # how many sizes of the image a stroke may leave it by
 
 _HEADER = struct.Struct("<BBHI")
@@ -91,10 +95,11 @@ class Ack:
 
 @dataclass(frozen=True)
 class CameraPicture:
-    """data: a file, which is looked at when it is rendered."""
+    """data: a file, or its pixels, row by row; they are looked at when it is rendered."""
 
     seq: int
     data: bytes
+    pixels: bool = False
 
 
 class SceneUpdate(Strict):
@@ -123,7 +128,7 @@ def parse_binary(data: bytes, size: int, limits: Limits) -> Stroke | MaskUpdate 
         raise ProtocolError("a message has a header of 8 bytes")
     kind, flags, mask, seq = _HEADER.unpack_from(data)
     body = memoryview(data)[_HEADER.size :]
-    if flags & ~(ERASE | FINAL):
+    if flags & ~(PIXELS if kind == CAMERA else ERASE | FINAL):
         raise ProtocolError("unknown flags")
     if kind == STROKE:
         return _stroke(body, mask, seq, flags, size, limits)
@@ -132,7 +137,7 @@ def parse_binary(data: bytes, size: int, limits: Limits) -> Stroke | MaskUpdate 
     if kind == ACK and not body:
         return Ack(seq)
     if kind == CAMERA and body:
-        return CameraPicture(seq, bytes(body))
+        return CameraPicture(seq, bytes(body), bool(flags & PIXELS))
     raise ProtocolError("unknown kind of message")
 
 
@@ -208,9 +213,12 @@ def parse_text(text: str, limits: Limits) -> SceneUpdate:
         raise ProtocolError(reason(error.errors(include_url=False))) from error
 
 
-def frame(number: int, seq: int, render_ms: float, image: bytes, exact: bool) -> bytes:
+def frame(
+    number: int, seq: int, render_ms: float, image: bytes, exact: bool, *, pixels: bool = False
+) -> bytes:
     """A FRAME message."""
-    return _FRAME.pack(FRAME, EXACT if exact else 0, 0, number % 2**32, seq, render_ms) + image
+    flags = (EXACT if exact else 0) | (IN_PIXELS if pixels else 0)
+    return _FRAME.pack(FRAME, flags, 0, number % 2**32, seq, render_ms) + image
 
 
 def parse_frame(data: bytes) -> tuple[int, int, float, bytes, bool]:
@@ -242,9 +250,9 @@ def mask_update(mask: int, seq: int, pixels: NDArray[np.uint8], final: bool = Tr
     return _HEADER.pack(MASK, FINAL if final else 0, mask, seq) + encode_runs(pixels)
 
 
-def camera_picture(seq: int, data: bytes) -> bytes:
+def camera_picture(seq: int, data: bytes, *, pixels: bool = False) -> bytes:
     """A CAMERA message, for clients in Python."""
-    return _HEADER.pack(CAMERA, 0, 0, seq) + data
+    return _HEADER.pack(CAMERA, PIXELS if pixels else 0, 0, seq) + data
 
 
 def ack(number: int) -> bytes:

@@ -94,6 +94,7 @@ class RemoteComposer:
     """
 
     shared = _WORKERS
+    beside = False
 
     def __init__(self, url: str, token: str | None = None, *, seconds: float = _SECONDS) -> None:
         self.url, self._seconds = url.rstrip("/"), seconds
@@ -156,7 +157,7 @@ class RemoteComposer:
         """The edited image 3×S×S on the CPU. The service keeps what it likes, for no owner."""
         return self._pictures(recipe, [recipe.weight])[0]
 
-    def work(self, recipe: Recipe) -> Callable[[], Tensor] | None:
+    def work(self, recipe: Recipe, picture: Tensor | None = None) -> Callable[[], Tensor] | None:
         """Nothing: of one session one picture is made at a time, so that a newer one is never overtaken."""
         return None
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
@@ -19,14 +18,13 @@ from stylemap.edit.blend import frame_weights
 from stylemap.editor import downloads, parts, photos, protocol, recipes
 from stylemap.editor.about import About
 from stylemap.editor.clients import (
-    Away,
     Client,
     Clients,
-    Connection,
     LivePicture,
     OwnImage,
     Snapshot,
     Unavailable,
+    told,
 )
 from stylemap.editor.composer import Composing, Recipe
 from stylemap.editor.gallery import Gallery
@@ -41,6 +39,7 @@ from stylemap.photo import Convention, faces
 from stylemap.photo.models import Knowledge, reconstruction_error
 
 Steps = Generator[None, None, Any]
+_NO_IMAGE = ImageHandle(-1)  # of a picture that is not kept
 
 
 class Studio:
@@ -274,36 +273,33 @@ class Studio:
         if connection is None or snapshot.scene.original is None:
             return None
         begin = time.perf_counter()
+        exact, pixels = snapshot.final, client.pixels and not snapshot.final
 
         def send(image: Tensor) -> None:
             picture = images.to_image(image)
-            data = photos.png(picture) if snapshot.final else photos.jpeg(picture)
+            data = picture.tobytes() if pixels else photos.frame(picture, exact=exact)
             spent = 1000 * (time.perf_counter() - begin)
             client.send(
                 turn,
                 connection,
-                lambda number: protocol.frame(number, snapshot.seq, spent, data, snapshot.final),
+                lambda number: protocol.frame(number, snapshot.seq, spent, data, exact, pixels=pixels),
             )
 
-        work: Callable[[], Tensor] | None = None
-        with _told(client, connection):
-            if snapshot.scene.original != CAMERA:
-                self._see(client, snapshot)
+        made = None
+        with told(client, connection):
+            self._see(client, snapshot)
+            if client.live is not None and self.composer.beside:
+                recipe = self._recipe(client, snapshot, None, _NO_IMAGE)
+                made = self.composer.work(recipe, images.to_tensor(client.live.picture))
+            else:
                 send(self.composer.render(self._recipe(client, snapshot, None), client.id))
-                return None
-            with self.split.share():
-                self._see(client, snapshot)
-                recipe = self._recipe(client, snapshot, None)
-                work = self.composer.work(recipe)
-                if work is None:
-                    send(self.composer.render(recipe, client.id))
-        if work is None:  # it is sent, or something went wrong and was told
+        if made is None:  # it is sent, or something went wrong and was told
             return None
-        made = work
+        work = made
 
         def rest() -> None:
-            with _told(client, connection), self.split.share():
-                send(made())
+            with told(client, connection), self.split.share():
+                send(work())
 
         return rest
 
@@ -317,7 +313,7 @@ class Studio:
         self.scheduler.wake()
 
     def _see(self, client: Client, snapshot: Snapshot) -> None:
-        """Encode the camera's picture, where a new one came, in the place of the last one.
+        """Take the camera's picture, where a new one came, in the place of the last one.
 
         Raises:
             images.ImageError: it is none, or of another size than the model's.
@@ -326,9 +322,9 @@ class Studio:
         if snapshot.scene.original != CAMERA:
             client.live = None
         elif snapshot.picture is not None:
-            picture = photos.camera_picture(snapshot.picture, self.config.size)
-            client.live = LivePicture(picture, self.composer.add(images.to_tensor(picture), prepare=False))
-        if before is not None and client.live is not before:
+            data, pixels = snapshot.picture.data, snapshot.picture.pixels
+            client.live = LivePicture(photos.camera_picture(data, self.config.size, pixels=pixels))
+        if before is not None and before.handle is not None and client.live is not before:
             self.composer.remove(before.handle)
 
     def _picture(self, client: Client, id: str) -> Image.Image:
@@ -360,6 +356,9 @@ class Studio:
         if id == CAMERA:
             if client.live is None:
                 raise Unavailable("the camera has sent no picture yet")
+            if client.live.handle is None:
+                picture = images.to_tensor(client.live.picture)
+                client.live.handle = self.composer.add(picture, prepare=False)
             return client.live.handle
         with self._sharing:  # the scheduler may have several threads
             if id not in self._shared:
@@ -378,24 +377,8 @@ class Studio:
             for image in client.images.values():
                 self.composer.remove(image.handle)
             client.images.clear()
-            if client.live is not None:
+            if client.live is not None and client.live.handle is not None:
                 self.composer.remove(client.live.handle)
-                client.live = None
+            client.live = None
 
         self.scheduler.remove(client, clean)
-
-
-@contextlib.contextmanager
-def _told(client: Client, connection: Connection) -> Iterator[None]:
-    """What goes wrong with a frame is said where it was to go."""
-    try:
-        yield
-    except Away as error:  # once: what follows is rendered when the model is back
-        if not client.told_away:
-            client.told_away = True
-            connection.send_engine(str(error))
-    except (ValueError, OSError, KeyError) as error:
-        connection.send_notice(f"this cannot be rendered: {error}")
-    except Exception:
-        connection.send_notice("the model failed on this edit: the server's log says why")
-        raise

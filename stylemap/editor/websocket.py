@@ -71,7 +71,8 @@ class Outbox:
 async def serve(socket: WebSocket, models: Models) -> None:
     """One connection, from handshake to end.
 
-    ``?session=`` continues a session that is still there; ``?model=`` names the model of a new one.
+    ``?session=`` continues a session that is still there; ``?model=`` names the model of a new one;
+    ``?pixels=1`` asks for pixels in the place of files.
     """
     asked = socket.query_params
     if asked.get("protocol", str(protocol.VERSION)) != str(protocol.VERSION):
@@ -100,7 +101,7 @@ async def serve(socket: WebSocket, models: Models) -> None:
     }
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         await socket.send_text(json.dumps(hello))
-        client.connect(outbox)
+        client.connect(outbox, pixels=asked.get("pixels") == "1")
         studio.scheduler.wake()
         sender = asyncio.create_task(outbox.deliver(socket))
         receiver = asyncio.create_task(_receive(socket, client, studio, outbox))

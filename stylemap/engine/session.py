@@ -127,14 +127,14 @@ class EditSession:
         with self._lock:
             return self._keep(self.renderer.encode(batch), prepare)
 
-    def add_stylemap(self, w: Tensor) -> ImageHandle:
-        """An image that is known by its stylemap, 1×K×L×L; an edited one, say."""
+    def add_stylemap(self, w: Tensor, *, prepare: bool = True) -> ImageHandle:
+        """An image that is known by its stylemap, 1×K×L×L; an edited one, say. prepare: as `add` has it."""
         check_stylemap(w, self.config, w)
         check_finite("stylemap", w)
         if w.shape[0] != 1:
             raise ValueError(f"stylemaps are added one at a time, got {w.shape[0]}")
         with self._lock:
-            return self._keep(self.renderer.own(w))
+            return self._keep(self.renderer.own(w), prepare)
 
     def stylemap(self, image: ImageHandle) -> Tensor:
         """E(image), 1×K×L×L; a copy."""

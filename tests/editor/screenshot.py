@@ -1,6 +1,10 @@
 """The documentation's picture of the editor; README's animation of painting where the output is a .gif.
 
-python -m tests.editor.screenshot docs/editor.png [--model FILE] [--directions FILE]
+`test_pictures` makes both, by the command
+
+    python -m tests.editor.screenshot docs/editor.png [--model FILE] [--directions FILE]
+
+each one alone.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from tests.editor import serving
 from tests.editor.browser import EditorPage, chromium
 
 _ORIGINAL, _EYES, _MOUTH = 4, 17, 5  # places in the gallery
-_SHOWN, _STEPS = (960, 600), 5
+_SHOWN, _STEPS, _PAUSE_MS = (960, 600), 5, 120
 _STROKES = {
     "eyes": [((0.26, 0.46), (0.74, 0.46)), ((0.74, 0.55), (0.26, 0.55))],
     "mouth": [((0.38, 0.74), (0.62, 0.74)), ((0.6, 0.79), (0.4, 0.79))],
@@ -48,10 +52,10 @@ def take(browser: Any, address: str, path: Path) -> None:
 
 
 class _Camera:
-    """Pictures of the page, one after each pause."""
+    """Pictures of the page, one after each pause; steps: of them between two places of a stroke."""
 
-    def __init__(self, page: EditorPage) -> None:
-        self.page, self.pictures = page, list[Image.Image]()
+    def __init__(self, page: EditorPage, steps: int) -> None:
+        self.page, self.pictures, self.steps = page, list[Image.Image](), steps
 
     def take(self, count: int = 1) -> None:
         for _ in range(count):
@@ -67,22 +71,25 @@ class _Camera:
         mouse.move(*places[0])
         mouse.down()
         for (x, y), (to_x, to_y) in itertools.pairwise(places):
-            for step in range(1, _STEPS + 1):
-                mouse.move(x + (to_x - x) * step / _STEPS, y + (to_y - y) * step / _STEPS)
-                self.page.page.wait_for_timeout(120)
+            for step in range(1, self.steps + 1):
+                mouse.move(x + (to_x - x) * step / self.steps, y + (to_y - y) * step / self.steps)
+                self.page.page.wait_for_timeout(_PAUSE_MS)
                 self.take()
         mouse.up()
         self.page.settle()
         self.take(2)
 
 
-def record(browser: Any, address: str, path: Path) -> None:
-    """The same edit being painted, as an animation of some ten seconds."""
+def record(browser: Any, address: str, path: Path, steps: int = _STEPS) -> None:
+    """The same edit being painted, as an animation of some ten seconds.
+
+    steps: pictures of every stroke.
+    """
     with EditorPage(browser, address, viewport={"width": 1440, "height": 900}) as page:
         page.do("stylemap.editor.update({ references: [] })")
         page.photo(_ORIGINAL, "original")
         page.do("stylemap.editor.setBrush({ radius: stylemap.editor.size * 0.085 })")
-        camera = _Camera(page)
+        camera = _Camera(page, steps)
         camera.take(5)
         for photo, part in ((_EYES, "eyes"), (_MOUTH, "mouth")):
             page.photo(photo, "reference")

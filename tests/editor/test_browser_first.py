@@ -142,6 +142,39 @@ def test_the_model_is_switched(browser: Any, two_models: str) -> None:
         assert (png == page.image()).all()
 
 
+def test_an_edit_comes_along_to_another_model(browser: Any, two_models: str, tmp_path: Path) -> None:
+    photo = tmp_path / "me.png"
+    photo.write_bytes(photo_file(tiny.SIZE, tiny.SIZE, seed=3))
+    with EditorPage(browser, two_models) as page:
+        page.stroke(*CHEEKS)
+        page.page.set_input_files("#upload", photo)
+        page.page.click("#crop button[value=add]")
+        page.page.wait_for_function("() => stylemap.editor.scene.references.length === 2")
+        page.stroke((0.5, 0.2), (0.6, 0.2))
+        page.page.click(".slider-row:has(#slider-100) .icon-button")
+        page.stroke((0.4, 0.8), (0.6, 0.8))
+        page.slide("#slider-100", 1.0)
+        name = page.do("Object.keys(stylemap.editor.scene.sliders)[0]")
+        painted = [page.mask(number) for number in (1, 2, 100)]
+        # As if the other model had no such slider, too.
+        page.do("stylemap.editor.scene.sliders.other = { strength: 1, mask: null }")
+        page.page.select_option("#model", "other")
+        page.page.wait_for_function("() => window.stylemap?.editor.model.name === 'other'")
+        page.page.wait_for_selector("body[data-ready]")
+        page.page.wait_for_selector("#toasts :text('came along from tiny, but for the slider other')")
+        page.settle()
+        scene = page.do("stylemap.editor.scene")
+        assert [one["mask"] for one in scene["references"]] == [1, 2]
+        assert scene["references"][0]["image"] == "g1"
+        assert page.page.locator("#photos-list .tile button[title='me.png']").count() == 1
+        assert list(scene["sliders"]) == [name]
+        assert all((page.mask(number) == mask).all() for number, mask in zip((1, 2, 100), painted))
+        # What this model had is one step back; going back to the first model finds it as it was left.
+        page.page.keyboard.press("Control+z")
+        page.settle()
+        assert not page.mask(1).any()
+
+
 def test_one_model_is_no_choice(page: EditorPage) -> None:
     assert not page.page.is_visible("#model")
     assert "tiny" in page.page.locator("#model-name").inner_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from stylemap.data.faces import Part
@@ -54,6 +55,49 @@ def test_zooming_and_moving_the_picture(page: EditorPage) -> None:
     assert page.do(view) == {"zoom": 1, "x": 0, "y": 0}
     page.page.keyboard.press("9")
     assert page.do("stylemap.stage.view.zoom * document.querySelector('#result').width") == SIZE
+
+
+def test_keys_change_the_size_of_the_brush(page: EditorPage) -> None:
+    radius = "stylemap.editor.brush.radius"
+    before = page.do(radius)
+    page.page.keyboard.press("]")
+    assert page.do(radius) == pytest.approx(1.15 * before)
+    page.page.keyboard.press("[")
+    page.page.keyboard.press("[")
+    assert page.do(radius) == pytest.approx(before / 1.15)
+    for key, limit in (("[", 1), ("]", SIZE / 2)):
+        for _ in range(40):
+            page.page.keyboard.press(key)
+        assert page.do(radius) == limit
+    assert not page.mask().any()
+
+
+def test_two_fingers_move_the_picture(page: EditorPage) -> None:
+    page.do("stylemap.stage.view.zoomBy(2, 0.5, 0.5)")
+    view = "(({ zoom, x, y }) => [zoom, x, y])(stylemap.stage.view)"
+    zoom, x, y = page.do(view)
+    page.do(
+        """() => {
+            const canvas = document.querySelector("#result"), box = canvas.getBoundingClientRect();
+            canvas.setPointerCapture = () => {};
+            const send = (name, id, x, y) => canvas.dispatchEvent(new PointerEvent(name, {
+                pointerType: "touch", pointerId: id, button: 0, bubbles: true, cancelable: true,
+                clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
+            send("pointerdown", 1, 0.4, 0.4);
+            send("pointerdown", 2, 0.6, 0.4);
+            for (const step of [1, 2, 3]) {
+                send("pointermove", 1, 0.4 + 0.1 * step / 3, 0.4 - 0.2 * step / 3);
+                send("pointermove", 2, 0.6 + 0.1 * step / 3, 0.4 - 0.2 * step / 3);
+            }
+            send("pointerup", 1, 0.5, 0.2);
+            send("pointermove", 2, 0.2, 0.2);
+            send("pointerup", 2, 0.2, 0.2);
+        }"""
+    )
+    page.settle()
+    assert page.do(view) == pytest.approx([zoom, x - 0.1 / zoom, y + 0.2 / zoom], abs=1e-3)
+    assert not page.mask().any()  # and nothing is painted, not by the finger that stays either
+    assert page.do("stylemap.editor.past.length") == 0
 
 
 def test_modifiers_of_the_brush(page: EditorPage) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,23 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.editor.browser import EditorPage
-from tests.editor.screenshot import take
 
 CHEEKS = (0.3, 0.6), (0.7, 0.6)
-
-
-def test_the_screenshot_of_readme(browser: Any, place: str, tmp_path: Path) -> None:
-    take(browser, place, tmp_path / "editor.png")
-    picture = np.asarray(Image.open(tmp_path / "editor.png").convert("L")).astype(int)
-    assert picture.shape == (900, 1440)
-    # Every panel of the page has something in it.
-    for top, bottom, left, right in (
-        (0, 55, 0, 1440),
-        (70, 880, 20, 270),
-        (120, 680, 310, 860),
-        (70, 600, 1120, 1420),
-    ):
-        assert picture[top:bottom, left:right].std() > 8
 
 
 def test_the_theme_is_remembered(page: EditorPage) -> None:

@@ -137,3 +137,15 @@ def test_runs_come_back(seed: int, size: int) -> None:
 
 def test_frames_come_back() -> None:
     assert protocol.parse_frame(protocol.frame(5, 9, 1.5, b"image", True)) == (5, 9, 1.5, b"image", True)
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+def test_a_cameras_picture(pixels: bool) -> None:
+    found = protocol.parse_binary(protocol.camera_picture(7, b"rgb", pixels=pixels), 16, Limits())
+    assert found == protocol.CameraPicture(7, b"rgb", pixels)
+
+
+@pytest.mark.parametrize("kind", [protocol.STROKE, protocol.MASK, protocol.ACK])
+def test_only_a_cameras_picture_is_pixels(kind: int) -> None:
+    with pytest.raises(protocol.ProtocolError, match="unknown flags"):
+        protocol.parse_binary(bytes([kind, protocol.PIXELS, 0, 0, 1, 0, 0, 0]), 16, Limits())

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { $, attempt, placeIcons, toast } from "./dom.js";
+import { arrive } from "./carry.js";
 import { bindBatch } from "./batch.js";
 import { bindDownloads, picture } from "./downloads.js";
 import { bindFar } from "./far.js";
@@ -41,12 +42,12 @@ async function start({ model, protocol }) {
   if (protocol !== VERSION) throw new Error("This page is of another version than the server: reload it.");
   const images = new Map();
   const editor = new Editor(link, model);
-  bindSwitcher(model);
   const stage = new Stage(editor, images);
   const gallery = new Gallery(editor, images);
   const timeline = new Timeline(editor, stage);
   const camera = new Camera(editor, gallery, stage);
   const storage = new Storage(editor, gallery, () => camera.before);
+  bindSwitcher(editor, gallery, storage);
   gallery.addEventListener("video", (/** @type {CustomEvent} */ { detail }) => attempt(() => camera.openFile(detail)));
   new Layers(editor, gallery);
   new Sliders(editor);
@@ -94,6 +95,7 @@ async function welcome(storage, editor, gallery) {
     else await begin(editor, gallery, { forget: true });
   }
   editor.link.release();
+  await arrive(editor, gallery, storage);
 }
 
 async function firstVisit(editor, gallery) {

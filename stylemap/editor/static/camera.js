@@ -2,9 +2,12 @@
 
 import * as api from "./api.js";
 import { $, attempt, toast } from "./dom.js";
+import { PIXEL_BYTES } from "./protocol.js";
 import { CAMERA } from "./state.js";
+import { transport } from "./transport.js";
 
-const AHEAD = 3; // pictures on their way: two are rendered while the next one travels
+const AHEAD = 2; // pictures on their way: as many as a server renders at the same time
+const FRESH_MS = 25; // how old a picture may be that had to wait for one of them
 const QUALITY = 0.92;
 
 export class Camera {
@@ -16,6 +19,8 @@ export class Camera {
     this.video = document.createElement("video");
     Object.assign(this.video, { muted: true, loop: true, playsInline: true });
     this.canvas = new OffscreenCanvas(editor.size, editor.size);
+    this.context = this.canvas.getContext("2d", { willReadFrequently: true });
+    this.asPixels = transport.near && 3 * editor.size ** 2 <= PIXEL_BYTES;
     this.crop = null; // of the whole picture, as photos.Crop; null for the middle
     this.before = null; // the original that the camera took the place of
     this.running = false;
@@ -27,6 +32,7 @@ export class Camera {
     $("#camera-zoom").addEventListener("input", () => (this.crop = null));
     $("#camera-face").hidden = !editor.model.faces;
     $("#camera").hidden = !navigator.mediaDevices?.getUserMedia;
+    editor.link.addEventListener("seen", () => this.#waited());
     editor.addEventListener("change", () => this.running && editor.scene.original !== CAMERA && this.#end());
     setInterval(() => this.running && this.#figures(), 500);
   }
@@ -62,6 +68,7 @@ export class Camera {
     stage.images.set(CAMERA, this.canvas);
     this.crop = null;
     this.sent = this.skipped = this.encoding = 0;
+    this.waiting = null; // the time of a picture that could not be sent
     if (!this.running) this.before = editor.scene.original;
     this.running = true;
     document.body.dataset.camera = "";
@@ -110,30 +117,45 @@ export class Camera {
     });
   }
 
+  /** The picture that could not be sent is the video's newest one still: now it can. */
+  #waited() {
+    if (!this.running || this.waiting === null || performance.now() - this.waiting > FRESH_MS) return;
+    this.#frame(this.waiting, false).catch((error) => toast(error.message, "error"));
+  }
+
   /** One picture of the video: shown as the original and sent, if the last ones have been answered. */
-  async #frame(time) {
+  async #frame(time, isNew = true) {
     const { link } = this.editor;
-    if (!link.live || link.held || link.shots.size + this.encoding >= AHEAD) {
-      this.skipped++;
+    if (isNew && this.waiting !== null) this.skipped++;
+    this.waiting = null;
+    if (!link.live || link.held || link.shotsAway + this.encoding >= AHEAD) {
+      this.waiting = time;
       return;
     }
     this.#draw();
     this.encoding++;
     try {
-      const blob = await this.canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
-      const bytes = await blob.arrayBuffer();
-      if (this.running && link.live) link.sendPicture(bytes, time);
+      const picture = this.asPixels ? this.#pixels() : await this.#file();
+      if (this.running && link.live) link.sendPicture(picture, time);
       this.sent++;
     } finally {
       this.encoding--;
     }
   }
 
+  #pixels() {
+    return this.context.getImageData(0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  async #file() {
+    return (await this.canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY })).arrayBuffer();
+  }
+
   #draw() {
     const { video, canvas } = this, { size } = this.editor;
     const width = video.videoWidth, height = video.videoHeight, shorter = Math.min(width, height);
     const crop = this.crop ?? { cx: 0.5, cy: 0.5, side: 2 ** -Number($("#camera-zoom").value), angle: 0 };
-    const context = canvas.getContext("2d"), scale = size / (crop.side * shorter);
+    const { context } = this, scale = size / (crop.side * shorter);
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, size, size);
     context.translate(size / 2, size / 2);

@@ -21,6 +21,7 @@ export class Stage {
     this.exact = false; // whether the bitmap is a frame at full quality
     this.movedUntil = 0;
     this.view = new View(() => this.#moved());
+    this.live = null; // a canvas with the camera's picture that is to be shown
     this.hand = null; // while Space is held: "ready", and "used" once it moved the picture
     this.result = new Pane($("#result"), this, () => this.#shift());
     this.reference = new Pane($("#reference"), this, () => [0, 0]);
@@ -38,9 +39,14 @@ export class Stage {
     $("#empty").hidden = true;
   }
 
-  /** The camera's picture as it is now. */
+  /** The camera's picture as it is now: drawn with the next frame, so that both take one display frame. */
   showLive(canvas) {
-    const live = $("#live");
+    this.live = canvas;
+  }
+
+  #drawLive() {
+    const canvas = this.live, live = $("#live");
+    this.live = null;
     if (live.width !== canvas.width) live.width = live.height = canvas.width;
     live.getContext("2d").drawImage(canvas, 0, 0);
   }
@@ -74,6 +80,7 @@ export class Stage {
       this.due = {};
       this.scheduled = null;
       if (due.result) this.#drawResult();
+      if (this.live) this.#drawLive();
       if (due.reference) this.#drawReference();
     });
   }

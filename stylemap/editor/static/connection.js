@@ -8,6 +8,7 @@ const KEPT = 4000;
 const PATIENCE_MS = 5000;
 
 /** Events: "hello" (detail: the server's), "frame" (detail: {bitmap, exact, …}), "notice" (detail: text),
+ *  "seen" when a frame has come,
  *  "state" (detail: "live" | "away" | "waiting" | "ended"). */
 export class Link extends EventTarget {
   constructor() {
@@ -24,6 +25,7 @@ export class Link extends EventTarget {
     this.pending = new Map(); // when what was sent happened
     this.shots = new Map(); // the same of a camera's pictures, of which not every one is shown
     this.shotLatencies = [];
+    this.seen = 0; // the newest change that a frame contained which came, though it may not be shown yet
     this.droppedShots = 0; // sent, and replaced by a newer one before they were rendered
     this.outgoing = [];
     this.scene = null;
@@ -71,10 +73,15 @@ export class Link extends EventTarget {
     this.#schedule();
   }
 
-  /** A camera's picture, at once. time: when it was taken. */
-  sendPicture(bytes, time) {
+  /** A camera's picture, at once, as `protocol.cameraPicture` takes it. time: when it was taken. */
+  sendPicture(picture, time) {
     this.shots.set(++this.seq, time);
-    this.socket.send(protocol.cameraPicture(this.seq, bytes));
+    this.socket.send(protocol.cameraPicture(this.seq, picture));
+  }
+
+  /** How many pictures of the camera no frame has come for. */
+  get shotsAway() {
+    return [...this.shots.keys()].filter((seq) => seq > this.seen).length;
   }
 
   /** Median of the last pictures' times from the camera to the screen, in ms. */
@@ -178,6 +185,8 @@ export class Link extends EventTarget {
   async #frame(message) {
     const socket = this.socket;
     const frame = message instanceof ArrayBuffer ? protocol.parseFrame(message) : message;
+    this.seen = Math.max(this.seen, frame.seq);
+    this.dispatchEvent(new CustomEvent("seen"));
     const bitmap = frame.bitmap ?? (await createImageBitmap(frame.image));
     // Decoders may finish in another order: an older picture never replaces a newer one.
     if (frame.number < this.newest || socket !== this.socket) {

@@ -61,6 +61,7 @@ export class Pane {
     const { context, editor, canvas } = this;
     const part = sharp ? this.stage.view.part(editor.size) : null;
     if (!part) {
+      context.imageSmoothingQuality = "low"; // for what the next frame replaces
       context.drawImage(picture, 0, 0, editor.size, editor.size);
       return;
     }

@@ -1,9 +1,10 @@
 // The messages of protocol.py, from the browser's side. Little endian throughout.
 
 /** Of protocol.py. */
-export const VERSION = 2;
+export const VERSION = 3;
 const STROKE = 1, MASK = 2, ACK = 3, CAMERA = 4, FRAME = 1;
-const ERASE = 1, FINAL = 2, EXACT = 1;
+const ERASE = 1, FINAL = 2, PIXELS = 4, EXACT = 1, IN_PIXELS = 2;
+export const PIXEL_BYTES = 3 * 128 * 128;
 
 function header(bytes, kind, flags, mask, seq) {
   const view = new DataView(new ArrayBuffer(bytes));
@@ -32,10 +33,20 @@ export function mask(number, seq, pixels, final) {
   return view.buffer;
 }
 
-/** A camera's picture as a file. */
-export function cameraPicture(seq, bytes) {
-  const view = header(8 + bytes.byteLength, CAMERA, 0, 0, seq);
-  new Uint8Array(view.buffer, 8).set(new Uint8Array(bytes));
+/** A camera's picture: a file as an ArrayBuffer, or its pixels as ImageData. */
+export function cameraPicture(seq, picture) {
+  if (picture instanceof ArrayBuffer) {
+    const view = header(8 + picture.byteLength, CAMERA, 0, 0, seq);
+    new Uint8Array(view.buffer, 8).set(new Uint8Array(picture));
+    return view.buffer;
+  }
+  const { data } = picture, view = header(8 + (data.length / 4) * 3, CAMERA, PIXELS, 0, seq);
+  const rgb = new Uint8Array(view.buffer, 8);
+  for (let from = 0, to = 0; to < rgb.length; from += 4, to += 3) {
+    rgb[to] = data[from];
+    rgb[to + 1] = data[from + 1];
+    rgb[to + 2] = data[from + 2];
+  }
   return view.buffer;
 }
 
@@ -46,8 +57,8 @@ export function ack(frame) {
 export function parseFrame(buffer) {
   const view = new DataView(buffer);
   if (view.getUint8(0) !== FRAME) throw new Error("not a frame");
-  const exact = Boolean(view.getUint8(1) & EXACT);
-  const image = new Blob([new Uint8Array(buffer, 16)], { type: exact ? "image/png" : "image/jpeg" });
+  const flags = view.getUint8(1), exact = Boolean(flags & EXACT), body = new Uint8Array(buffer, 16);
+  const image = flags & IN_PIXELS ? imageData(body) : new Blob([body], { type: exact ? "image/png" : "image/jpeg" });
   return {
     exact,
     number: view.getUint32(4, true),
@@ -55,6 +66,18 @@ export function parseFrame(buffer) {
     renderMs: view.getFloat32(12, true),
     image,
   };
+}
+
+/** A square of pixels, three bytes each. */
+function imageData(rgb) {
+  const side = Math.sqrt(rgb.length / 3), image = new ImageData(side, side), { data } = image;
+  for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
+    data[to] = rgb[from];
+    data[to + 1] = rgb[from + 1];
+    data[to + 2] = rgb[from + 2];
+    data[to + 3] = 255;
+  }
+  return image;
 }
 
 /** What stroke(), mask(), cameraPicture() and ack() made, with the points, runs or file that is in it. */

@@ -48,6 +48,19 @@ export class Storage {
     }
   }
 
+  /** Something for another page, which takes it once. */
+  async put(name, value) {
+    if (this.db) await request(this.db.transaction(STORE, "readwrite").objectStore(STORE).put(value, name));
+  }
+
+  async take(name) {
+    if (!this.db) return null;
+    const store = this.db.transaction(STORE, "readwrite").objectStore(STORE);
+    const found = await request(store.get(name));
+    await request(store.delete(name));
+    return found ?? null;
+  }
+
   /** From now on every change is written, soon after it or when the page is left. */
   start() {
     if (!this.db) return;

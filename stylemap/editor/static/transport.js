@@ -12,7 +12,12 @@ const named = (path) => {
   return `${path}${path.includes("?") ? "&" : "?"}model=${encodeURIComponent(model)}`;
 };
 
+/** Whether server and browser are one machine, where pixels cost less than their files. */
+const near = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+
 const server = {
+  near,
+
   fetch: (path, options) => fetch(named(path), options),
 
   imageUrl: (id, thumb) => named(`/api/images/${encodeURIComponent(id)}${thumb ? "?thumb=1" : ""}`),
@@ -20,7 +25,7 @@ const server = {
   /** A WebSocket of a new session, or of one that goes on. */
   connect(session) {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const query = new URLSearchParams({ protocol: String(VERSION), ...(session ? { session } : {}), ...(model ? { model } : {}) });
+    const query = new URLSearchParams({ protocol: String(VERSION), ...(near ? { pixels: "1" } : {}), ...(session ? { session } : {}), ...(model ? { model } : {}) });
     return new WebSocket(`${scheme}://${location.host}/socket?${query}`);
   },
 };

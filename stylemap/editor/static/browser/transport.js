@@ -36,6 +36,8 @@ worker.onmessage = ({ data }) => {
 };
 
 export const transport = {
+  near: false, // the engine takes files
+
   /** As fetch; what begins with /api/ is answered by the engine. */
   fetch(path, options = {}) {
     if (!path.startsWith("/api/")) return fetch(path, options);
