@@ -16,6 +16,26 @@ using Optional = std::optional<Tensor>;
 
 int pair_of(const Tensor& packed) { return packed.scalar_type() == ScalarType::BFloat16 ? 2 : 1; }
 
+int64_t conv2d_weight_rows(int64_t mode, int64_t tile) {
+  STD_TORCH_CHECK(mode >= 0 && mode <= 2, "conv2d: mode must be 0 (plain), 1 (up) or 2 (down)");
+  STD_TORCH_CHECK(tile == 2 || (mode == 0 && (tile == 4 || tile == 6)),
+                  "conv2d: tile must be 2, 4 or 6, with mode up or down 2, not ", tile);
+  return stylemap::conv2d_weight_rows(static_cast<ConvMode>(mode), static_cast<int>(tile));
+}
+
+// Weights from conv2d_taps, which do not tell how they are to be used.
+void set_taps(Conv2dParams& p, const Tensor& taps, int64_t mode, int64_t tile, bool bf16) {
+  conv2d_weight_rows(mode, tile);
+  check(taps, "taps", ScalarType::Float, 4);
+  STD_TORCH_CHECK(taps.size(2) == 9 && taps.size(3) == stylemap::kBlock,
+                  "conv2d: taps must come from conv2d_taps");
+  p.mode = static_cast<ConvMode>(mode);
+  p.tile = static_cast<int>(tile);
+  p.bf16 = bf16;
+  p.taps = true;
+}
+
+// Weights from conv2d_pack, of which the type and the number of rows tell how they are to be used.
 void set_packed(Conv2dParams& p, const Tensor& packed, int64_t mode) {
   STD_TORCH_CHECK(mode >= 0 && mode <= 2, "conv2d: mode must be 0 (plain), 1 (up) or 2 (down)");
   STD_TORCH_CHECK(packed.is_cpu() && packed.is_contiguous() && packed.dim() == 4 &&
@@ -29,20 +49,30 @@ void set_packed(Conv2dParams& p, const Tensor& packed, int64_t mode) {
                   "conv2d: packed was made for another mode");
 }
 
-int64_t conv2d_weight_rows(int64_t mode, int64_t tile) {
-  STD_TORCH_CHECK(mode >= 0 && mode <= 2, "conv2d: mode must be 0 (plain), 1 (up) or 2 (down)");
-  STD_TORCH_CHECK(tile == 2 || (mode == 0 && (tile == 4 || tile == 6)),
-                  "conv2d: tile must be 2, 4 or 6, with mode up or down 2, not ", tile);
-  return stylemap::conv2d_weight_rows(static_cast<ConvMode>(mode), static_cast<int>(tile));
+// tile: 0 for weights from conv2d_pack.
+void set_weights(Conv2dParams& p, const Tensor& weights, int64_t mode, int64_t tile, bool bf16) {
+  if (tile)
+    set_taps(p, weights, mode, tile, bf16);
+  else
+    set_packed(p, weights, mode);
 }
 
-void conv2d_pack(Tensor weight, int64_t mode, int64_t tile, Tensor packed) {
-  const int64_t rows = conv2d_weight_rows(mode, tile);
+// Input channels, padded.
+int64_t inputs_of(const Conv2dParams& p, const Tensor& weights) {
+  return p.taps ? weights.size(1) : weights.size(2) * pair_of(weights);
+}
+
+void check_weight(const Tensor& weight) {
   check(weight, "weight", ScalarType::Double, 4);
   STD_TORCH_CHECK(weight.size(0) % stylemap::kBlock == 0 &&
                       weight.size(1) % stylemap::kChannels == 0 && weight.size(2) == 3 &&
                       weight.size(3) == 3,
-                  "conv2d_pack: weight must be 32 a x 16 b x 3 x 3");
+                  "conv2d: weight must be 32 a x 16 b x 3 x 3");
+}
+
+void conv2d_pack(Tensor weight, int64_t mode, int64_t tile, Tensor packed) {
+  const int64_t rows = conv2d_weight_rows(mode, tile);
+  check_weight(weight);
   const int64_t pair = pair_of(packed);
   STD_TORCH_CHECK(packed.is_cpu() && packed.is_contiguous() && packed.dim() == 4 &&
                       (pair == 2 || packed.scalar_type() == ScalarType::Float) &&
@@ -56,14 +86,25 @@ void conv2d_pack(Tensor weight, int64_t mode, int64_t tile, Tensor packed) {
                          packed.mutable_data_ptr()});
 }
 
+void conv2d_taps(Tensor weight, Tensor taps) {
+  check_weight(weight);
+  check(taps, "taps", ScalarType::Float, 4);
+  STD_TORCH_CHECK(taps.size(0) == weight.size(0) / stylemap::kBlock &&
+                      taps.size(1) == weight.size(1) && taps.size(2) == 9 &&
+                      taps.size(3) == stylemap::kBlock,
+                  "conv2d_taps: taps must be a x 16 b x 9 x 32");
+  stylemap::conv2d_taps({weight.const_data_ptr<double>(), weight.size(0), weight.size(1),
+                         taps.mutable_data_ptr<float>()});
+}
+
 int64_t conv2d_workspace(Tensor packed, int64_t mode, int64_t batch, int64_t height, int64_t width,
-                         int64_t tiles) {
+                         int64_t tiles, int64_t tile, bool bf16) {
   Conv2dParams p{};
-  set_packed(p, packed, mode);
+  set_weights(p, packed, mode, tile, bf16);
   p.batch = batch;
   p.height = height;
   p.width = width;
-  p.channels = packed.size(2) * pair_of(packed);
+  p.channels = inputs_of(p, packed);
   p.out_channels = packed.size(0) * stylemap::kBlock;
   p.blocking = {true, static_cast<int>(tiles)};
   return stylemap::conv2d_workspace(p);
@@ -87,7 +128,7 @@ void set_sizes(Conv2dParams& p, const Tensor& x, const Tensor& packed, const Ten
               p.channels);
   check_shape(out, "out", true, p.batch, p.height * (up ? 2 : 1), p.width * (up ? 2 : 1),
               p.out_channels);
-  const int64_t inputs = packed.size(2) * pair_of(packed);
+  const int64_t inputs = inputs_of(p, packed);
   const int64_t wanted = round_up(p.channels, stylemap::kChannels);
   STD_TORCH_CHECK(inputs == wanted, "conv2d: packed has ", inputs, " input channels, x needs ",
                   wanted);
@@ -138,9 +179,10 @@ void set_tiles(Conv2dParams& p, const Tensor& list) {
 
 void conv2d(Tensor x, Tensor packed, Tensor bias, double slope, int64_t mode, Optional modulation,
             Optional features, Optional mean, Optional rstd, Optional skip, Tensor out,
-            Optional partials, Optional workspace, int64_t tiles, Optional tile_list) {
+            Optional partials, Optional workspace, int64_t tiles, Optional tile_list, int64_t tile,
+            bool bf16) {
   Conv2dParams p{};
-  set_packed(p, packed, mode);
+  set_weights(p, packed, mode, tile, bf16);
   p.epilogue = features ? stylemap::Epilogue::kModulate : stylemap::Epilogue::kActivate;
   set_sizes(p, x, packed, out, features.has_value());
   check(bias, "bias", ScalarType::Float, 1);
@@ -176,7 +218,8 @@ void conv2d(Tensor x, Tensor packed, Tensor bias, double slope, int64_t mode, Op
   }
   if (tile_list) set_tiles(p, *tile_list);
   STD_TORCH_CHECK(tiles >= 1, "conv2d: tiles must be positive");
-  STD_TORCH_CHECK(workspace || p.mode != ConvMode::kUp, "conv2d: mode up needs a workspace");
+  STD_TORCH_CHECK(workspace || (p.mode != ConvMode::kUp && !p.taps),
+                  "conv2d: mode up and taps need a workspace");
   p.blocking = {workspace.has_value(), static_cast<int>(tiles)};
   if (workspace) {
     check(*workspace, "workspace", ScalarType::Byte, 1);
@@ -216,14 +259,16 @@ std::string conv2d_isa() { return stylemap::conv_kernels().name; }
 STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
   m.def("conv2d_weight_rows(int mode, int tile) -> int");
   m.def("conv2d_pack(Tensor weight, int mode, int tile, Tensor(a!) packed) -> ()");
+  m.def("conv2d_taps(Tensor weight, Tensor(a!) taps) -> ()");
   m.def(
-      "conv2d_workspace(Tensor packed, int mode, int batch, int height, int width, int tiles) -> "
-      "int");
+      "conv2d_workspace(Tensor packed, int mode, int batch, int height, int width, int tiles, int "
+      "tile=0, bool bf16=False) -> int");
   m.def("conv2d_partials(int mode, int tile, int height, int width) -> int");
   m.def(
       "conv2d(Tensor x, Tensor packed, Tensor bias, float slope, int mode, Tensor? modulation, "
       "Tensor? features, Tensor? mean, Tensor? rstd, Tensor? skip, Tensor(a!) out, Tensor(b!)? "
-      "partials, Tensor(c!)? workspace, int tiles, Tensor? tile_list=None) -> ()");
+      "partials, Tensor(c!)? workspace, int tiles, Tensor? tile_list=None, int tile=0, bool "
+      "bf16=False) -> ()");
   m.def(
       "conv2d_moments(Tensor partials, int groups, float eps, Tensor(a!) mean, Tensor(b!) rstd) -> "
       "()");
@@ -233,6 +278,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
 
 STABLE_TORCH_LIBRARY_IMPL(stylemap, CPU, m) {
   m.impl("conv2d_pack", TORCH_BOX(&conv2d_pack));
+  m.impl("conv2d_taps", TORCH_BOX(&conv2d_taps));
   m.impl("conv2d_workspace", TORCH_BOX(&conv2d_workspace));
   m.impl("conv2d", TORCH_BOX(&conv2d));
   m.impl("conv2d_moments", TORCH_BOX(&conv2d_moments));

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP
-from stylemap.engine.cpu.convolution import pack
+from stylemap.engine.cpu.convolution import pack, taps_of
 from stylemap.ops import _native
 from tests.helpers import needs
-from tests.helpers.convolution_case import Case, nhwc
+from tests.helpers.convolution_case import Case, nhwc, relative_error
 
 pytestmark = needs.when(_native.loaded(), "the native library is not built")
 
@@ -59,6 +59,36 @@ def test_channels(channels: tuple[int, int]) -> None:
         Case(mode=mode, inputs=channels[0], outputs=channels[1]).check()
     Case(inputs=channels[0], outputs=channels[1], features=True).check()
     Case(inputs=channels[0], outputs=channels[1], modulation=True, skip="same").check()
+
+
+@pytest.mark.parametrize("bf16", [FLOAT, BF16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("mode", [PLAIN, UP, DOWN])
+@pytest.mark.parametrize("isa", ISAS)
+def test_weights_transformed_at_each_use(isa: str, mode: int, bf16: bool) -> None:
+    if not ops.conv2d_select_isa(isa):
+        pytest.skip(f"this processor has no {isa}")
+    for tile in (2, 4) if bf16 else (2, 4, 6):
+        case = Case(batch=2, height=14, width=10, inputs=19, outputs=37, mode=mode, tile=tile, bf16=bf16)
+        case.check(taps=True)
+        assert relative_error(case.run(taps=True), case.run().double()) < (1e-2 if bf16 else 3e-6)
+        assert torch.equal(case.run(taps=True), case.run(taps=True, tiles=28))
+
+
+def test_weights_transformed_at_each_use_by_any_number_of_threads() -> None:
+    case = Case(batch=2, height=20, width=36, outputs=70, inputs=40, features=True)
+    chosen = torch.tensor([1, 7, 30], dtype=torch.int32)
+    before = torch.get_num_threads()
+    try:
+        runs = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            runs.append((case.run(taps=True), case.run(taps=True, tile_list=chosen)))
+    finally:
+        torch.set_num_threads(before)
+    for out, listed in runs[1:]:
+        assert torch.equal(out, runs[0][0])
+        assert torch.equal(listed[~listed.isnan()], runs[0][1][~runs[0][1].isnan()])
+    assert int((~runs[0][1].isnan()).sum()) == 2 * 70 * 3 * 16
 
 
 @pytest.mark.parametrize("tiles", [1, 4, 28, 1000])
@@ -171,6 +201,13 @@ def test_errors_name_the_argument() -> None:
         case.run(tile_list=torch.tensor([0, 9], dtype=torch.int32))
     with pytest.raises(RuntimeError, match="partials"):
         call(x, out, bias, partials=torch.empty(1, 1, 65))
+    taps = taps_of(case.packed_weight)
+    with pytest.raises(RuntimeError, match="taps need a workspace"):
+        ops.conv2d(x, taps, bias, 0.2, PLAIN, *none, out, None, None, 8, None, 4, False)
+    with pytest.raises(RuntimeError, match="taps must"):
+        ops.conv2d(x, packed, bias, 0.2, PLAIN, *none, out, None, None, 8, None, 4, False)
+    with pytest.raises(RuntimeError, match="tile must be"):
+        ops.conv2d_workspace(taps, UP, 1, 12, 12, 8, 4, False)
     with pytest.raises(RuntimeError, match="tile must be"):
         pack(case.packed_weight, PLAIN, 3, False)
     assert not ops.conv2d_select_isa("sse17")

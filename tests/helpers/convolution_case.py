@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP, round_up
-from stylemap.engine.cpu.convolution import alternating, pack, padded, padded_bias
+from stylemap.engine.cpu.convolution import alternating, pack, padded, padded_bias, taps_of
 from stylemap.ops import reference
 from tests.helpers.tolerances import tolerance
 
@@ -126,17 +126,23 @@ class Case:
         shared: bool = False,
         partials: Tensor | None = None,
         tile_list: Tensor | None = None,
+        taps: bool = False,
     ) -> Tensor:
-        packed = pack(self.packed_weight, self.mode, self.tile, self.bf16)
+        """The operator's result; taps: the weights are transformed by it."""
+        if taps:
+            packed, shared = taps_of(self.packed_weight), True
+        else:
+            packed = pack(self.packed_weight, self.mode, self.tile, self.bf16)
+        transform = (self.tile, self.bf16) if taps else (0, False)
         n, c, h, w = self.expected.shape
         out = torch.full((n, h, w, c), math.nan)
         workspace = None
         if shared or self.mode == UP:
-            size = ops.conv2d_workspace(packed, self.mode, self.batch, *self.grid, tiles)
+            size = ops.conv2d_workspace(packed, self.mode, self.batch, *self.grid, tiles, *transform)
             workspace = torch.full((size,), 0xFF, dtype=torch.uint8)  # NaN in either type
         names = ("modulation", "features", "mean", "rstd", "skip")
         optional = [self.optional.get(name) for name in names]
-        rest = (out, partials, workspace, tiles, tile_list)
+        rest = (out, partials, workspace, tiles, tile_list, *transform)
         ops.conv2d(nhwc(self.x), packed, self.packed_bias, self.slope, self.mode, *optional, *rest)
         return out.permute(0, 3, 1, 2)
 

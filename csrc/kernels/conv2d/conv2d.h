@@ -31,6 +31,17 @@ int conv2d_weight_rows(ConvMode mode, int tile);
 
 void conv2d_pack(const PackParams& params);
 
+// The weights as they are, for any mode and tile: a quarter of the memory of packed ones for F(4),
+// but transformed again for every group of tiles.
+struct TapsParams {
+  const double* weight;  // [outputs][inputs][3][3]
+  int64_t outputs;       // a multiple of kBlock
+  int64_t inputs;        // a multiple of kChannels
+  float* taps;           // [outputs / 32][inputs][9][32]
+};
+
+void conv2d_taps(const TapsParams& params);
+
 // How the work is cut; every choice gives the same bits.
 struct Blocking {
   bool shared;  // false: every thread transforms, multiplies and transforms back `tiles` tiles on
@@ -41,7 +52,8 @@ struct Blocking {
 struct Conv2dParams {
   ConvMode mode;
   int tile;   // M of kPlain, else 2
-  bool bf16;  // type of the packed weights; products accumulate in float either way
+  bool bf16;  // type of the transformed weights; products accumulate in float either way
+  bool taps;  // weights are those of conv2d_taps; goes with blocking.shared
   int64_t batch;
   int64_t height, width;  // of x, or with kDown of the output
   int64_t channels;       // of x

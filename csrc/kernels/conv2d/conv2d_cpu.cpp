@@ -6,6 +6,7 @@
 
 #include "kernels/conv2d/dynamic.h"
 #include "kernels/conv2d/layout.h"
+#include "kernels/conv2d/products.h"
 #include "kernels/conv2d/scratch.h"
 
 namespace stylemap {
@@ -17,8 +18,6 @@ struct Units {
 };
 
 int64_t units_of(int64_t tiles) { return ceil_div(tiles, kUnit); }
-
-int kernel_index(const Conv2dParams& p) { return p.mode == ConvMode::kDown ? 4 : p.tile / 2 - 1; }
 
 class Convolution {
  public:
@@ -157,7 +156,7 @@ class Convolution {
     transform_input(units, v, 0, tiles);
     for (int64_t block = 0; block < l_.blocks; ++block) {
       for (int i = 0; i < l_.scheme.products; ++i) {
-        multiply(kernels_, p_, l_, v, tiles, block, i, products);
+        multiply(kernels_, p_, l_, v, tiles, l_.packed_u(p_, block), 0, i, products);
         x.fetch(x_lines);
         modulation.fetch(modulation_lines);
       }
@@ -174,14 +173,7 @@ class Convolution {
       const Units part{units.begin + begin, units.begin + end};
       transform_input(part, v, first_tile(part.begin) - start, tiles);
     });
-    const int64_t products_to_do = l_.scheme.products * l_.blocks;
-    parallel_dynamic(products_to_do, even_chunk(products_to_do), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t block = i % l_.blocks;
-        multiply(kernels_, p_, l_, v, tiles, block, static_cast<int>(i / l_.blocks),
-                 products + block * l_.product_words(tiles));
-      }
-    });
+    multiply_blocks(kernels_, p_, l_, v, tiles, products, l_.product_words(tiles));
     parallel_dynamic(count * l_.blocks, even_chunk(count * l_.blocks),
                      [&](int64_t begin, int64_t end) {
                        for (int64_t i = begin; i < end; ++i) {

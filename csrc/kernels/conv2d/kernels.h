@@ -29,6 +29,15 @@ struct GemmArgs {
   int rows;
 };
 
+// Taps of one block -> rows of U, for `count` rows of G along y (scheme.h).
+struct WeightArgs {
+  const float* taps;  // [inputs][9][32]
+  int64_t inputs;
+  int count;  // 1 or 2
+  float g[2][3];
+  uint32_t* u[2][8];  // where the weights (row of G, column of G) of all inputs go
+};
+
 // Where the pixels of one sample's tiles are. Tiles number row by row and have a side of M pixels
 // of a height x width grid: the outputs, with kUp the inputs. `list`, if not null, picks tiles.
 struct TileGrid {
@@ -159,9 +168,10 @@ struct ToRgbArgs {
 
 struct ConvKernels {
   const char* name;
-  void (*gemm[2])(const GemmArgs&);       // float, bfloat16
-  void (*input[5][2])(const InputArgs&);  // F(2), F(4), F(6), kUp, kDown; float, bfloat16
-  void (*output[5])(const OutputArgs&);   // likewise; none for kUp
+  void (*gemm[2])(const GemmArgs&);          // float, bfloat16
+  void (*weights[5][2])(const WeightArgs&);  // F(2), F(4), F(6), kUp, kDown; float, bfloat16
+  void (*input[5][2])(const InputArgs&);     // likewise
+  void (*output[5])(const OutputArgs&);      // likewise; none for kUp
   void (*up_output)(const UpOutputArgs&);
   void (*pointwise)(const PointwiseArgs&);
   void (*to_rgb)(const ToRgbArgs&);

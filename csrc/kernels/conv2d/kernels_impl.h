@@ -1,6 +1,7 @@
 // All loops of one instruction set. Included inside its anonymous namespace, after its vectors.
 #include "kernels/conv2d/gemm_impl.h"
 #include "kernels/conv2d/input_impl.h"
+#include "kernels/conv2d/weight_impl.h"
 
 #include "kernels/conv2d/resample_impl.h"
 
@@ -13,6 +14,11 @@ constexpr ConvKernels make_kernels(const char* name) {
   return {
       name,
       {gemm<false>, gemm<true>},
+      {{transform_weights<2, false>, transform_weights<2, true>},
+       {transform_weights<4, false>, transform_weights<4, true>},
+       {transform_weights<6, false>, transform_weights<6, true>},
+       {transform_weights<kUpWeights, false>, transform_weights<kUpWeights, true>},
+       {transform_weights<kDownWeights, false>, transform_weights<kDownWeights, true>}},
       {{transform_input<2, false>, transform_input<2, true>},
        {transform_input<4, false>, transform_input<4, true>},
        {transform_input<6, false>, transform_input<6, true>},

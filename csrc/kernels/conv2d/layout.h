@@ -40,6 +40,10 @@ struct Layout {
   int64_t v_plane(int plane, int64_t count) const {
     return scheme.input_start[plane] * words * count + int64_t{plane} * kPad;
   }
+  // U of a block, where the weights are packed.
+  const uint32_t* packed_u(const Conv2dParams& p, int64_t block) const {
+    return static_cast<const uint32_t*>(p.weights) + block * scheme.weight_rows * words * kBlock;
+  }
   int64_t v_words(int64_t count) const { return v_plane(scheme.input_planes, count); }
   int64_t product_words(int64_t count) const { return product_tile * count; }
 };
@@ -63,15 +67,20 @@ inline InputArgs input_args(const Conv2dParams& p, const Layout& layout, int64_t
   return args;
 }
 
+// Where the kernels of a mode are in the tables of `ConvKernels`.
+inline int kernel_index(const Conv2dParams& p) {
+  return p.mode == ConvMode::kUp ? 3 : p.mode == ConvMode::kDown ? 4 : p.tile / 2 - 1;
+}
+
 // Product `which` of `count` tiles and one block; v holds these tiles, `products` is the first
-// one's.
+// one's, `u` the rows of the block's U from `first_row` on.
 inline void multiply(const ConvKernels& kernels, const Conv2dParams& p, const Layout& layout,
-                     const uint32_t* v, int64_t count, int64_t block, int which, float* products) {
+                     const uint32_t* v, int64_t count, const uint32_t* u, int first_row, int which,
+                     float* products) {
   const Scheme::Product& product = layout.scheme.product[which];
-  const int64_t row = block * layout.scheme.weight_rows + product.weight_row;
   GemmArgs args;
   args.inputs = v + layout.v_plane(product.input_plane, count);
-  args.weights = static_cast<const uint32_t*>(p.weights) + row * layout.words * kBlock;
+  args.weights = u + (product.weight_row - first_row) * layout.words * kBlock;
   args.products = products + int64_t{which} * kBlock;
   args.depth = layout.scheme.depth(product.input_plane) * layout.words;
   args.input_stride = args.depth;

@@ -37,6 +37,15 @@ struct Scheme {
   int products;
   Product product[kMaxPlanes];
 
+  // What the rows of G along y that share inputs make: consecutive rows of U and products.
+  struct Group {
+    int weight, weights;  // rows of G along y
+    int row, rows;        // of U
+    int product, products;
+  };
+  int groups;
+  Group group[8];
+
   int depth(int input_plane) const {
     return input_start[input_plane + 1] - input_start[input_plane];
   }

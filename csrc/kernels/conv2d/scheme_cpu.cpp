@@ -27,6 +27,8 @@ Scheme plain() {
     s.product[plane] = {plane, plane};
   }
   s.input_start[N * N] = N * N;
+  s.groups = N;
+  for (int y = 0; y < N; ++y) s.group[y] = {y, 1, y * N, N, y * N, N};
   return s;
 }
 
@@ -44,6 +46,8 @@ Scheme up() {
   for (int y = 0; y < 5; ++y)
     for (int x = 0; x < 5; ++x)
       s.product[y * 5 + x] = {input[y] * 3 + input[x], weight[y] * 4 + weight[x]};
+  s.groups = 4;  // t1 and t3 share w1
+  for (int y = 0; y < 4; ++y) s.group[y] = {y, 1, y * 4, 4, y * 5, y == 3 ? 10 : 5};
   return s;
 }
 
@@ -62,6 +66,12 @@ Scheme down() {
     for (int x = 0; x < 5; ++x)
       s.weight_row[y][x] =
           s.input_start[plane[y] * 3 + plane[x]] + part[y] * parts[plane[x]] + part[x];
+  s.groups = 3;
+  constexpr int weight[3] = {0, 2, 3};  // the first row of G of a plane
+  for (int y = 0; y < 3; ++y) {
+    const int row = s.input_start[y * 3], rows = s.input_start[y * 3 + 3] - row;
+    s.group[y] = {weight[y], parts[y], row, rows, y * 3, 3};
+  }
   return s;
 }
 

@@ -3,6 +3,7 @@
 
 #include "kernels/conv2d/dynamic.h"
 #include "kernels/conv2d/layout.h"
+#include "kernels/conv2d/products.h"
 #include "kernels/conv2d/scratch.h"
 
 namespace stylemap {
@@ -48,14 +49,7 @@ class UpConvolution {
       for (int64_t i = begin; i < end; ++i) transform_input(group, i, v, count);
     });
     const int64_t kept = l_.product_words(l_.tiles_x);
-    const int64_t products_to_do = l_.scheme.products * l_.blocks;
-    parallel_dynamic(products_to_do, even_chunk(products_to_do), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t block = i % l_.blocks;
-        multiply(kernels_, p_, l_, v, count, block, static_cast<int>(i / l_.blocks),
-                 products + block * product_block() + kept);
-      }
-    });
+    multiply_blocks(kernels_, p_, l_, v, count, products + kept, product_block());
     const bool last = group.first_row + group.rows == l_.tiles_y;
     const int64_t bands = group.rows + (last ? 1 : 0), chunks = ceil_div(bands, kBands);
     parallel_dynamic(group.samples * l_.blocks * chunks, 1, [&](int64_t begin, int64_t end) {
@@ -79,7 +73,7 @@ class UpConvolution {
     args.first = static_cast<int>((group.first_row + index % group.rows) * l_.tiles_x);
     args.count = l_.tiles_x;
     args.v_first = static_cast<int>(index * l_.tiles_x);
-    kernels_.input[3][p_.bf16](args);
+    kernels_.input[kernel_index(p_)][p_.bf16](args);
   }
 
   // Bands [from, to) of the group's `index`-th sample; products starts with the kept tile row.

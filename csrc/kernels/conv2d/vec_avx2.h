@@ -30,6 +30,9 @@ inline float vsum(Vec v) {
 inline PairVec pairs_load(const uint32_t* from) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
+inline void pairs_store(uint32_t* to, PairVec v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v);
+}
 inline PairVec pairs_set(uint32_t pair) { return _mm256_set1_epi32(static_cast<int>(pair)); }
 
 inline Vec vdot2(Vec sum, PairVec a, PairVec b) {
@@ -40,12 +43,20 @@ inline Vec vdot2(Vec sum, PairVec a, PairVec b) {
                          _mm256_castsi256_ps(_mm256_and_si256(b, high)), sum);
 }
 
-// To nearest, ties to even.
-inline void vstore_bf16(uint16_t* to, Vec v) {
+// The bits of bfloat16 in the high halves, to nearest, ties to even.
+inline PairVec rounded_bits(Vec v) {
   const __m256i bits = _mm256_castps_si256(v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-  const __m256i words = _mm256_srli_epi32(sum, 16);
+  return _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+}
+inline PairVec vpairs(Vec low, Vec high) {
+  const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  return _mm256_or_si256(_mm256_srli_epi32(rounded_bits(low), 16),
+                         _mm256_and_si256(rounded_bits(high), mask));
+}
+
+inline void vstore_bf16(uint16_t* to, Vec v) {
+  const __m256i words = _mm256_srli_epi32(rounded_bits(v), 16);
   const __m128i packed =
       _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), packed);

@@ -24,7 +24,20 @@ inline Vec vmax(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline float vsum(Vec v) { return _mm512_reduce_add_ps(v); }
 
 inline PairVec pairs_load(const uint32_t* from) { return _mm512_loadu_si512(from); }
+inline void pairs_store(uint32_t* to, PairVec v) { _mm512_storeu_si512(to, v); }
 inline PairVec pairs_set(uint32_t pair) { return _mm512_set1_epi32(static_cast<int>(pair)); }
+
+// The bits of bfloat16 in the high halves, to nearest, ties to even.
+inline PairVec rounded_bits(Vec v) {
+  const __m512i bits = _mm512_castps_si512(v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  return _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+}
+inline PairVec vpairs(Vec low, Vec high) {
+  const __m512i mask = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+  return _mm512_or_si512(_mm512_srli_epi32(rounded_bits(low), 16),
+                         _mm512_and_si512(rounded_bits(high), mask));
+}
 
 #if defined(SM_HAS_BF16)
 
@@ -47,13 +60,9 @@ inline Vec vdot2(Vec sum, PairVec a, PairVec b) {
                          _mm512_castsi512_ps(_mm512_and_si512(b, high)), sum);
 }
 
-// To nearest, ties to even.
 inline void vstore_bf16(uint16_t* to, Vec v) {
-  const __m512i bits = _mm512_castps_si512(v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                      _mm512_cvtepi32_epi16(_mm512_srli_epi32(sum, 16)));
+                      _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded_bits(v), 16)));
 }
 
 #endif

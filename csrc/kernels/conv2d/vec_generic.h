@@ -33,6 +33,7 @@ inline PairVec pairs_load(const uint32_t* from) {
   __builtin_memcpy(&v, from, sizeof v);
   return v;
 }
+inline void pairs_store(uint32_t* to, PairVec v) { __builtin_memcpy(to, &v, sizeof v); }
 inline PairVec pairs_set(uint32_t pair) { return PairVec{pair, pair, pair, pair}; }
 
 inline Vec vdot2(Vec sum, PairVec a, PairVec b) {
@@ -40,9 +41,16 @@ inline Vec vdot2(Vec sum, PairVec a, PairVec b) {
   return vfma(reinterpret_cast<Vec>(a & 0xffff0000u), reinterpret_cast<Vec>(b & 0xffff0000u), sum);
 }
 
-// To nearest, ties to even.
-inline void vstore_bf16(uint16_t* to, Vec v) {
+// The bits of bfloat16 in the high halves, to nearest, ties to even.
+inline PairVec rounded_bits(Vec v) {
   const PairVec bits = reinterpret_cast<PairVec>(v);
-  const PairVec rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return bits + 0x7fffu + ((bits >> 16) & 1u);
+}
+inline PairVec vpairs(Vec low, Vec high) {
+  return (rounded_bits(low) >> 16) | (rounded_bits(high) & 0xffff0000u);
+}
+
+inline void vstore_bf16(uint16_t* to, Vec v) {
+  const PairVec rounded = rounded_bits(v) >> 16;
   for (int i = 0; i < kWidth; ++i) to[i] = static_cast<uint16_t>(rounded[i]);
 }

@@ -27,7 +27,19 @@ inline Vec vmax(Vec a, Vec b) { return vmaxq_f32(a, b); }
 inline float vsum(Vec v) { return vaddvq_f32(v); }
 
 inline PairVec pairs_load(const uint32_t* from) { return vld1q_u32(from); }
+inline void pairs_store(uint32_t* to, PairVec v) { vst1q_u32(to, v); }
 inline PairVec pairs_set(uint32_t pair) { return vdupq_n_u32(pair); }
+
+// The bits of bfloat16 in the high halves, to nearest, ties to even.
+inline PairVec rounded_bits(Vec v) {
+  const uint32x4_t bits = vreinterpretq_u32_f32(v);
+  const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+  return vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+}
+inline PairVec vpairs(Vec low, Vec high) {
+  const PairVec mask = vdupq_n_u32(0xffff0000u);
+  return vorrq_u32(vshrq_n_u32(rounded_bits(low), 16), vandq_u32(rounded_bits(high), mask));
+}
 
 // The lane of `inputs` that belongs to this depth, times every weight.
 template <int Lane>
@@ -66,11 +78,6 @@ inline Vec lane_multiply_add(PairVec inputs, PairVec weights, Vec sum) {
   return vdot2(sum, vdupq_laneq_u32(inputs, Lane), weights);
 }
 
-// To nearest, ties to even.
-inline void vstore_bf16(uint16_t* to, Vec v) {
-  const uint32x4_t bits = vreinterpretq_u32_f32(v);
-  const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
-  vst1_u16(to, vshrn_n_u32(vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd), 16));
-}
+inline void vstore_bf16(uint16_t* to, Vec v) { vst1_u16(to, vshrn_n_u32(rounded_bits(v), 16)); }
 
 #endif

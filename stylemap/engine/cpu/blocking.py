@@ -18,6 +18,7 @@ CHANNELS = 16  # input channels are padded to a multiple of this (kChannels); ga
 MODES = {program.Mode.PLAIN: 0, program.Mode.UP: 1, program.Mode.DOWN: 2}
 PLAIN, UP, DOWN = 0, 1, 2
 
+_PACKED = 10 << 20  # bytes of transformed weights that the third-level cache of two cores keeps
 _PRODUCTS = {False: 200e9, True: 350e9}  # multiply-adds per second of two cores, float and bfloat16
 _MEMORY = 35e9  # bytes per second
 
@@ -65,6 +66,11 @@ class Shape:
         """Of the transformed weights."""
         rows = {PLAIN: (self.tile + 2) ** 2, UP: 16, DOWN: 25}[self.mode]
         return rows * self.inputs * self.outputs * self._size
+
+    @property
+    def tap_bytes(self) -> int:
+        """Of the weights as they are."""
+        return 9 * self.inputs * self.outputs * 4
 
     @property
     def input_bytes(self) -> int:
@@ -122,6 +128,11 @@ def _estimate(shape: Shape) -> float:
     return max(products, weights) + 0.25 * min(products, weights)
 
 
+def keeps_taps(shape: Shape) -> bool:
+    """Whether the weights are transformed at each use, by all threads together, instead of once."""
+    return shape.weight_bytes > max(_PACKED, shape.tap_bytes)
+
+
 def blocking_of(shape: Shape) -> Blocking:
     """A good cut: every thread on its own where enough transformed tiles fit into the second-level cache and
     the weights into the third; else large groups, which read the weights rarely.
@@ -131,6 +142,6 @@ def blocking_of(shape: Shape) -> Blocking:
         return Blocking(True, max(32, min(round_up(shape.tiles, 4), (8 << 20) // per_tile // 4 * 4)))
     alone = min(28, (1 << 20) // shape.input_bytes // 4 * 4)
     enough = shape.tiles >= 4 * alone * torch.get_num_threads()
-    if alone >= 24 and shape.weight_bytes <= 10 << 20 and enough:
+    if alone >= 24 and not keeps_taps(shape) and shape.weight_bytes <= _PACKED and enough:
         return Blocking(False, alone)
     return Blocking(True, max(32, min(round_up(shape.tiles, 4), (48 << 20) // per_tile // 4 * 4)))

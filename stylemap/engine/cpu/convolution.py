@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from stylemap.engine.cpu.blocking import (
     Shape,
     blocking_of,
     in_bf16,
+    keeps_taps,
     round_up,
     tile_of,
 )
@@ -52,6 +54,14 @@ def pack(weight: Tensor, mode: int, tile: int, bf16: bool) -> Tensor:
     packed = empty_on_huge_pages(outputs // BLOCK, rows, inputs // pair, BLOCK * pair, dtype=dtype)
     _ops.conv2d_pack(weight, mode, tile, packed)
     return packed
+
+
+def taps_of(weight: Tensor) -> Tensor:
+    """A padded float64 weight, blocked and in float32, but not transformed; blocks × K × 9 × 32."""
+    outputs, inputs = weight.shape[:2]
+    taps = empty_on_huge_pages(outputs // BLOCK, inputs, 9, BLOCK, dtype=torch.float32)
+    _ops.conv2d_taps(weight, taps)
+    return taps
 
 
 def padded(weight: Tensor, memory: Memory = new_memory, *, modulation: bool = False) -> Tensor:
@@ -89,6 +99,9 @@ def alternating(values: Tensor) -> Tensor:
 class Convolution:
     """A 3×3 convolution NHWC → NHWC with bias and leaky ReLU, or a modulation, in one call.
 
+    Weights that would be large are kept as they are, and every thread transforms those that it multiplies by
+    in a buffer of its own: less memory, and less to read.
+
     Args:
         memory: for a padded copy of the weight, which is not kept.
         tile, bf16: the algorithm, instead of the one that `blocking` chooses.
@@ -120,8 +133,25 @@ class Convolution:
         self.maps_channels = len(bias)
         self.packed_outputs, self.depth = weight.shape[:2]
         self.bias = padded_bias(bias)
-        self.packed = pack(weight, self.mode, self.tile, self.bf16)
+        self.taps = keeps_taps(self.shape(1, layer.side))
+        self.packed = taps_of(weight) if self.taps else pack(weight, self.mode, self.tile, self.bf16)
         self._blockings: dict[tuple[int, int, int], Blocking] = {}
+
+    def shape(self, batch: int, side: int) -> Shape:
+        """On a side × side grid."""
+        return Shape(self.mode, self.tile, self.bf16, self.depth, self.packed_outputs, batch, side)
+
+    def with_tile(self, tile: int) -> Convolution:
+        """The same convolution in tiles of another size. Only where the weights are not transformed."""
+        assert self.taps
+        other = copy.copy(self)
+        other.tile, other._blockings = tile, {}
+        return other
+
+    @property
+    def transform(self) -> tuple[int, bool]:
+        """How the kernel is to transform the weights; nothing where they are transformed."""
+        return (self.tile, self.bf16) if self.taps else (0, False)
 
     @property
     def bytes(self) -> int:
@@ -137,15 +167,16 @@ class Convolution:
         """How to cut the work on a side × side grid."""
         key = batch, side, torch.get_num_threads()
         if key not in self._blockings:
-            shape = Shape(self.mode, self.tile, self.bf16, self.depth, self.packed_outputs, batch, side)
-            self._blockings[key] = blocking_of(shape)
+            self._blockings[key] = blocking_of(self.shape(batch, side))
         return self._blockings[key]
 
     def workspace(self, arena: Arena, cut: Blocking, batch: int, height: int, width: int) -> Tensor | None:
         """Memory for the groups of a shared cut."""
         if not cut.shared:
             return None
-        size = _ops.conv2d_workspace(self.packed, self.mode, batch, height, width, cut.tiles)
+        size = _ops.conv2d_workspace(
+            self.packed, self.mode, batch, height, width, cut.tiles, *self.transform
+        )
         return arena.take(size, dtype=torch.uint8)
 
     def __call__(
@@ -194,6 +225,8 @@ class Convolution:
             partials,
             workspace,
             cut.tiles,
+            None,
+            *self.transform,
         )
         arena.give(workspace)
         if partials is None or groups is None:

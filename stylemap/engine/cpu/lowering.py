@@ -75,8 +75,10 @@ class Kernels:
         found = []
         for layer in self.network.maps:
             own = self.convolutions[layer.name]
-            fits = own.tile == _RING_TILE
-            found.append(own if fits else self._convolution(folding, layer, _RING_TILE))
+            if own.taps or own.tile == _RING_TILE:
+                found.append(own.with_tile(_RING_TILE) if own.taps else own)
+            else:
+                found.append(self._convolution(folding, layer, _RING_TILE))
         return found
 
     def _convolution(self, folding: Folding, layer: Conv, tile: int | None = None) -> Convolution:

@@ -163,8 +163,8 @@ class CpuPlan:
     @property
     def bytes(self) -> dict[str, int]:
         """Memory held: packed ``weights``, those of the ``ring`` beside them, and idle ``activations``."""
-        own = self._kernels.convolutions.values()
-        ring = sum(conv.bytes for conv in self._ring or () if conv not in own)
+        own = {conv.packed.data_ptr() for conv in self._kernels.convolutions.values()}
+        ring = sum(conv.bytes for conv in self._ring or () if conv.packed.data_ptr() not in own)
         return {"weights": self._kernels.bytes + ring, "activations": self._arenas.bytes}
 
 

@@ -16,15 +16,14 @@ def convolve_tiles(conv: Convolution, arena: Arena, x: Tensor, tiles: Tensor, ou
     cut = _blocking(conv, len(tiles))
     workspace = conv.workspace(arena, cut, 1, height, width)
     nothing = [None] * 5
-    torch.ops.stylemap.conv2d(
-        x, conv.packed, conv.bias, conv.slope, conv.mode, *nothing, out, None, workspace, cut.tiles, tiles
-    )
+    rest = (out, None, workspace, cut.tiles, tiles, *conv.transform)
+    torch.ops.stylemap.conv2d(x, conv.packed, conv.bias, conv.slope, conv.mode, *nothing, *rest)
     arena.give(workspace)
 
 
 def _blocking(conv: Convolution, tiles: int) -> Blocking:
     """One group of all the tiles where the weights are the larger part: they are read once."""
     groups = -(-tiles // 28)
-    if conv.bytes > 2 << 20 or groups < torch.get_num_threads():
+    if conv.taps or conv.bytes > 2 << 20 or groups < torch.get_num_threads():
         return Blocking(True, min(512, max(32, -(-tiles // 4) * 4)))
     return Blocking(False, 28)
