@@ -20,7 +20,7 @@ class MaskPicture(NamedTuple):
     note: str
 
 
-def read(path: Path) -> MaskPicture:
+def read(path: Path, *, max_pixels: int = images.MAX_PIXELS) -> MaskPicture:
     """The mask in a file.
 
     White is on, and where anything is, that is all. Otherwise a file that holds nothing but 0 and 1 (grey or
@@ -30,7 +30,7 @@ def read(path: Path) -> MaskPicture:
     Raises:
         ImageError, OSError: as `stylemap.images.load`.
     """
-    picture = images.open_upright(path)
+    picture = images.open_upright(path, max_pixels=max_pixels)
     grey = images.grey(picture)
     if np.asarray(grey).max(initial=0) > 127:
         return MaskPicture(grey, "")

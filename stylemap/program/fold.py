@@ -68,7 +68,7 @@ class Weights:
         if isinstance(module, ConvLayer):
             return self._conv_layer(module, layer)
         assert isinstance(module, StyledConv)
-        weight = self._copy(module.conv.weight[0]).mul_(module.conv.scale).mul_(_gain(layer))
+        weight = self._copy(module.conv.weight[0], module.conv.scale * _gain(layer))
         # The bias of the last layer is in its β.
         bias = None if layer.name == self.network.to_rgb.conv.name else _bias(module.activate)
         return Folded(weight, None if bias is None else bias * _gain(layer))
@@ -90,11 +90,11 @@ class Weights:
 
     def _conv_layer(self, module: ConvLayer, layer: Conv) -> Folded:
         conv = next(found for found in module if hasattr(found, "scale"))
-        weight = self._copy(cast(Tensor, conv.weight)).mul_(cast(float, conv.scale))
+        weight, scale = cast(Tensor, conv.weight), cast(float, conv.scale)
         if layer.slope == 1:  # a skip
-            return Folded(weight.div_(SQRT2), None)
+            return Folded(self._copy(weight, scale / SQRT2), None)
         gain = _gain(layer)
-        return Folded(weight.mul_(gain), _bias(module[-1]) * gain)
+        return Folded(self._copy(weight, scale * gain), _bias(module[-1]) * gain)
 
     def _maps(self, layer: Conv) -> Folded:
         module = self._module(layer.name.removesuffix("/modulation"))
@@ -114,8 +114,8 @@ class Weights:
         beta_bias = rgb @ beta_bias + _bias(module.activate) * SQRT2
         return Folded(weight, torch.cat([gamma_bias, beta_bias]))
 
-    def _copy(self, tensor: Tensor) -> Tensor:
-        return self._memory(tuple(tensor.shape)).copy_(tensor.detach())
+    def _copy(self, tensor: Tensor, factor: float) -> Tensor:
+        return self._memory(tuple(tensor.shape)).copy_(tensor.detach()).mul_(factor)
 
     def _module(self, name: str) -> nn.Module:
         root: nn.Module = self._model if name.startswith("encoder/") else self._model.generator

@@ -134,7 +134,7 @@ def _stores() -> list[bytes]:
 def _mask(data: bytes) -> None:
     _PATH.write_bytes(data)
     try:
-        mask_files.read(_PATH)
+        mask_files.read(_PATH, max_pixels=1 << 20)  # larger ones only take longer
     except (ImageError, OSError) as error:
         _one_line(error)
     text = data[:100].decode("latin-1")

@@ -54,13 +54,16 @@ void conv2d_pack(const PackParams& params) {
 }
 
 void conv2d_taps(const TapsParams& params) {
-  parallel_for(params.outputs / kBlock * params.inputs, 64, [&](int64_t begin, int64_t end) {
+  // Of kChannels inputs at a time: what is written fits into the first-level cache.
+  constexpr int kRun = 9 * kChannels;
+  const int64_t runs = params.inputs / kChannels;
+  parallel_for(params.outputs / kBlock * runs, 4, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t block = task / params.inputs, k = task % params.inputs;
-      const double* weight = params.weight + (block * kBlock * params.inputs + k) * 9;
-      float* to = params.taps + task * 9 * kBlock;
+      const int64_t block = task / runs, run = task % runs;
+      const double* weight = params.weight + block * kBlock * params.inputs * 9 + run * kRun;
+      float* to = params.taps + task * kRun * kBlock;
       for (int o = 0; o < kBlock; ++o, weight += params.inputs * 9)
-        for (int t = 0; t < 9; ++t) to[t * kBlock + o] = static_cast<float>(weight[t]);
+        for (int i = 0; i < kRun; ++i) to[i * kBlock + o] = static_cast<float>(weight[i]);
     }
   });
 }
