@@ -18,7 +18,7 @@ from tests.helpers.convolution_case import Case, nhwc, relative_error
 pytestmark = needs.when(_native.loaded(), "the native library is not built")
 
 FLOAT, BF16 = False, True
-ISAS = ("generic", "avx2", "avx512", "avx512_bf16")
+ISAS = ("generic", "avx2", "avx512", "avx512_bf16", "amx_bf16")
 ops = torch.ops.stylemap
 
 

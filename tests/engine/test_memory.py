@@ -46,7 +46,7 @@ def taken() -> list[int]:
 def test_a_plan_keeps_its_packed_weights_alone(taken: list[int]) -> None:
     """Folding in float64 takes several times a layer; none of it may stay."""
     packed, kept, _ = taken
-    assert packed > 150 << 20
+    assert packed > 100 << 20
     assert kept < packed + (32 << 20)
 
 

@@ -16,7 +16,7 @@ from tests.helpers import needs
 
 pytestmark = needs.when(_native.loaded(), "the native library is not built")
 
-ISAS = ("generic", "avx2", "avx512", "avx512_bf16")
+ISAS = ("generic", "avx2", "avx512", "avx512_bf16", "amx_bf16")
 BLUR = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)] * 2) / 64
 ops = torch.ops.stylemap
 

@@ -16,6 +16,10 @@ inline auto load_weights(const uint32_t* from) {
 #include "kernels/conv2d/gemm_broadcast_impl.h"
 #endif
 
+#if defined(SM_HAS_AMX)
+#include "kernels/conv2d/gemm_amx_impl.h"
+#endif
+
 template <bool Pairs, int Rows>
 inline void gemm_last_rows(const GemmArgs& args, int row, int rows) {
   if constexpr (Rows > 0) {
@@ -29,6 +33,9 @@ inline void gemm_last_rows(const GemmArgs& args, int row, int rows) {
 // Rows in groups of nearly equal size, none above kMaxRows.
 template <bool Pairs>
 void gemm(const GemmArgs& args) {
+#if defined(SM_HAS_AMX)
+  if constexpr (Pairs) return gemm_amx(args);
+#endif
   const int groups = (args.rows + kMaxRows - 1) / kMaxRows;
   for (int group = 0, row = 0; group < groups; ++group) {
     const int rows = (args.rows - row) / (groups - group);

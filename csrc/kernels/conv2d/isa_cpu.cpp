@@ -7,6 +7,12 @@
 
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace stylemap {
@@ -17,6 +23,23 @@ bool has_bf16() {
 #if defined(__linux__)
   constexpr unsigned long kBf16 = 1ul << 14;  // HWCAP2_BF16, which older headers lack
   return (getauxval(AT_HWCAP2) & kBf16) != 0;
+#else
+  return false;
+#endif
+}
+#endif
+
+#if defined(__x86_64__)
+// Whether there is AMX with bfloat16. The registers are large: Linux gives them to a process that
+// asks.
+bool has_amx() {
+#if defined(__linux__)
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & kBf16) || !(d & kTile)) return false;
+  constexpr long kRequestPermission = 0x1023,
+                 kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
   return false;
 #endif
@@ -37,8 +60,12 @@ const Candidate* candidates(int& count) {
       avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   static const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  static const Candidate list[] = {
-      {&kConvAvx512Bf16, bf16}, {&kConvAvx512, avx512}, {&kConvAvx2, avx2}, {&kConvGeneric, true}};
+  static const bool amx = bf16 && has_amx();
+  static const Candidate list[] = {{&kConvAmxBf16, amx},
+                                   {&kConvAvx512Bf16, bf16},
+                                   {&kConvAvx512, avx512},
+                                   {&kConvAvx2, avx2},
+                                   {&kConvGeneric, true}};
 #elif defined(__aarch64__)
   static const Candidate list[] = {
       {&kConvNeonBf16, has_bf16()}, {&kConvNeon, true}, {&kConvGeneric, true}};

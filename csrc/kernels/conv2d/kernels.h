@@ -181,14 +181,15 @@ extern const ConvKernels kConvGeneric;
 extern const ConvKernels kConvAvx2;
 extern const ConvKernels kConvAvx512;
 extern const ConvKernels kConvAvx512Bf16;
+extern const ConvKernels kConvAmxBf16;
 extern const ConvKernels kConvNeon;
 extern const ConvKernels kConvNeonBf16;
 
 // The kernels in use: the best this processor runs, unless STYLEMAP_ISA or select_isa chose others.
 const ConvKernels& conv_kernels();
 
-// Chooses "generic", "avx2", "avx512", "avx512_bf16", "neon", "neon_bf16" or "auto" for the whole
-// process.
+// Chooses "generic", "avx2", "avx512", "avx512_bf16", "amx_bf16", "neon", "neon_bf16" or "auto" for
+// the whole process.
 // False if there is no such set or the processor cannot run it.
 bool select_isa(const char* name);
 
