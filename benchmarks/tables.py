@@ -213,7 +213,12 @@ def machine(content: Mapping[str, Any]) -> str:
     return f"{device}{vectors}, {threads}, torch {m['torch']}{commit}, {content['date'][:10]}{again}"
 
 
-_VECTORS = (("avx512_bf16", " (AVX-512, bf16)"), ("avx512f", " (AVX-512)"), ("avx2", " (AVX2)"))
+_VECTORS = (
+    ("amx_bf16", " (AVX-512, AMX)"),
+    ("avx512_bf16", " (AVX-512, bf16)"),
+    ("avx512f", " (AVX-512)"),
+    ("avx2", " (AVX2)"),
+)
 
 
 def milliseconds(row: Row | None) -> str:
