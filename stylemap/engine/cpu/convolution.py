@@ -174,9 +174,7 @@ class Convolution:
         """Memory for the groups of a shared cut."""
         if not cut.shared:
             return None
-        size = _ops.conv2d_workspace(
-            self.packed, self.mode, batch, height, width, cut.tiles, *self.transform
-        )
+        size = _ops.conv2d_workspace(self.packed, self.mode, batch, height, width, cut.tiles, *self.transform)
         return arena.take(size, dtype=torch.uint8)
 
     def __call__(
