@@ -1,17 +1,22 @@
 """From nothing to the first edit, in a process of its own; and the memory that process takes.
 
-    python -m stylemap.benchmarks.cold MODEL PRECISION BACKEND DEVICE THREADS
+    python -m stylemap.benchmarks.cold CHECKPOINT PRECISION BACKEND DEVICE THREADS
 
-What other runs left on the disk stays: torch.compile finds kernels it has compiled before.
+The process reads the model from a file, as a user's does, which was written just before and is still in the
+system's memory. What other runs left on the disk stays: torch.compile finds kernels it has compiled before.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 _LIMIT = 400
@@ -24,7 +29,7 @@ class ColdError(RuntimeError):
 
 def measure(model: str, precision: str, backend: str, device: str, threads: int) -> dict[str, Any]:
     """A row of the part "cold"."""
-    command = [sys.executable, "-m", __name__, model, precision, backend, device, str(threads)]
+    command = [sys.executable, "-m", __name__, _checkpoint(model), precision, backend, device, str(threads)]
     begin = time.time()
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
@@ -41,12 +46,26 @@ def measure(model: str, precision: str, backend: str, device: str, threads: int)
     return {"model": model, "precision": precision, "backend": backend, **row}
 
 
+@functools.cache
+def _checkpoint(model: str) -> str:
+    """A model of `models.CONFIGS` as a file, until the process ends."""
+    from stylemap.benchmarks import models
+    from stylemap.checkpoint import save_safetensors
+
+    folder = tempfile.TemporaryDirectory(prefix="stylemap-cold-")
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / f"{model}.safetensors"
+    save_safetensors(models.load(model), path)
+    return str(path)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Start, edit, and print the row as JSON, seconds counted from this process's first line."""
-    model_name, precision, backend_name, device_name, threads = arguments
+    path, precision, backend_name, device_name, threads = arguments
     import torch
 
-    from stylemap.benchmarks import machine, models
+    import stylemap
+    from stylemap.benchmarks import machine
     from stylemap.benchmarks.backends import Photos, to_bytes
     from stylemap.benchmarks.rivals import Makers
     from stylemap.benchmarks.strokes import script
@@ -55,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
     device = torch.device(device_name)
     base, imported = machine.resident(), time.time()
     with torch.no_grad():
-        model = models.load(model_name)
+        model = stylemap.load(path)
         loaded = time.time()
         makers = Makers(model, Photos(model.config.size), device, int(threads))
         backend = makers(backend_name, precision)
