@@ -35,7 +35,7 @@ RATE = 30
 GOALS = {"frames_per_second": 25.0, "latency_p95_ms": 120.0}
 _READY = "() => stylemap.editor.exact && !stylemap.link.backlog"
 _LEAVING = 1.0  # seconds until a measurement begins: who had attached is gone
-#: Of the seconds that begin then: what is shown, in `stylemap.measured` at their end.
+#: Of the seconds that begin then: what is shown, in the page's stylemap.measured at their end.
 _MEASURE = """(seconds) => {
     const { link, camera } = stylemap;
     delete stylemap.measured;
