@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 @contextmanager
@@ -23,8 +35,8 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
+        if kind := kind_of(target):  # a rename would put a file in the place of /dev/null
+            raise FileExistsError(None, f"it is {kind}")
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", dir=target.parent)
     except OSError as error:
         raise _named(error, target) from error
@@ -40,6 +52,88 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """What is there, "a folder", "a pipe" and so on; "" for a file, and where there is nothing.
+
+    Pipes and devices are no files to work on: a pipe may be read once, and waits for a writer; a device may
+    have no end.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return ""
+    for test, name in _KINDS:
+        if test(mode):
+            return name
+    return ""
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Raise OSError, as `write_whole` would, for what cannot become a file: before the work that makes it."""
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if kind := kind_of(target):
+            raise FileExistsError(None, f"it is {kind}")
+        if not os.access(target.parent, os.W_OK):
+            raise PermissionError(None, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _named(error, target) from error
+
+
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Raise OSError, which names it, for what is there and no file."""
+    kind = kind_of(path)
+    if kind:
+        raise OSError(f"{path} is {kind}, not a file")
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """A text file in UTF-8, whatever the locale; a mark at its beginning is left out.
+
+    Raises:
+        OSError: there is none, or it may not be read.
+        ValueError: naming the file, where it is no text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
+
+
+@contextmanager
+def only_writer(folder: str | os.PathLike[str], patience: float = 0.0) -> Iterator[None]:
+    """Nobody else who asks for the same writes to a folder meanwhile; it is made where it is missing.
+
+    patience: seconds to wait for another one, who may be about to end. On file systems without locks nobody
+    is kept out.
+
+    Raises:
+        ValueError: somebody writes to it.
+        OSError: the folder cannot be made.
+        NotImplementedError: as `lock`.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    end = time.monotonic() + patience
+    try:
+        while True:
+            try:
+                lock(handle, wait=False)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise ValueError(f"another run is writing to {folder}") from None
+                time.sleep(0.1)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                break
+        yield
+    finally:
+        os.close(handle)
 
 
 def lock(descriptor: int, *, wait: bool = True) -> None:

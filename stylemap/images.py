@@ -30,7 +30,7 @@ from PIL import (  # the plugins register the formats that may be opened and wri
 )
 from torch import Tensor
 
-from stylemap.files import write_whole
+from stylemap.files import kind_of, write_whole
 
 Fit = Literal["crop", "pad", "squash"]
 Colour = tuple[int, int, int]
@@ -135,6 +135,7 @@ def grey(image: Image.Image) -> Image.Image:
 
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a photo, turned upright, without decoding it. Errors as in ``load``."""
+    check_kind(Path(path), str(path))
     with open(path, "rb") as file, errors_named(str(path), MAX_PIXELS):
         image = Image.open(file, formats=_available(READ_FORMATS))
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
@@ -279,9 +280,10 @@ def _available(formats: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_kind(path: Path, label: str) -> None:
-    """Raise UnreadableError for what has the name of an image and is none: a folder, a link to nothing."""
-    if path.is_dir():
-        raise UnreadableError(f"{label} is a folder, not an image")
+    """Raise UnreadableError for what is no file: a folder, a pipe, a device, a link to nothing."""
+    kind = kind_of(path)
+    if kind:
+        raise UnreadableError(f"{label} is {kind}, not an image")
     if path.is_symlink() and not path.exists():
         raise UnreadableError(f"{label} is a broken link, to {os.readlink(path)}")
 

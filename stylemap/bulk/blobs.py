@@ -11,6 +11,8 @@ from stylemap.bulk.jobs import Job
 from stylemap.data.blobs import open_binary
 from stylemap.data.lmdb_store import Reader, reader
 
+_MOST_BYTES = 1 << 30  # of one file: as many as the largest image has, not compressed
+
 
 def photo_bytes(job: Job) -> BinaryIO:
     """The encoded photo of a job, as a file in memory.
@@ -29,7 +31,10 @@ def photo_bytes(job: Job) -> BinaryIO:
             raise ValueError(f"{job.label} is missing")
         return io.BytesIO(data)
     with open_binary(job.original) as file:
-        return io.BytesIO(file.read())
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ValueError(f"{job.label} has more than {_MOST_BYTES >> 20} MiB: too large for an image")
+    return io.BytesIO(data)
 
 
 @functools.lru_cache(maxsize=4)

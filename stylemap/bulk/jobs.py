@@ -94,7 +94,7 @@ def checked(name: str, value: Any) -> Any:
             return [dx, dy]
         if name == "take":
             return _take(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         expected = {
             "shift": f"two numbers as in -8,4, up to {MAX_SIZE}",
             "take": "coarse, fine or indices of codes as in 0,1,5",

@@ -30,16 +30,19 @@ class Journal:
         whole = 0
         for line in file:
             try:
-                entry = json.loads(line)
-            except ValueError:  # the last one, if the process was killed over it
+                self._note(json.loads(line))
+            except (ValueError, TypeError, LookupError):  # the last one, if the process was killed over it
                 break
             whole += len(line)
-            if "begin" in entry:
-                self.begun[entry["begin"]] += 1
-            else:
-                self.done |= {row["index"]: row for row in entry["rows"]}
-                del self.begun[entry["rows"][0]["index"]]
         file.truncate(whole)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        if "begin" in entry:
+            self.begun[int(entry["begin"])] += 1
+            return
+        rows = {int(row["index"]): row for row in entry["rows"]}
+        del self.begun[entry["rows"][0]["index"]]
+        self.done |= rows
 
     def begin(self, index: int) -> None:
         """Note that the batch that starts at this job is begun."""

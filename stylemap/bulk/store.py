@@ -9,16 +9,15 @@ manifest.jsonl          all of them, when the run is
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stylemap.bulk.jobs import Job
-from stylemap.files import lock, write_whole
+from stylemap.files import only_writer, write_whole
 
 _RUN, _JOBS, _MANIFEST = "run.json", "jobs.jsonl", "manifest.jsonl"
 
@@ -84,25 +83,9 @@ class Store:
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Nobody else runs into this folder meanwhile.
-
-        Raises:
-            ValueError: somebody does.
-            OSError: the folder cannot be made.
-        """
-        self.root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.root, os.O_RDONLY)
-        try:
-            lock(handle, wait=False)
-        except BlockingIOError:
-            os.close(handle)
-            raise ValueError(f"another run is writing to {self.root}") from None
-        try:
-            yield
-        finally:
-            os.close(handle)
+    def locked(self) -> AbstractContextManager[None]:
+        """Nobody else runs into this folder meanwhile. Errors: see `stylemap.files.only_writer`."""
+        return only_writer(self.root)
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Make the folder that of a run with these facts, or go on with it.
@@ -119,7 +102,7 @@ class Store:
             with write_whole(path) as file:
                 file.write(json.dumps(facts, indent=1).encode() + b"\n")
             return
-        known = json.loads(path.read_bytes())
+        known = self._read_json(path)
         for name in {**known, **facts}:
             if known.get(name) != facts.get(name):
                 raise ValueError(
@@ -154,8 +137,27 @@ class Store:
         return taken
 
     def rows(self, chunk: Chunk) -> list[dict[str, Any]]:
-        """The manifest's rows of a chunk that is done."""
-        return [json.loads(line) for line in self.manifest(chunk).read_bytes().splitlines()]
+        """The manifest's rows of a chunk that is done. Raises ValueError where it is damaged."""
+        path = self.manifest(chunk)
+        rows = [self._read_json(path, line) for line in path.read_bytes().splitlines()]
+        if len(rows) != chunk.count or any("status" not in row for row in rows):
+            raise self._damaged(path)
+        return rows
+
+    def _read_json(self, path: Path, line: bytes | None = None) -> dict[str, Any]:
+        try:
+            found = json.loads(path.read_bytes() if line is None else line)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(path) from error
+        if not isinstance(found, dict):
+            raise self._damaged(path)
+        return found
+
+    def _damaged(self, path: Path) -> ValueError:
+        advice = (
+            "remove it, and its rows are done again" if path.parent != self.root else "name another --output"
+        )
+        return ValueError(f"{path} is damaged: {advice}")
 
     def finish(self, chunks: Iterable[Chunk]) -> tuple[int, int]:
         """Write the whole manifest; how many rows there are, and how many of them failed."""
@@ -184,7 +186,7 @@ class Store:
         return self.root / _MANIFEST
 
     def _compared(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        changed = "has changed since the run began: name another --output"
+        changed = f"has changed since the run began: name another --output than {self.root}"
         with open(self.root / _JOBS, "rb") as file:
             for index, line in enumerate(lines):
                 if line != file.readline():

@@ -6,14 +6,15 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stylemap.data.blobs import open_binary
 from stylemap.optional import require
 
+T = TypeVar("T")
 _KINDS = (".csv", ".jsonl", ".ndjson", ".parquet")
 _BATCH = 1024
 
@@ -49,7 +50,12 @@ class Table:
         return os.path.dirname(self.source if "://" in self.source else os.path.abspath(self.source))
 
     def __iter__(self) -> Iterator[Mapping[str, Any] | str]:
-        return _rows(self.source)
+        rows = _rows(self.source)
+        while True:
+            row = _readable(self.source, lambda: next(rows, None))
+            if row is None:
+                return
+            yield row
 
 
 def open_table(source: str) -> Table:
@@ -92,16 +98,15 @@ def _columns(source: str) -> list[str]:
         with _text(source) as file:
             return _readable(source, lambda: list(csv.DictReader(file).fieldnames or []))
     # The first line alone: a key that comes later makes its own row a fault.
-    first = next(_rows(source), None)
+    first = _readable(source, lambda: next(_rows(source), None))
     if first is None or isinstance(first, str):
         raise ValueError(f"{source}: {first or 'no rows'}")
     return list(first)
 
 
-def _readable(source: str, read: Any) -> list[str]:
+def _readable(source: str, read: Callable[[], T]) -> T:
     try:
-        names: list[str] = read()
-        return names
+        return read()
     except (csv.Error, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise ValueError(f"{source} is no table: {' '.join(str(error).split())}") from error
 
@@ -130,6 +135,6 @@ def _rows(source: str) -> Iterator[Mapping[str, Any] | str]:
 def _of_json(line: str) -> Mapping[str, Any] | str:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"no JSON: {error}"
     return row if isinstance(row, dict) else f"no JSON object: {line.strip()[:80]}"

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
         isolated=not args.quick,
     )
     folder = Path(args.output)
+    folder.mkdir(parents=True, exist_ok=True)  # else a name that is taken is told after hours
     partial = folder / "bench.partial.json"
     results = _benchmarks("results")
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stylemap import edit
 from stylemap.cli import common, results, said
+from stylemap.files import check_file, check_target
 from stylemap.metrics.directions import ATTRIBUTES, fit_directions
 
 _YES = {"1", "1.0", "true", "yes"}
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     common.check_counts(args, 2, "count")
     if args.cost <= 0:
         raise ValueError(f"--cost must be above 0, got {args.cost:g}")
+    check_target(args.output)
     read = [Path(name) for name in (args.model, args.labels) if name]
     if not args.overwrite:
         results.refuse_inputs([Path(args.output)], read)
@@ -123,6 +125,7 @@ def _from_labels(path: Path, attribute: str, folder: str | None) -> tuple[list[P
     root = path.parent if folder is None else Path(folder)
     found: dict[bool, list[Path]] = {True: [], False: []}
     try:
+        check_file(path)
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             names = list(reader.fieldnames or [])

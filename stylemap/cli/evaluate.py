@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylemap import edit
 from stylemap.cli import common, results, said, streams
+from stylemap.files import check_target
 
 if TYPE_CHECKING:
     from stylemap.metrics import Options, Report
@@ -68,6 +69,8 @@ def run(args: argparse.Namespace) -> None:
     if args.output and not args.overwrite:
         files = (args.model, args.directions, args.lpips, args.lpips_heads, args.inception)
         results.refuse_inputs([Path(args.output)], [Path(file) for file in files if file])
+    if args.output:
+        check_target(args.output)
     if args.trained:
         _run_of_training(args)
         return

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stylemap.serving.settings import Settings
 
 _MOST_THREADS = 4  # that one replica's model gains from
+_MOST_REPLICAS = 4096
 _PACKAGES = ("fastapi", "pydantic", "starlette", "uvicorn", "prometheus_client", "python_multipart")
 
 
@@ -137,6 +138,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _replicas(text: str) -> int | str:
+    if text != "auto" and not (text.isdecimal() and int(text[:9]) <= _MOST_REPLICAS):
+        raise argparse.ArgumentTypeError(
+            f"expected auto, or a number from 0 to {_MOST_REPLICAS}, got {text!r}"
+        )
     return text if text == "auto" else int(text)
 
 

@@ -126,7 +126,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     about = documentation(Config)
     for item in dataclasses.fields(Config):
         if item.name != "channel_table":
-            _add_flag(model, item, "", f"model.{item.name}", help=about[item.name])
+            _add_flag(
+                model, item, "", f"model.{item.name}", help=about.get(item.name, "")
+            )  # -OO leaves no docstrings
     model.add_argument(
         "--channel-table",
         dest="model.channel_table",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from stylemap import images
-from stylemap.files import write_whole
+from stylemap.files import check_file, write_whole
 from stylemap.optional import require
 
 _LONGEST = 256  # bytes of the name of a class
@@ -35,9 +35,10 @@ def open_binary(text: str) -> BinaryIO:
 
     Raises:
         ImportError: a URL, and fsspec or the package of its protocol is missing.
-        OSError: as the file system says.
+        OSError: as the file system says; a pipe or a device.
     """
     if not is_url(text):
+        check_file(text)
         return open(text, "rb")
     file: BinaryIO = import_fsspec().open(text, "rb").open()
     return file

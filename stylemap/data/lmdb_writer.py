@@ -27,6 +27,7 @@ from stylemap.data.lmdb_store import (
     data_file,
     image_key,
     import_lmdb,
+    is_store,
     open_store,
     reader,
 )
@@ -144,6 +145,8 @@ def write(
     """
     lmdb = import_lmdb()
     path = Path(output)
+    if path.exists() and not path.is_dir() and not is_store(path):
+        raise FileExistsError(f"cannot write {path}: it is another file, and no LMDB")
     path.parent.mkdir(parents=True, exist_ok=True)
     fingerprint = hashlib.sha256(json.dumps([settings, skip_corrupt, len(names)]).encode()).hexdigest()
     reader(path).close()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stylemap.edit.modulate_map import cells_of_map
+from stylemap.files import check_file
 
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -20,6 +21,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[s
         OSError: the file is missing or may not be read.
         ValueError: another content; the message says what is wrong, not where.
     """
+    check_file(path)
     with open(path, "rb"):  # a missing file is an OSError that names it
         pass
     if Path(path).suffix == ".safetensors":
@@ -31,7 +33,9 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[s
         with loaded:
             arrays = {name: loaded[name] for name in loaded.files}
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(str(error)) from error
+        # numpy advises to load what is no file of arrays without care.
+        reason = "it holds no plain arrays" if "pickle" in str(error) else str(error)
+        raise ValueError(reason) from error
     numbers = {name: _tensor(array) for name, array in arrays.items() if array.dtype.kind in "fiub"}
     return numbers, {name: str(array) for name, array in arrays.items() if array.dtype.kind == "U"}
 

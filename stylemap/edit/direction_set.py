@@ -15,7 +15,7 @@ from torch import Tensor
 from stylemap import assets
 from stylemap.edit.direction import load_direction
 from stylemap.edit.manipulate import unit
-from stylemap.files import write_whole
+from stylemap.files import check_file, write_whole
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def load_directions(
     """
     from safetensors import SafetensorError, safe_open
 
+    check_file(path)
     with open(path, "rb"):  # a missing file is an OSError that names it
         pass
     try:

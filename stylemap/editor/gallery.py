@@ -60,6 +60,8 @@ class Gallery:
         self.size = size
         self._faces = FacesDataset(size, faces, seed=_SEED, held_out=True)
         files = images.find([folder])[:MAX_FILES] if folder is not None else []
+        if folder is not None and not folder.is_dir():
+            images.open_rgb(folder)  # a file that is no photo is told at the start, not to who clicks it
         self._files = {f"f{index}": path for index, path in enumerate(files)}
         generated = [Entry(f"g{index}", f"Face {index + 1}") for index in range(faces)]
         self.entries = [*(Entry(id, path.name) for id, path in self._files.items()), *generated]

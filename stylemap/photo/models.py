@@ -97,7 +97,7 @@ def _demo() -> Knowledge:
     path = assets.demo_metrics()
     if path is None:
         return Knowledge(DRAWN)
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     error = found["values"].get("reconstruction mse")
     return Knowledge(_convention(found), None if error is None else float(error))
 

@@ -22,6 +22,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from stylemap.editor.limits import Bucket
+from stylemap.files import read_text
 from stylemap.serving.settings import Settings
 
 PUBLIC = "public"
@@ -44,7 +45,7 @@ def read_tokens(path: Path, rate: float) -> dict[bytes, Owner]:
         ValueError: a line that is none, a name or token that comes twice, no token at all.
     """
     found: dict[bytes, Owner] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words:
             continue

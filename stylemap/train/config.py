@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stylemap.config import Config
-from stylemap.files import write_whole
+from stylemap.files import read_text, write_whole
 from stylemap.optional import how_to_install
 from stylemap.train.lambdas import Lambdas
 from stylemap.train.settings import check, documented, setting
@@ -128,7 +128,7 @@ class TrainConfig:
     accumulate: int = setting(
         1, "Parts a batch is processed in, to fit in memory.", unit="PARTS", low=1, high=65536
     )
-    learning_rate: float = setting(0.002, "Adam's, of generator and encoder.", low=0, high=1000)
+    learning_rate: float = setting(0.002, "Adam's, of generator and encoder.", low=0)
     beta1: float = setting(
         0.0, "Adam's decay of the mean gradient, in the adversarial steps.", low=0, high=0.9999
     )
@@ -143,7 +143,6 @@ class TrainConfig:
         0.0,
         "Learning rate of the discriminator, adapted to the lazy R1; 0 takes learning-rate.",
         low=0,
-        high=1000,
     )
     r1_gamma: float = setting(10.0, "Weight of R1, the penalty on the discriminator's gradient.", low=0)
     r1_every: int = setting(16, "R1 comes every so many iterations.", unit="ITERATIONS", low=1)
@@ -246,7 +245,7 @@ class TrainConfig:
     @classmethod
     def load(cls, path: Path) -> TrainConfig:
         """From YAML or JSON. Raises ValueError naming the file."""
-        text = path.read_text()
+        text = read_text(path)
         try:
             try:
                 import yaml

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylemap.files import only_writer
 from stylemap.train import checkpoints, distributed, record
 from stylemap.train.batches import Batches, Share, to_float
 from stylemap.train.config import TrainConfig
@@ -28,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 _FIT_IMAGES = 2048
 _CALIBRATION_IMAGES = 256
 _ABSURD = 100.0
+_PATIENCE = 10.0  # seconds
 
 
 class TrainingError(RuntimeError):
@@ -46,6 +49,7 @@ def train(config: TrainConfig, folder: Path, *, resume: bool = False) -> Path:
         FileNotFoundError: the folder is deleted while training runs.
         CheckpointError: the run cannot be continued, with the reason.
         FileExistsError: the folder holds a run and ``resume`` is not set.
+        ValueError: another process trains in the folder.
         OSError: a file cannot be written.
     """
     device, share = distributed.start(config.device)
@@ -63,7 +67,7 @@ class _Run:
     ) -> None:
         self.config, self.folder, self.device, self.share = config, folder, device, share
         self.checkpoints = folder / "checkpoints"
-        found = checkpoints.found(self.checkpoints)
+        found = self.found = checkpoints.found(self.checkpoints)
         if found and not resume:
             raise FileExistsError(
                 f"{folder} already holds a run: continue it with --resume, or take another folder"
@@ -110,6 +114,16 @@ class _Run:
         return {}
 
     def run(self) -> Path:
+        """Train; the last checkpoint. Of all processes the first one writes, and keeps other runs out."""
+        if self.share.rank or os.name != "posix":
+            return self._run()
+        # A process that was killed may take a moment to end, with those that prepared its data.
+        with only_writer(self.folder, _PATIENCE):
+            if checkpoints.found(self.checkpoints) != self.found:
+                raise FileExistsError(f"another run has written to {self.folder} meanwhile")
+            return self._run()
+
+    def _run(self) -> Path:
         config = self.config
         step: Step | MappingStep = self.step if self.mapping is None else self.mapping
         log = pictures = None

@@ -122,7 +122,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The entries of ``losses.jsonl``; a last line that a killed run did not finish is left out."""
     entries = []
     if path.exists():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 entries.append(json.loads(line))
             except json.JSONDecodeError:

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from stylemap.files import check_file
 from stylemap.images import ImageError
 from stylemap.optional import require
 
@@ -32,6 +33,7 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
 def opened(path: Path) -> Any:
     """A container that is read. Errors as those of `Clip`."""
     av = pyav()
+    check_file(path)
     with open(path, "rb"):  # a missing file is an OSError that names it
         pass
     try:

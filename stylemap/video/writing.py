@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 from PIL import Image
 
-from stylemap.files import write_whole
+from stylemap.files import kind_of, write_whole
 from stylemap.images import ImageError
 from stylemap.video import pages
 from stylemap.video.reading import pyav
@@ -87,8 +87,8 @@ class _Spooled:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(None, "it is a folder")
+            if kind := kind_of(path):
+                raise FileExistsError(None, f"it is {kind}")
             self.file: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
         except OSError as error:
             raise type(error)(f"cannot write {path}: {error.strerror or error}") from error
@@ -118,7 +118,11 @@ class _Animation(_Spooled):
 
     def add(self, frame: Image.Image, at: float | None = None) -> None:
         self._times.append(self.count / self._rate if at is None else at)
-        self.file.write(self.checked(frame).tobytes())
+        data = self.checked(frame).tobytes()
+        try:
+            self.file.write(data)
+        except OSError as error:  # a full disk: the file itself has no name
+            raise type(error)(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def finish(self) -> None:
         self.check_some()

@@ -6,12 +6,16 @@ import contextlib
 import io
 import json
 import re
+import tarfile
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import safetensors.torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pyarrow import parquet
 
 from stylemap import images
 from stylemap.cli import main
@@ -42,6 +46,12 @@ _DATA = st.sampled_from(
         ["evaluate", "--data", "IN", "--samples", "2", "--batch", "2"],
         ["bulk", "reconstruct", "IN", "--output", "OUT"],
         ["bulk", "encode", "IN", "--output", "OUT"],
+        ["bulk", "encode", "IN", "--output", "OUT", "--format", "safetensors"],
+        ["bulk", "mix", "IN", "--reference", "PHOTO", "--output", "OUT"],
+        ["bulk", "edit", "IN", "--reference", "PHOTO", "--mask", "box:0,0,1,0.5", "--output", "OUT"],
+        ["bulk", "edit", "IN", "--reference", "MISSING", "--mask", "PHOTO", "--output", "OUT", "--shards"],
+        ["bulk", "manipulate", "IN", "--direction", "DIRECTION", "--output", "OUT"],
+        ["bulk", "reconstruct", "IN", "--output", "IN"],
     ]
 )
 
@@ -96,7 +106,7 @@ def test_odd_folders(model_file: str, files: list[tuple[str, str]], command: lis
             assert "wrote" not in told.getvalue()
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(_NAMES, _KINDS), max_size=5, unique_by=lambda file: file[0]), _DATA, st.booleans())
 def test_odd_data(model_file: str, files: list[tuple[str, str]], command: list[str], skip: bool) -> None:
     """Commands that read folders as data: with what --json says of the results."""
@@ -105,8 +115,12 @@ def test_odd_data(model_file: str, files: list[tuple[str, str]], command: list[s
         folder.mkdir()
         for index, (file, kind) in enumerate(files):
             _make(folder / file, kind, index)
+        places = {"IN": folder, "OUT": output, "MISSING": Path(name, "missing.png")}
+        places |= {"PHOTO": Path(name, "photo.png"), "DIRECTION": Path(name, "d.npz")}
+        Image.new("RGB", (tiny.SIZE, tiny.SIZE), (90, 60, 30)).save(places["PHOTO"])
+        np.savez(places["DIRECTION"], vector=np.ones(tiny.CONFIG.stylemap_shape, np.float32))
         before = _contents(Path(name))
-        words = [{"IN": str(folder), "OUT": str(output)}.get(word, word) for word in command] + ["--json"]
+        words = [str(places.get(word, word)) for word in command] + ["--json"]
         words += ["--skip-corrupt"] if skip and words[0] != "bulk" else []
         words += ["--model", model_file, "--device", "cpu"] if words[0] != "data" else []
         told, errors = io.StringIO(), io.StringIO()
@@ -125,10 +139,26 @@ def test_odd_data(model_file: str, files: list[tuple[str, str]], command: list[s
         assert lines == []
         if words[0] == "data":
             assert len(LmdbDataset(output, 16)) == facts["written"]
-        elif words[:2] == ["bulk", "reconstruct"]:
-            assert len(list(output.rglob("*.png"))) == facts["rows"] - facts["failed"]
+        elif words[0] == "bulk":
+            assert _results(output) == facts["rows"] - facts["failed"]
         elif words[0] == "evaluate":
             assert set(after) == set(before)
+
+
+def _results(output: Path) -> int:
+    """How many images or stylemaps a bulk run wrote, of which its manifest names every one."""
+    named = [json.loads(line)["output"] for line in (output / "manifest.jsonl").read_text().splitlines()]
+    made = [path for path in named if path is not None]
+    assert all((output / path.partition("#")[0]).is_file() for path in made)
+    count = len(list(output.rglob("*.png")))
+    for shard in output.rglob("*.tar"):
+        with tarfile.open(shard) as archive:
+            count += len(archive.getnames())
+    count += sum(parquet.read_table(path).num_rows for path in output.rglob("*.parquet"))
+    for path in output.rglob("*.safetensors"):
+        count += len(safetensors.torch.load_file(path))
+    assert len(made) == count
+    return count
 
 
 def _said(model_file: str, folder: Path, output: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stylemap.files import only_writer
 from stylemap.train import TrainConfig, TrainingError, checkpoints, record, train
 from stylemap.train.step import Step
 from tests.helpers import needs
@@ -87,11 +90,12 @@ def test_a_loss_that_is_not_finite_stops(bad: float, tmp_path: Path, monkeypatch
 def test_diverging_weights_stop(tmp_path: Path) -> None:
     """No mock: a learning rate that blows the weights up."""
     with pytest.raises(TrainingError, match=r"loss \w+ is \S+ at iteration \d: training diverges"):
-        train(tiny_run.config(learning_rate=1e15, iterations=20), tmp_path)
+        train(tiny_run.config(learning_rate=1e6, iterations=20), tmp_path)
 
 
 KILLED = """
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from stylemap.train import train
 from tests.train import tiny_run
@@ -198,3 +202,29 @@ def test_a_folder_deleted_while_training_ends_it(
     with pytest.raises(FileNotFoundError, match="run was deleted while training ran: stopped at iteration 1"):
         train(tiny_run.config(), folder)
     assert list(folder.iterdir() if again else tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are locked on POSIX alone")
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylemap.train.loop._PATIENCE", 0.1)
+    folder = tmp_path / "run"
+    with (
+        only_writer(folder),
+        pytest.raises(ValueError, match=f"another run is writing to {folder}"),
+    ):
+        train(tiny_run.config(iterations=1), folder)
+    assert list(folder.iterdir()) == []
+    # One that was waited for has left a run: it is not overwritten.
+    real = only_writer
+
+    @contextlib.contextmanager
+    def after_another(folder: Path, patience: float) -> Iterator[None]:
+        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints" / "00000001.pt").touch()
+        with real(folder, patience):
+            yield
+
+    monkeypatch.setattr("stylemap.train.loop.only_writer", after_another)
+    with pytest.raises(FileExistsError, match="another run has written to"):
+        train(tiny_run.config(iterations=1), folder)
+    assert not (folder / "config.yaml").exists()
