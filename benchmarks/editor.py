@@ -1,6 +1,7 @@
 """The web editor in a real browser: how long a stroke takes to the screen.
 
-    python -m stylemap.benchmarks.editor [--seconds 30] [--clients 1] [--model FILE] [--output FILE]
+    python -m stylemap.benchmarks.editor [--seconds 30] [--clients 1] [--model FILE] [--precision fp32|bf16]
+        [--output FILE]
 
 The server runs in a process of its own, headless Chromium (drawing without a GPU) on the same machine. A
 recorded stroke is played as 60 pointer events a second. The time of one is from its time stamp to the start
@@ -155,10 +156,7 @@ def quantile(values: Sequence[float], q: float) -> float:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement, as JSON holds it."""
-    options = ["--threads", str(args.threads)]
-    if args.model:
-        options += ["--model", args.model]
-    with server(*options) as (address, _), chromium() as browser:
+    with server(*options(args)) as (address, _), chromium() as browser:
         pages = [open_page(browser, address) for _ in range(args.clients)]
         play(pages, 1.0)  # to warm up
         for page in pages:
@@ -169,7 +167,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         return {
             "what": "web editor: pointer event to displayed frame",
             **where(browser, pages[0]),
-            "settings": {"seconds": args.seconds, "clients": args.clients, "threads": args.threads},
+            "settings": settings(args),
             "goals_ms": GOALS,
             "clients": found,
         }
@@ -194,8 +192,20 @@ def arguments(description: str | None, clients: str) -> argparse.ArgumentParser:
     parser.add_argument("--clients", type=int, default=1, help=clients)
     parser.add_argument("--model", help="default: the bundled one")
     parser.add_argument("--threads", type=int, default=2, help="of the server's model")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the server's edits")
     parser.add_argument("--output", type=Path, help="JSON file")
     return parser
+
+
+def options(args: argparse.Namespace) -> list[str]:
+    """Those of the server."""
+    model = ["--model", args.model] if args.model else []
+    return ["--threads", str(args.threads), "--precision", args.precision, *model]
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """As JSON holds them."""
+    return {name: getattr(args, name) for name in ("seconds", "clients", "threads", "precision")}
 
 
 def tell(result: dict[str, Any], output: Path | None) -> None:

@@ -179,10 +179,7 @@ def measured(pages: Sequence[Any]) -> list[dict[str, Any]]:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement, as JSON holds it."""
-    options = ["--threads", str(args.threads), "--precision", args.precision]
-    if args.model:
-        options += ["--model", args.model]
-    with tempfile.TemporaryDirectory() as folder, editor.server(*options) as (address, _):
+    with tempfile.TemporaryDirectory() as folder, editor.server(*editor.options(args)) as (address, _):
         alone = Alone(write_video(Path(folder, "camera.y4m")), Path(folder, "profile"))
         try:
             with alone.pages(args.clients) as (_, pages):
@@ -199,12 +196,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "what": "web editor: a camera's picture to its edited frame on the screen",
         **described,
-        "settings": {
-            "seconds": args.seconds,
-            "clients": args.clients,
-            "threads": args.threads,
-            "precision": args.precision,
-        },
+        "settings": editor.settings(args),
         "goals": GOALS,
         "clients": found,
     }
@@ -212,9 +204,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
-    parser = editor.arguments(__doc__, "pages with a camera at once")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the server's edits")
-    args = parser.parse_args(argv)
+    args = editor.arguments(__doc__, "pages with a camera at once").parse_args(argv)
     editor.tell(run(args), args.output)
     return 0
 
