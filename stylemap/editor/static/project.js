@@ -1,11 +1,9 @@
 // Project files: a scene with its masks and images, as JSON. Opening one uploads its images like any others.
 
 import * as api from "./api.js";
-import { decodeRuns, encodeRuns } from "./protocol.js";
-import { emptyScene } from "./state.js";
+import { FORMAT, VERSION, parseProject, readProject } from "./projectfile.js";
+import { encodeRuns } from "./protocol.js";
 
-const FORMAT = "stylemap-project";
-const VERSION = 2; // 1 knew no whole photos; it is read too
 const MAX_BYTES = 200 << 20;
 
 export async function saveProject(editor, gallery) {
@@ -26,43 +24,33 @@ export async function projectOf(editor, gallery, { carried = false } = {}) {
   return { format: FORMAT, version: VERSION, size: editor.size, scene, images, masks };
 }
 
-/** Rebuild what saveProject wrote. Everything is checked by the server again, as any other upload or scene. */
+/** Rebuild what saveProject wrote. The file is read whole before anything changes, and the server checks it again. */
 export async function openProject(file, editor, gallery) {
   if (file.size > MAX_BYTES) throw new Error("this is too large for a project");
-  let project;
-  try {
-    project = JSON.parse(await file.text());
-  } catch {
-    throw new Error("this is not a project file");
-  }
-  if (project?.format !== FORMAT || ![1, VERSION].includes(project.version)) throw new Error("this is not a project file of this version");
-  if (project.size !== editor.size) throw new Error(`this project is for images of ${Number(project.size)} px, the model makes ${editor.size} px`);
-  await rebuild(project, editor, gallery);
+  await show(parseProject(await file.text(), editor.model), editor, gallery);
 }
 
-/** Show a project, whose images are sent first. */
+/** Show what projectOf made for this model. */
 export async function rebuild(project, editor, gallery) {
+  await show(readProject(project, editor.model, { carried: true }), editor, gallery);
+}
+
+/** Show a project that was read. Its images are sent first. */
+async function show({ images, scene, masks }, editor, gallery) {
   const ids = new Map();
-  for (const [id, image] of Object.entries(project.images ?? {})) {
-    const { session } = editor.link;
+  for (const [id, image] of images) {
     if (image.kind === "gallery") {
       await gallery.ensure(id);
       ids.set(id, id);
     } else if (image.kind === "random") {
-      const photo = await api.random(session, image);
+      const photo = await api.random(editor.link.session, image);
       await gallery.add(photo);
       ids.set(id, photo.id);
     } else {
-      const photo = await gallery.send(await blob(image.file ?? image.png), String(image.name), image.file ? image.crop : null);
-      ids.set(id, photo.id);
+      ids.set(id, (await gallery.send(image.file, image.name, image.crop)).id);
     }
   }
-  const masks = new Map();
-  for (const [number, runs] of Object.entries(project.masks ?? {})) {
-    const bytes = new Uint8Array(await (await blob(runs)).arrayBuffer());
-    masks.set(Number(number), decodeRuns(bytes, editor.size ** 2));
-  }
-  editor.load(renamed(project.scene ?? {}, ids, masks, editor), masks);
+  editor.load(renamed(scene, ids), masks);
 }
 
 /** What a project says of an image; of an upload that is a square of a photo, the photo. */
@@ -81,30 +69,10 @@ function imageIds(scene) {
   return new Set(ids.filter(Boolean));
 }
 
-/** The scene with the images' new names; sliders and stylecodes that this model lacks are left out. */
-function renamed(scene, ids, masks, editor) {
-  const { sliders: known, codes } = editor.model;
-  const painted = new Map(masks), sliders = [];
-  for (const [name, slider] of Object.entries(scene.sliders ?? {})) {
-    if (typeof slider.mask === "number") masks.delete(slider.mask);
-    if (known.includes(name)) sliders.push([name, slider]);
-  }
-  // Their masks are numbered as the model's sliders are.
-  const numbered = sliders.map(([name, slider]) => {
-    if (typeof slider.mask !== "number") return [name, slider];
-    const mask = editor.localMask(name);
-    if (painted.has(slider.mask)) masks.set(mask, painted.get(slider.mask));
-    return [name, { ...slider, mask }];
-  });
-  const mixed = (scene.mix?.codes ?? []).filter((code) => code < codes.length);
-  return {
-    ...emptyScene(),
-    original: ids.get(scene.original) ?? null,
-    references: (scene.references ?? []).map(({ image, ...one }) => ({ ...one, image: ids.get(image) })),
-    weight: Number(scene.weight ?? 1),
-    sliders: Object.fromEntries(numbered),
-    mix: mixed.length ? { image: ids.get(scene.mix.image), codes: mixed } : null,
-  };
+/** The scene with the images' new names. */
+function renamed(scene, ids) {
+  const name = (one) => one && { ...one, image: ids.get(one.image) };
+  return { ...scene, original: ids.get(scene.original) ?? null, references: scene.references.map(name), mix: name(scene.mix) };
 }
 
 function base64(blob) {
@@ -117,8 +85,4 @@ function base64(blob) {
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(blob);
   });
-}
-
-async function blob(text) {
-  return new Blob([Uint8Array.from(atob(String(text)), (letter) => letter.charCodeAt(0))]);
 }

@@ -6,7 +6,7 @@ import { fill, join } from "./shapes.js";
 export const COLOURS = ["#4f7df3", "#e8743b", "#2fa58a", "#b45fd6", "#d9a514", "#e0527a", "#3aa6d0", "#7a9a3a"];
 /** The original that is the newest picture of the camera, as in scene.py. */
 export const CAMERA = "camera";
-const LOCAL = 100; // sliders' masks are numbered from here, references' from 1
+export const LOCAL = 100; // sliders' masks are numbered from here, references' from 1
 const REMEMBERED = 80;
 const PRESSURES = 16;
 const PIECE = 100; // coordinates of a stroke that are sent together
