@@ -94,8 +94,15 @@ def how_to_install(extra: str) -> str:
     """
     if _is_installed():
         return f"{_pip()} install 'stylemap[{extra}]'"
-    here = "." if Path.cwd() == _CHECKOUT else str(_CHECKOUT)
+    here = "." if _is_here(_CHECKOUT) else str(_CHECKOUT)
     return f"{_pip()} install -e " + shlex.quote(f"{here}[{extra}]")
+
+
+def _is_here(folder: Path) -> bool:
+    try:
+        return Path.cwd() == folder
+    except FileNotFoundError:  # the current folder was deleted
+        return False
 
 
 def _is_installed() -> bool:

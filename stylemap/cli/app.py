@@ -168,8 +168,28 @@ def one_line(error: Exception) -> str:
     An error that is not in `EXPECTED` is a fault of this program, and the message says so.
     """
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        return _with_reason(error, f"{error.filename}: {error.strerror}")
     text = " ".join(str(error).split())
     if isinstance(error, EXPECTED):
-        return text or type(error).__name__
+        return _with_reason(error, text or type(error).__name__)
     return f"{type(error).__name__}: {text} (a fault of stylemap; --debug shows where)"
+
+
+def _with_reason(error: Exception, line: str) -> str:
+    """The line, with what explains it where a name without a folder means nothing: its folder is gone."""
+    if not isinstance(error, FileNotFoundError):
+        return line
+    try:
+        os.getcwd()
+        return line
+    except FileNotFoundError as missing:
+        gone = f"the current folder{_left()} was deleted"
+        return gone if line == str(missing) else f"{line} ({gone})"
+
+
+def _left() -> str:
+    """The path that a deleted current folder had, where the system still tells, after a space."""
+    try:
+        return " " + os.readlink("/proc/self/cwd").removesuffix(" (deleted)")
+    except OSError:
+        return ""

@@ -13,6 +13,7 @@ import pytest
 import stylemap
 from stylemap.cli import main
 from stylemap.images import ImageError, open_rgb
+from stylemap.optional import how_to_install
 
 ROOT = Path(stylemap.__file__).parent.parent
 
@@ -63,3 +64,48 @@ def test_a_name_that_no_file_has() -> None:
     for name in ("a\0b.png", "b" * 300 + ".png"):
         with pytest.raises((ImageError, OSError, ValueError)):
             open_rgb(name)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "reconstruct PHOTO --output a.png", "interpolate PHOTO seed:1 --frames 2 --output a.gif",
+        "bulk encode PHOTO --output x", "bulk reconstruct PHOTO --output x", "sample --count 1 --output x",
+        "train --iterations 1 --count 2 --batch 2 --size 16 --latent-spatial-size 4 --output x",
+        "data lmdb PHOTO --sizes 16 --output x", "export onnx --graphs mapping --output x",
+        "reconstruct p.png --output x", "bulk encode p.png --output x",
+    ],
+)  # fmt: skip
+def test_a_current_folder_that_was_deleted(
+    model_file: str,
+    photos: Path,
+    tmp_path: Path,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    words = command.replace("PHOTO", str(photos / "p0.png")).split()
+    if words[0] not in ("train", "data"):
+        words += ["--model", model_file]
+    assert main([*words, "--quiet"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.rstrip(")").endswith(f"the current folder {folder} was deleted")
+    assert "Errno" not in line
+    assert "fault" not in line
+
+
+def test_a_deleted_current_folder_is_needed_by_relative_names_alone(
+    model_file: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert how_to_install("video").endswith("[video]'")
+    target = tmp_path / "a.png"
+    assert main(["reconstruct", str(photos / "p0.png"), "-o", str(target), "--model", model_file]) == 0
+    assert target.exists()
