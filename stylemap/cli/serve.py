@@ -138,11 +138,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _replicas(text: str) -> int | str:
-    if text != "auto" and not (text.isdecimal() and int(text[:9]) <= _MOST_REPLICAS):
+    short = len(text.lstrip("0")) <= len(str(_MOST_REPLICAS))  # int() takes no more than 4300 digits
+    if text != "auto" and not (short and text.isdecimal() and int(text[-9:]) <= _MOST_REPLICAS):
         raise argparse.ArgumentTypeError(
             f"expected auto, or a number from 0 to {_MOST_REPLICAS}, got {text!r}"
         )
-    return text if text == "auto" else int(text)
+    return text if text == "auto" else int(text[-9:])
 
 
 def _share(replicas: int | str) -> int:

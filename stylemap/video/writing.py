@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -80,8 +81,44 @@ def open_writer(
     return _Video(Path(path), rate, None if audio is None else Path(audio), audio_start)
 
 
+class _Scratch:
+    """A file without a name, which goes with the process, in the folder of what it will become.
+
+    Errors of writing, such as a full disk, name that: PyAV passes on what its file raises.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def write(self, data: bytes) -> int:
+        with self._named():
+            return self._file.write(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with self._named():  # what waits in memory is written first
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        with self._named():
+            self._file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(f"cannot write {self._path}: {error.strerror or error}") from error
+
+
 class _Spooled:
-    """A file without a name, which goes with the process, in the folder of what it will become."""
+    """Frames that wait in a `_Scratch`, or become a video there."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,7 +126,7 @@ class _Spooled:
             path.parent.mkdir(parents=True, exist_ok=True)
             if kind := kind_of(path):
                 raise FileExistsError(None, f"it is {kind}")
-            self.file: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+            self.file = _Scratch(path)
         except OSError as error:
             raise type(error)(f"cannot write {path}: {error.strerror or error}") from error
         self.size: tuple[int, int] = (0, 0)
@@ -118,14 +155,11 @@ class _Animation(_Spooled):
 
     def add(self, frame: Image.Image, at: float | None = None) -> None:
         self._times.append(self.count / self._rate if at is None else at)
-        data = self.checked(frame).tobytes()
-        try:
-            self.file.write(data)
-        except OSError as error:  # a full disk: the file itself has no name
-            raise type(error)(f"cannot write {self.path}: {error.strerror or error}") from error
+        self.file.write(self.checked(frame).tobytes())
 
     def finish(self) -> None:
         self.check_some()
+        self.file.seek(0)
         frames = self._frames()
         kind = _ANIMATIONS[self.path.suffix.lower()]
         with write_whole(self.path) as file:
@@ -140,7 +174,6 @@ class _Animation(_Spooled):
 
     def _frames(self) -> Iterator[Image.Image]:
         width, height = self.size
-        self.file.seek(0)
         for _ in range(self.count):
             yield Image.frombytes("RGB", self.size, self.file.read(3 * width * height))
 

@@ -302,3 +302,14 @@ def test_an_empty_path_is_not_this_folder(words: list[str], capsys: pytest.Captu
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "expected a path, got an empty text" in line
+
+
+@pytest.mark.parametrize("value", ["many", "-1", "1.5", "4097", "0" * 9 + "9999", "9" * 5000, "", "AUTO"])
+def test_numbers_of_replicas(wrong, value: str) -> None:
+    line = wrong("serve", f"--replicas={value}")
+    assert f"argument --replicas: expected auto, or a number from 0 to 4096, got {value!r}"[:120] in line
+
+
+def test_a_number_of_replicas_with_zeros_before_it() -> None:
+    args = app.build_parser().parse_args(["serve", "--replicas", "0" * 5000 + "2"])
+    assert args.replicas == 2

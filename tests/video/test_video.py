@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from stylemap import video
 from stylemap.images import ImageError
-from tests.helpers import needs
+from tests.helpers import needs, warm
 from tests.video import clips
 
 
@@ -190,3 +191,37 @@ def test_a_frame_like_the_one_before_lengthens_it(tmp_path: Path) -> None:
         lengths.append(found.info["duration"])
     assert lengths == [200, 200, 100]
     assert max(map(_error, _pages(path), [first, second, first])) <= 4
+
+
+FULL_DISK = """
+import resource, sys
+from stylemap import video
+from tests.video.test_video import frames
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))
+for path in sys.argv[2:]:
+    try:
+        writer = video.open_writer(path)
+        for frame in frames(4):
+            writer.add(frame)
+        writer.finish()
+    except OSError as error:
+        print(error)
+    del writer
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 500, 10_000])
+def test_a_full_disk_is_told_with_the_name_of_the_file(
+    tmp_path: Path, warm_commands: Path, limit: int
+) -> None:
+    """A file size limit stops the write in its middle, as a full disk does; SIGXFSZ is ignored by Python."""
+    suffixes = ["gif", "webp", "tif"] + ["mp4", "mkv", "webm"] * (limit < 10_000)
+    paths = [str(tmp_path / f"x.{suffix}") for suffix in suffixes]
+    done = subprocess.run(
+        [warm_commands / "python", "-c", FULL_DISK, str(limit), *paths],
+        capture_output=True, text=True, env=warm.environment(warm_commands), check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [f"cannot write {path}: File too large" for path in paths]
+    assert not done.stderr
+    assert not list(tmp_path.iterdir())
