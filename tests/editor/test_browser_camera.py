@@ -87,6 +87,21 @@ def test_a_picture_is_taken(page: EditorPage) -> None:
     assert page.image().std() > 5
 
 
+def test_a_project_of_the_camera_holds_what_it_shows(page: EditorPage, tmp_path: Path) -> None:
+    page.stroke(*CHEEKS)
+    painted = page.mask()
+    _start(page)
+    file = tmp_path / "live.stylemap"
+    file.write_bytes(page.download("#save-project"))
+    page.page.click("#camera-stop")
+    page.page.wait_for_function("() => !stylemap.camera.running")
+    page.page.set_input_files("#open", file)
+    page.page.wait_for_selector("#photos-list .tile.is-original button[title='Camera.png']")
+    page.settle()
+    assert (page.mask() == painted).all()
+    assert page.image().std() > 5
+
+
 def test_undoing_the_original_ends_the_camera(page: EditorPage) -> None:
     page.photo(4, "original")
     _start(page)

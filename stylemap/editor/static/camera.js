@@ -66,6 +66,7 @@ export class Camera {
     await this.video.play();
     this.#draw();
     stage.images.set(CAMERA, this.canvas);
+    this.gallery.shot = () => this.canvas.convertToBlob({ type: "image/png" });
     this.crop = null;
     this.sent = this.skipped = this.encoding = 0;
     this.waiting = null; // the time of a picture that could not be sent
@@ -86,8 +87,7 @@ export class Camera {
 
   /** The picture of this moment becomes a photo, and the original. */
   async take() {
-    const blob = await this.canvas.convertToBlob({ type: "image/png" });
-    const photo = await this.gallery.send(blob, "Camera.png");
+    const photo = await this.gallery.send(await this.gallery.shot(), "Camera.png");
     if (this.running) this.editor.swapOriginal(CAMERA, photo.id);
   }
 

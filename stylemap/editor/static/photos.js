@@ -17,6 +17,7 @@ export class Gallery extends EventTarget {
     this.images = images;
     this.blobs = new Map(); // id → the same as a file, to send and to save again
     this.files = new Map(); // photo.file → the whole photo that an upload is a square (photo.crop) of
+    this.shot = null; // () => what the camera shows, as PNG, once there is one
     this.photos = [];
     this.use = "original";
     for (const button of $$("#use button")) button.addEventListener("click", () => this.setUse(button.value));

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { FORMAT, VERSION, parseProject, readProject } from "./projectfile.js";
 import { encodeRuns } from "./protocol.js";
+import { CAMERA } from "./state.js";
 
 const MAX_BYTES = 200 << 20;
 
@@ -53,8 +54,9 @@ async function show({ images, scene, masks }, editor, gallery) {
   editor.load(renamed(scene, ids), masks);
 }
 
-/** What a project says of an image; of an upload that is a square of a photo, the photo. */
+/** What a project says of an image; of an upload that is a square of a photo, the photo; of the camera, what it shows. */
 async function described(id, photo, gallery, seeds) {
+  if (id === CAMERA) return { kind: "photo", name: "Camera.png", png: await base64(await gallery.shot()) };
   if (seeds && photo?.kind === "random") {
     const { name, seed, truncation, class_name } = photo;
     return { kind: "random", name, seed, truncation, class_name };
