@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from stylemap.benchmarks import machine, timing
+from stylemap.config import shown
 from stylemap.files import write_whole
 
 SCHEMA = Path(__file__).parent / "schema.json"
@@ -57,13 +59,23 @@ def read(path: Path) -> dict[str, Any]:
         ValueError: something else; the message names the file.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
         version = content["schema"]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no result of stylemap bench") from error
     if version != VERSION:
-        raise ValueError(f"{path} has schema {version}; this version of stylemap reads {VERSION}")
+        raise ValueError(f"{path} has schema {shown(version)}; this version of stylemap reads {VERSION}")
     return content
+
+
+@contextmanager
+def damage_named(*paths: Path) -> Iterator[None]:
+    """What the block does not find in documents that it reads is told as damage of theirs, a ValueError."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{' or '.join(map(str, paths))} is damaged: {reason}") from error
 
 
 def _compact(value: Any) -> str:

@@ -68,9 +68,9 @@ class Config:
             raise ValueError(f"size must be at least twice latent_spatial_size, {least}, got {self.size}")
         if not isinstance(self.normalize_mode, str) or self.normalize_mode not in NORMALIZE_MODES:
             modes = ", ".join(NORMALIZE_MODES)
-            raise ValueError(f"normalize_mode must be one of {modes}, got {_show(self.normalize_mode)}")
+            raise ValueError(f"normalize_mode must be one of {modes}, got {shown(self.normalize_mode)}")
         if not isinstance(self.small_generator, bool):
-            raise ValueError(f"small_generator must be true or false, got {_show(self.small_generator)}")
+            raise ValueError(f"small_generator must be true or false, got {shown(self.small_generator)}")
         _check_lr_mul(self.lr_mul)
         object.__setattr__(self, "lr_mul", float(self.lr_mul))
         object.__setattr__(self, "channel_table", _sorted_table(self.channel_table))
@@ -145,7 +145,7 @@ class Config:
         """Inverse of :meth:`to_json`. Raises ValueError for text that is not a JSON object."""
         values = json.loads(text)
         if not isinstance(values, dict):
-            raise ValueError(f"a configuration is a JSON object, got {_show(values)}")
+            raise ValueError(f"a configuration is a JSON object, got {shown(values)}")
         return cls.from_dict(values)
 
     @classmethod
@@ -167,14 +167,17 @@ class Config:
         return argparse.Namespace(**values)
 
 
-def _show(value: object) -> str:
+def shown(value: object) -> str:
+    """A value for a message: short, whatever a file holds, as lists of lists that name each other."""
+    if isinstance(value, int) and value.bit_length() > 512:  # Python writes no more than 4300 digits
+        return "a number of very many digits"
     text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {_show(value)}")
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {shown(value)}")
 
 
 def _check_power_of_two(name: str, value: int) -> None:
@@ -185,14 +188,14 @@ def _check_power_of_two(name: str, value: int) -> None:
 def _check_lr_mul(value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and 0 < value <= _MAX_LR_MUL):  # type: ignore[operator]
-        raise ValueError(f"lr_mul must be a positive number of at most {_MAX_LR_MUL}, got {_show(value)}")
+        raise ValueError(f"lr_mul must be a positive number of at most {_MAX_LR_MUL}, got {shown(value)}")
 
 
 def _sorted_table(table: object) -> tuple[tuple[int, int], ...]:
     try:
         pairs = dict(table)  # type: ignore[call-overload]
     except (TypeError, ValueError):
-        raise ValueError(f"channel_table must map resolutions to channels, got {_show(table)}") from None
+        raise ValueError(f"channel_table must map resolutions to channels, got {shown(table)}") from None
     for resolution, channels in pairs.items():
         _check_integer("a resolution in channel_table", resolution, 4, _LIMITS["size"])
         _check_power_of_two("a resolution in channel_table", resolution)

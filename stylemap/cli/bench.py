@@ -142,19 +142,23 @@ def _edit_settings(args: argparse.Namespace) -> Any:
 
 
 def _report(args: argparse.Namespace) -> None:
-    content = _benchmarks("results").read(args.file)
+    results = _benchmarks("results")
+    content = results.read(args.file)
     folder = Path(args.output) if args.output != _DEFAULT else args.file.parent
-    for path in _benchmarks("report").write(content, folder, args.file.stem):
+    with results.damage_named(args.file):
+        written = _benchmarks("report").write(content, folder, args.file.stem)
+    for path in written:
         said.add("written", path)
         said.say(f"wrote {path}")
 
 
 def _compare(args: argparse.Namespace) -> None:
     results = _benchmarks("results")
-    found = _benchmarks("compare").compare(
-        results.read(args.before), results.read(args.after), args.threshold
-    )
-    said.say(found.text())
+    before, after = results.read(args.before), results.read(args.after)
+    with results.damage_named(args.before, args.after):
+        found = _benchmarks("compare").compare(before, after, args.threshold)
+        text = found.text()
+    said.say(text)
     if found.slower:
         raise RuntimeError(f"{len(found.slower)} of {found.compared} measurements became slower")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stylemap import edit, ops
 from stylemap.cli import clip_masks, clips, common, masks, photos, results
+from stylemap.cli.limits import MOST
 from stylemap.model import Model
 from stylemap.photo import Photo
 from stylemap.sheets import PALETTE, Row, Tile, contact_sheet, overlay
@@ -310,4 +311,6 @@ def _shift(text: str) -> tuple[int, int]:
         dx, dy = (int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected two whole numbers DX,DY, got {text!r}") from None
+    if max(abs(dx), abs(dy)) > MOST:
+        raise argparse.ArgumentTypeError(f"expected DX,DY from -{MOST} to {MOST}, got {text!r}")
     return dx, dy

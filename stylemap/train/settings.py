@@ -12,6 +12,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+from stylemap.config import shown
+
 T = TypeVar("T", bound=type)
 MOST = 1_000_000_000  # of iterations and images: years of training
 FARTHEST = 1e6  # of weights: no loss needs as much, and no sum of losses overflows
@@ -70,21 +72,22 @@ def check(values: object, prefix: str = "") -> None:
         value, about, name = getattr(values, field.name), field.metadata, prefix + field.name
         if isinstance(field.default, bool):
             if not isinstance(value, bool):
-                raise ValueError(f"{name} must be true or false, got {value!r}")
+                raise ValueError(f"{name} must be true or false, got {shown(value)}")
         elif isinstance(field.default, str):
             if not isinstance(value, str) or (about["choices"] and value not in about["choices"]):
                 wanted = f"one of {', '.join(about['choices'])}" if about["choices"] else "a text"
-                raise ValueError(f"{name} must be {wanted}, got {value!r}")
+                raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
         elif isinstance(field.default, int):
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not whole or not about["low"] <= value <= about["high"]:
                 allowed = f"{about['low']} to {about['high']}"
-                raise ValueError(f"{name} must be a whole number from {allowed}, got {value!r}")
+                raise ValueError(f"{name} must be a whole number from {allowed}, got {shown(value)}")
         else:
             _check_number(name, value, about["low"], about["high"])
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type, operator]
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
+    # Compared before anything else: a whole number may be larger than any float.
+    if not (number and -math.inf < value and low <= value <= high):  # type: ignore[operator]
+        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {shown(value)}")

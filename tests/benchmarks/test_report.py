@@ -92,6 +92,26 @@ def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
         results.read(tmp_path / "x.json")
 
 
+@pytest.mark.parametrize("damage", [*content(), "rows", "all"])
+def test_a_damaged_result_is_named(damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is missing or of another kind: read nevertheless, or one line with the file's name."""
+    found = content()
+    if damage == "rows":
+        del found["edit"][0]["backend"]
+    elif damage == "all":
+        found = {"schema": results.VERSION}
+    elif damage != "schema":
+        found[damage] = [None, 7] if not isinstance(found[damage], list) else {"a": 1}
+    path, other = tmp_path / "x.json", results.write(content(), tmp_path / "y.json")
+    path.write_text(json.dumps(found))
+    for words in (["report", path, "--output", tmp_path / "out"], ["compare", path, other]):
+        status = main(["bench", *map(str, words)])
+        lines = capsys.readouterr().err.splitlines()
+        assert status == 0 or str(path) in lines[0] or "became slower" in lines[0], lines
+        assert len(lines) == status
+        assert "fault" not in "".join(lines)
+
+
 def test_report_is_markdown_pictures_and_one_whole_page(tmp_path: Path) -> None:
     needs.package("matplotlib")
     needs.package("markdown_it")

@@ -313,3 +313,10 @@ def test_numbers_of_replicas(wrong, value: str) -> None:
 def test_a_number_of_replicas_with_zeros_before_it() -> None:
     args = app.build_parser().parse_args(["serve", "--replicas", "0" * 5000 + "2"])
     assert args.replicas == 2
+
+
+@pytest.mark.parametrize("value", ["1", "a,b", "1,2,3", "0.5,0", "99999999999999999999,0", "0,-1000001", ""])
+def test_shifts_that_are_none(wrong, value: str) -> None:
+    line = wrong("edit", "--original", "a", "--reference", "b", "-o", "c", f"--shift={value}")
+    assert "argument --shift: expected " in line
+    assert "DX,DY" in line

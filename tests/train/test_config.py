@@ -84,6 +84,34 @@ def test_bad_files_are_named(text: str, tmp_path: Path) -> None:
         TrainConfig.load(path)
 
 
+# Lists of lists that name each other: a few hundred bytes, and gigabytes where they are written out.
+_BOMB = "&b [x, x, x, x, x, x, x, x, x], " + "".join(
+    f"&{name} [{', '.join(9 * ['*' + inner])}], " for inner, name in zip("bcdefgh", "cdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["batch", "data", "flip", "precision", "learning_rate", "lambdas.adv", "model.size", "model.lr_mul"],
+)
+def test_a_value_without_end_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    needs.package("yaml")
+    path = tmp_path / "run.yaml"
+    group, _, key = name.rpartition(".")
+    entry = f"{key}: [{_BOMB}*i]"
+    path.write_text(f"{group}: {{{entry}}}" if group else entry)
+    with pytest.raises(ValueError, match=r"run\.yaml: .*" + key) as error:
+        TrainConfig.load(path)
+    assert len(str(error.value)) < 300 + len(str(path))
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 10**5000], ids=["large", "small", "huge"])
+@pytest.mark.parametrize("name", ["batch", "learning_rate", "seed"])
+def test_numbers_beyond_floats_are_refused(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=name):
+        TrainConfig.from_dict({name: value})
+
+
 def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     command.add_parser(parser.add_subparsers())
