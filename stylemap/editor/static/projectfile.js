@@ -135,6 +135,7 @@ function bytes(base64, where) {
 
 // Of values: what is asked for, or an error that names the place.
 
+/** @param {string} reason @returns {never} */
 function fail(reason) {
   throw new Error(reason);
 }
