@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_FAR = 1e12  # pixels: of any photo a crop can be asked for, and its corners are still exact
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -17,7 +19,7 @@ class Crop:
     the photo.
 
     Raises:
-        ValueError: a number that is not finite, or a side that is not positive.
+        ValueError: a number that is not finite or far beyond any photo, or a side that is not positive.
     """
 
     centre: tuple[float, float]
@@ -26,7 +28,7 @@ class Crop:
 
     def __post_init__(self) -> None:
         numbers = (*self.centre, self.side, self.angle)
-        if len(numbers) != 4 or not all(map(math.isfinite, numbers)) or self.side <= 0:
+        if len(numbers) != 4 or not all(abs(one) <= _FAR for one in numbers) or self.side <= 0:
             raise ValueError(
                 f"a crop is a centre (x, y), a side above 0 and an angle in degrees; got {self.centre}, "
                 f"{self.side}, {self.angle}"

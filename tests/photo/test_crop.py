@@ -134,3 +134,10 @@ def test_no_crop(text: str) -> None:
 def test_a_crop_without_the_photo(crop: Crop) -> None:
     with pytest.raises(ValueError, match="400 x 300"):
         Photo(Image.new("RGB", (400, 300))).cut(crop, 64)
+
+
+@pytest.mark.parametrize("text", ["1e300,0,10", "0,-1e13,10", "0,0,1e300", "2,2,2,1e300", "nan,0,1"])
+def test_numbers_beyond_any_photo_make_no_crop(text: str) -> None:
+    with pytest.raises(ValueError, match="a crop is a centre") as error:
+        parse(text, (32, 32))
+    assert len(str(error.value)) < 200
