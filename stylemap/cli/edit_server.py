@@ -144,7 +144,11 @@ def _others(files: list[str | None]) -> dict[str, str | None]:
 
     Raises:
         ValueError: two of them have one name.
+        FileNotFoundError: one is missing: told at the start, not to who chooses it.
     """
+    for file in files:
+        if file not in (None, checkpoint.DEMO) and not os.path.exists(str(file)):
+            raise FileNotFoundError(f"{file}: no such file")
     named = {_name(file): file for file in files}
     if len(named) < len(files):
         raise ValueError("--model: two files have one name, by which the page could not tell them apart")

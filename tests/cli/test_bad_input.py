@@ -263,3 +263,10 @@ def test_faults_and_interrupts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr("stylemap.cli.info.run", failing(KeyboardInterrupt()))
     assert main(["info"]) == 130
     assert app.one_line(RuntimeError("two\nlines")) == "two lines"
+
+
+def test_a_missing_model_among_several_is_told_at_the_start(
+    model_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["edit-server", "--port", "0", "--model", model_file, "--model", "nix.pt"]) == 1
+    assert capsys.readouterr().err == "stylemap edit-server: error: nix.pt: no such file\n"
