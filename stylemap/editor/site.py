@@ -77,13 +77,13 @@ def write_site(
     """
     folder = Path(os.path.abspath(folder))
     _check_replaceable(folder)
+    studio = server.open_studio(model, name, folder=images, directions=directions)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         progress("the runtime")
         version = write_runtime(temporary / "runtime", runtime)
         _write_page(temporary)
-        studio = server.open_studio(model, name, folder=images, directions=directions)
         has_mapping = len(model.class_names) <= 1
         names = [*GRAPHS, "mapping"] if has_mapping else list(GRAPHS)
         export_onnx(

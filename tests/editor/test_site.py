@@ -216,3 +216,12 @@ def test_without_npm_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(site_runtime.shutil, "which", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"npm is missing: install it, or name a folder .*--runtime"):
         site_runtime.write_runtime(tmp_path / "runtime")
+
+
+def test_photos_that_are_missing_are_named_before_the_runtime_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_runtime.shutil, "which", lambda name: None)  # fetching it would be told instead
+    with pytest.raises((ValueError, OSError), match="missing"):
+        write_site(tiny.model(), tmp_path / "site", "tiny", images=tmp_path / "missing")
+    assert list(tmp_path.iterdir()) == []
