@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,14 @@ def _resident() -> float:
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def _rises(memory: list[float]) -> int:
+    """How often it grew in the second half. What keeps every frame grows with most of them; a large process
+    that runs other tests, too, takes a piece now and then.
+    """
+    half = memory[len(memory) // 2 :]
+    return sum(after > before for before, after in pairwise(half))
+
+
 def _watched(memory: list[float]) -> Iterator[Image.Image]:
     for frame in _frames():
         memory.append(_resident())
@@ -48,7 +57,7 @@ def test_writing_is_flat(tmp_path: Path, kind: str) -> None:
         else:
             pages.write_tiff(file, _watched(memory))
     assert len(memory) == COUNT
-    assert max(memory[50:]) - max(memory[:50]) < 3
+    assert _rises(memory) < COUNT // 10
     with Image.open(tmp_path / f"x.{kind}") as found:
         assert found.n_frames == COUNT  # type: ignore[attr-defined]
 
@@ -61,4 +70,4 @@ def test_reading_a_gif_is_flat(tmp_path: Path) -> None:
     writer.finish()
     memory = [_resident() for _ in video.Clip(tmp_path / "x.gif")]
     assert len(memory) == COUNT
-    assert max(memory[50:]) - max(memory[:50]) < 3
+    assert _rises(memory) < COUNT // 10
