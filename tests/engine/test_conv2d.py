@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP
+from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP, Shape, blocking_of
 from stylemap.engine.cpu.convolution import pack, taps_of
 from stylemap.ops import _native
 from tests.helpers import needs
@@ -89,6 +89,13 @@ def test_weights_transformed_at_each_use_by_any_number_of_threads() -> None:
         assert torch.equal(out, runs[0][0])
         assert torch.equal(listed[~listed.isnan()], runs[0][1][~runs[0][1].isnan()])
     assert int((~runs[0][1].isnan()).sum()) == 2 * 70 * 3 * 16
+
+
+def test_taps_are_transformed_by_all_threads_together() -> None:
+    """Also in tiles so small that transformed weights would have had a place in the cache."""
+    shape = Shape(PLAIN, 2, False, 256, 256, 1, 256)
+    assert not blocking_of(shape).shared
+    assert blocking_of(shape, taps=True).shared
 
 
 @pytest.mark.parametrize("tiles", [1, 4, 28, 1000])

@@ -91,6 +91,7 @@ class EmulatedCase(Case):
         shared: bool = False,
         partials: Tensor | None = None,
         tile_list: Tensor | None = None,
+        taps: bool = False,
     ) -> Tensor:
         n, c, h, w = self.expected.shape
         out = torch.full((n, h, w, c), torch.nan)
@@ -98,7 +99,7 @@ class EmulatedCase(Case):
         by = 2 if self.mode == DOWN else 1
         sizes = (n, self.height // by, self.width // by, self.inputs, c, *weight.shape[:2])
         skip = {None: 0, "same": 1, "up": 2}[self.skip]
-        how = (int(self.features), skip, int(shared or self.mode == UP), tiles)
+        how = (int(self.features), skip, int(shared or taps or self.mode == UP), tiles, int(taps))
         optional = [self.optional.get(name) for name in ("modulation", "features", "mean", "rstd", "skip")]
         operands = (torch.tensor([self.slope]), weight, nhwc(self.x), self.packed_bias, *optional, tile_list)
         head = (self.mode, self.tile, int(self.bf16), *sizes, *how)

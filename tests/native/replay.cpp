@@ -81,11 +81,15 @@ void replay_conv2d() {
   p.epilogue = static_cast<Epilogue>(next_int());
   p.residual = static_cast<Residual>(next_int());
   p.blocking = {next_int() != 0, static_cast<int>(next_int())};
+  p.taps = next_int() != 0;
   Array slope, weight, x, bias, modulation, features, mean, rstd, skip, tile_list, out, partials;
 
-  const int64_t rows = conv2d_weight_rows(p.mode, p.tile);
-  void* packed = aligned(rows * outputs * inputs * (p.bf16 ? 2 : 4));
-  conv2d_pack({p.mode, p.tile, p.bf16, weight.as<double>(), outputs, inputs, packed});
+  const int64_t rows = p.taps ? 9 : conv2d_weight_rows(p.mode, p.tile);
+  void* packed = aligned(rows * outputs * inputs * (p.bf16 && !p.taps ? 2 : 4));
+  if (p.taps)
+    conv2d_taps({weight.as<double>(), outputs, inputs, static_cast<float*>(packed)});
+  else
+    conv2d_pack({p.mode, p.tile, p.bf16, weight.as<double>(), outputs, inputs, packed});
   p.weights = packed;
   p.slope = *slope.as<float>();
   p.x = x.as<float>();
@@ -156,7 +160,8 @@ void replay_to_rgb() {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 2 || !stylemap::select_isa(arguments[1])) fail("this processor has no such instruction set");
+  if (count != 2 || !stylemap::select_isa(arguments[1]))
+    fail("this processor has no such instruction set");
   int64_t call = 0;
   while (read_int(call)) {
     if (call == kConv2d)

@@ -61,6 +61,7 @@ def test_convolutions(processor: Emulated, mode: int, bf16: bool) -> None:
     for tile in (2,) if mode != PLAIN else (2, 4) if bf16 else (2, 4, 6):
         common = {"batch": 2, "tile": tile, "bf16": bf16, "processor": processor, **size}
         EmulatedCase(mode=mode, **common).check()
+        EmulatedCase(mode=mode, **common).check(taps=True)
         if mode == PLAIN:
             EmulatedCase(features=True, **common).check()
             EmulatedCase(skip="up", **common).check()

@@ -133,15 +133,16 @@ def keeps_taps(shape: Shape) -> bool:
     return shape.weight_bytes > max(_PACKED, shape.tap_bytes)
 
 
-def blocking_of(shape: Shape) -> Blocking:
+def blocking_of(shape: Shape, taps: bool = False) -> Blocking:
     """A good cut: every thread on its own where enough transformed tiles fit into the second-level cache and
-    the weights into the third; else large groups, which read the weights rarely.
+    the weights into the third; else large groups, which read the weights rarely. taps: the weights are
+    transformed at each use, by all threads together.
     """
     per_tile = shape.input_bytes + shape.product_bytes
     if shape.mode == UP:
         return Blocking(True, max(32, min(round_up(shape.tiles, 4), (8 << 20) // per_tile // 4 * 4)))
     alone = min(28, (1 << 20) // shape.input_bytes // 4 * 4)
     enough = shape.tiles >= 4 * alone * torch.get_num_threads()
-    if alone >= 24 and not keeps_taps(shape) and shape.weight_bytes <= _PACKED and enough:
+    if alone >= 24 and not taps and shape.weight_bytes <= _PACKED and enough:
         return Blocking(False, alone)
     return Blocking(True, max(32, min(round_up(shape.tiles, 4), (48 << 20) // per_tile // 4 * 4)))

@@ -167,7 +167,7 @@ class Convolution:
         """How to cut the work on a side × side grid."""
         key = batch, side, torch.get_num_threads()
         if key not in self._blockings:
-            self._blockings[key] = blocking_of(self.shape(batch, side))
+            self._blockings[key] = blocking_of(self.shape(batch, side), self.taps)
         return self._blockings[key]
 
     def workspace(self, arena: Arena, cut: Blocking, batch: int, height: int, width: int) -> Tensor | None:
