@@ -17,7 +17,7 @@ from stylemap import edit, ops
 from stylemap.config import Config
 from stylemap.edit.masks import as_mask, pool_average, pool_max, shift_in_cells
 from stylemap.edit.modulate_map import modulate_map
-from stylemap.engine.cpu import passing
+from stylemap.engine.cpu import decoding
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.images import ImageHandle
 from stylemap.engine.plans import PlannedModel
@@ -133,7 +133,7 @@ class Composer:
         self._mapped: dict[str | None, tuple[Tensor, float]] = {}
         self._codes: OrderedDict[int, list[Tensor]] = OrderedDict()
         # Per reference (image, mask, shift, weight): by stylecode, what it changes.
-        self._laid: OrderedDict[tuple[Any, ...], list[passing.Patch | None]] = OrderedDict()
+        self._laid: OrderedDict[tuple[Any, ...], list[decoding.Patch | None]] = OrderedDict()
         plan = getattr(self.session.renderer, "plan", None)
         self._plan = plan if isinstance(plan, CpuPlan) else None
         # Per owner: the offset of its sliders, as bytes, and the image they make of its original.
@@ -231,11 +231,11 @@ class Composer:
         if plan is None:
             return None
         known = None if picture is not None else self.session.stylemap(recipe.original)
-        patches: list[list[passing.Patch]] = [[] for _ in self.config.stylecode_shapes]
+        patches: list[list[decoding.Patch]] = [[] for _ in self.config.stylecode_shapes]
         if recipe.mix is not None:
             other = self._stylecodes(recipe.mix[0])
             for index in recipe.mix[1]:
-                patches[index] += _some(passing.mixed(other[index], recipe.weight))
+                patches[index] += _some(decoding.mixed(other[index], recipe.weight))
         for part in recipe.parts:
             for found, patch in zip(patches, self._patches(part, recipe.weight * part.opacity)):
                 found += _some(patch)
@@ -244,11 +244,12 @@ class Composer:
             w = plan.encode(picture[None]) if picture is not None else known
             assert w is not None
             offset = self._offset(recipe, w)
-            return passing.render(plan, w if offset is None else w + recipe.weight * offset.to(w), patches)[0]
+            moved = w if offset is None else w + recipe.weight * offset.to(w)
+            return decoding.decode_patched(plan, moved, patches)[0]
 
         return made
 
-    def _patches(self, part: Part, weight: float) -> list[passing.Patch | None]:
+    def _patches(self, part: Part, weight: float) -> list[decoding.Patch | None]:
         """By stylecode; those of the references used last are kept."""
         mask = as_mask(part.mask, self.config.size, "cpu")
         key = part.image.number, part.shift, weight, mask.numpy().tobytes()
@@ -256,7 +257,7 @@ class Composer:
         if found is None:
             cells = cell_masks(mask, part.shift, self.config.resolutions)
             codes = self._stylecodes(part.image)
-            found = [passing.laid(code, cells[code.shape[-1]], weight) for code in codes]
+            found = [decoding.laid(code, cells[code.shape[-1]], weight) for code in codes]
         self._laid[key] = found
         while len(self._laid) > _KEPT_CODES:
             self._laid.popitem(last=False)
@@ -356,5 +357,5 @@ def _amplified(w: Tensor, strength: float, pixels: Tensor | None) -> Tensor:
     return (modulate_map(w, 1 + painted, strength) - w)[0]
 
 
-def _some(patch: passing.Patch | None) -> list[passing.Patch]:
+def _some(patch: decoding.Patch | None) -> list[decoding.Patch]:
     return [] if patch is None else [patch]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylemap import EditSession
 from stylemap.config import Config
-from stylemap.engine.cpu import blockwise, stored
+from stylemap.engine.cpu import cells, stored
 from stylemap.engine.cpu.cells import pieces
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.cpu.renderer import CpuRenderer
@@ -44,7 +44,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"_CODES_SIDE": 8, "_MAPS_SIDE": 8}.items():
         monkeypatch.setattr(stored, name, value)
     for name, value in {"_BLOCK": 8, "_LARGE_BLOCK": 16, "_LARGE_SIDE": 128}.items():
-        monkeypatch.setattr(blockwise, name, value)
+        monkeypatch.setattr(cells, name, value)
 
 
 def maker(plan: CpuPlan, dtype: torch.dtype = torch.float32) -> Maker:

@@ -1,13 +1,17 @@
-"""Grids of cells that are made block by block, and how to convolve some of their blocks."""
+"""Grids of cells that are made block by block, and the convolutions that make some blocks or tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stylemap.engine.cpu.arena import Arena
+from stylemap.engine.cpu.blocking import UP, Blocking, round_up
+from stylemap.engine.cpu.convolution import Convolution
 from stylemap.program.ring import Indices
 
 #: Which blocks of a grid, row by row.
@@ -16,6 +20,11 @@ Blocks = NDArray[np.bool_]
 _PAGE = 4096
 # Blocks of a rectangle that have to be wanted for it to be convolved as a whole.
 _FILLED = 0.4
+# Side of a block in cells, about; the larger one from a side of 512 on. A brush that moves makes new blocks
+# now and then, and a row of a block takes whole pages at any usual number of channels.
+_BLOCK, _LARGE_BLOCK, _LARGE_SIDE = 16, 32, 512
+# Of what one convolution reads and writes, in bytes.
+_SCRATCH = 32 << 20
 
 
 class Cells:
@@ -62,6 +71,84 @@ class Cells:
         self.whole = bool(self.made.all())
 
 
+def block_side(conv: Convolution, grid: int, whole: int) -> int:
+    """Of the blocks of a convolution's results in cells, whole tiles; grids up to ``whole`` are one block."""
+    tile = 4 if conv.mode == UP else conv.tile
+    usual = _LARGE_BLOCK if grid >= _LARGE_SIDE else _BLOCK
+    return round_up(grid if grid <= whole else usual, tile)
+
+
+def blocks_read(conv: Convolution, target: Cells, blocks: Blocks, source: Cells) -> Blocks:
+    """The blocks of the source that a convolution reads to make blocks of the target."""
+    found = np.zeros_like(source.made)
+    # The taps reach one cell further; those of an up-convolution are in the tiles beside.
+    scale, margin = (2, conv.tile) if conv.mode == UP else (1, 1)
+    for place in zip(*blocks.nonzero()):
+        ends = []
+        for at in place:
+            first = int(at) * target.block // scale - margin
+            last = min(int(at + 1) * target.block, target.side) // scale + margin
+            ends.append(slice(max(first, 0) // source.block, -(-min(last, source.side) // source.block)))
+        found[ends[0], ends[1]] = True
+    return found
+
+
+def convolve_blocks(
+    arena: Arena, conv: Convolution, source: Cells, target: Cells, missing: Blocks
+) -> Iterator[Tensor]:
+    """Write the missing blocks of the target, rectangle by rectangle; yields what has been written."""
+    channels = source.values.shape[3] + target.values.shape[3]
+    most = max(1, _SCRATCH // (4 * channels * target.block**2))
+    for piece in pieces(missing, most):
+        part, made, top, left = _convolved(arena, conv, source, target, missing, piece)
+        for rows, columns in _rectangles(missing, piece, target):
+            values = made[0, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            yield target.values[0, rows, columns].copy_(values)
+        arena.give(part, made)
+
+
+def _convolved(
+    arena: Arena,
+    conv: Convolution,
+    source: Cells,
+    target: Cells,
+    missing: Blocks,
+    piece: tuple[slice, slice],
+) -> tuple[Tensor, Tensor, int, int]:
+    """One rectangle: what it reads, with a whole tile around it, the result, and where that begins."""
+    up = conv.mode == UP
+    block = target.block // 2 if up else target.block
+    top, left = (ends.start * block - conv.tile for ends in piece)
+    height, width = ((ends.stop - ends.start) * block + 2 * conv.tile for ends in piece)
+    part = arena.take(1, height, width, source.values.shape[3])
+    _cut(source.values[0], top, left, part[0])
+    if up:
+        return part, conv(arena, part)[0], 2 * top, 2 * left
+    made = arena.take(1, height, width, target.values.shape[3])
+    listed = _tiles(missing[piece], block // conv.tile)
+    convolve_tiles(conv, arena, part, torch.from_numpy(listed), made)
+    return part, made, top, left
+
+
+def convolve_tiles(conv: Convolution, arena: Arena, x: Tensor, tiles: Tensor, out: Tensor) -> None:
+    """``conv`` of x 1×H×W×C into ``out``, in the listed tiles only (row by row, conv.tile cells wide)."""
+    height, width = x.shape[1:3]
+    cut = _blocking(conv, len(tiles))
+    workspace = conv.workspace(arena, cut, 1, height, width)
+    nothing = [None] * 5
+    rest = (out, None, workspace, cut.tiles, tiles, *conv.transform)
+    torch.ops.stylemap.conv2d(x, conv.packed, conv.bias, conv.slope, conv.mode, *nothing, *rest)
+    arena.give(workspace)
+
+
+def _blocking(conv: Convolution, tiles: int) -> Blocking:
+    """One group of all the tiles where the weights are the larger part: they are read once."""
+    groups = -(-tiles // 28)
+    if conv.taps or conv.bytes > 2 << 20 or groups < torch.get_num_threads():
+        return Blocking(True, min(512, max(32, -(-tiles // 4) * 4)))
+    return Blocking(False, 28)
+
+
 def pieces(wanted: Blocks, most: int) -> Iterator[tuple[slice, slice]]:
     """Rectangles that cover what is wanted, each of at most ``most`` blocks and well filled."""
     pending = [(slice(0, wanted.shape[0]), slice(0, wanted.shape[1]))]
@@ -84,7 +171,7 @@ def pieces(wanted: Blocks, most: int) -> Iterator[tuple[slice, slice]]:
             pending += [(rows, slice(columns.start, middle)), (rows, slice(middle, columns.stop))]
 
 
-def rectangles(missing: Blocks, piece: tuple[slice, slice], target: Cells) -> Iterator[tuple[slice, slice]]:
+def _rectangles(missing: Blocks, piece: tuple[slice, slice], target: Cells) -> Iterator[tuple[slice, slice]]:
     """The cells of the missing blocks of a piece, as runs of blocks in a row, or as one where all are."""
     rows, columns = piece
     runs = []
@@ -100,13 +187,13 @@ def rectangles(missing: Blocks, piece: tuple[slice, slice], target: Cells) -> It
         yield down, right
 
 
-def tiles(blocks: Blocks, per_block: int) -> NDArray[np.int32]:
+def _tiles(blocks: Blocks, per_block: int) -> NDArray[np.int32]:
     """The numbers of the tiles of these blocks, with one tile around all of them."""
     tiles = np.pad(blocks.repeat(per_block, axis=0).repeat(per_block, axis=1), 1)
     return np.flatnonzero(tiles).astype(np.int32)
 
 
-def cut(values: Tensor, top: int, left: int, part: Tensor) -> None:
+def _cut(values: Tensor, top: int, left: int, part: Tensor) -> None:
     """The values from (top, left) on, zeros outside the frame, into ``part``."""
     height, width = part.shape[:2]
     rows = slice(max(-top, 0), min(values.shape[0] - top, height))

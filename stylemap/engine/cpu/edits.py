@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu.arena import Arena
+from stylemap.engine.cpu.cells import convolve_tiles
 from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.stored import Maker, Stored
-from stylemap.engine.cpu.tiles import convolve_tiles
 from stylemap.engine.images import EditReference
 from stylemap.engine.renderer import Stage
 from stylemap.program import ring

@@ -14,9 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stylemap.engine.cpu import blockwise
 from stylemap.engine.cpu.arena import Arena, empty_on_huge_pages, empty_on_small_pages
-from stylemap.engine.cpu.cells import Blocks, Cells
+from stylemap.engine.cpu.cells import Blocks, Cells, block_side, blocks_read, convolve_blocks
 from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.images import Image
@@ -114,11 +113,11 @@ class Maker:
         coarse: list[Tensor | None] = [grid.view(-1, grid.shape[3]) for grid in grids[: self._coarse]]
         self._plan.write(image.w, coarse + nothing[self._coarse :], nothing)
         codes = [
-            Cells(grid, blockwise.side(conv, grid.shape[1], _CODES_SIDE), made=index < self._coarse)
+            Cells(grid, block_side(conv, grid.shape[1], _CODES_SIDE), made=index < self._coarse)
             for index, (grid, conv) in enumerate(zip(grids, self._codes, strict=True))
         ]
         maps = [
-            Cells(empty_on_small_pages(*shape, dtype=self._dtype), blockwise.side(conv, shape[1], _MAPS_SIDE))
+            Cells(empty_on_small_pages(*shape, dtype=self._dtype), block_side(conv, shape[1], _MAPS_SIDE))
             for shape, conv in zip(self.map_shapes, self._maps, strict=True)
         ]
         return Stored(image.w, codes, maps)
@@ -197,7 +196,7 @@ class Maker:
         missing = target.blocks(where) & ~target.made
         if missing.any():
             code = image.codes[index]
-            self._make_codes(arena, image, index, blockwise.read(conv, target, missing, code))
+            self._make_codes(arena, image, index, blocks_read(conv, target, missing, code))
             self._fill(arena, conv, code, target, missing)
 
     def gone(self, image: Stored, keep: bool) -> None:
@@ -240,13 +239,13 @@ class Maker:
         missing = wanted & ~target.made
         if missing.any():
             before = image.codes[index - 1]
-            self._make_codes(arena, image, index - 1, blockwise.read(conv, target, missing, before))
+            self._make_codes(arena, image, index - 1, blocks_read(conv, target, missing, before))
             self._fill(arena, conv, before, target, missing)
 
     def _fill(self, arena: Arena, conv: Convolution, source: Cells, target: Cells, missing: Blocks) -> None:
         """Convolve what is missing; the source has been made where that reads it."""
         self._room(target.cost(missing), False)
-        for written in blockwise.convolve(arena, conv, source, target, missing):
+        for written in convolve_blocks(arena, conv, source, target, missing):
             self._check_range([written])
         target.mark(missing)
 
