@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _MOST_THREADS = 4  # that one replica's model gains from
 _MOST_REPLICAS = 4096
+# Seconds that a connection without a request stays open: longer than clients and proxies keep theirs (httpx:
+# 5, nginx: 60). Where the server is the first to close, a request that is on its way is lost.
+_IDLE = 75
 _PACKAGES = ("fastapi", "pydantic", "starlette", "uvicorn", "prometheus_client", "python_multipart")
 
 
@@ -223,7 +226,12 @@ def _answer(args: argparse.Namespace, app: Any, model: str, listener: socket.soc
 
     _say(model, args.host, listener.getsockname()[1])
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=5,
     )
     uvicorn.Server(config).run(sockets=[listener])
 

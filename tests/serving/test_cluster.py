@@ -190,11 +190,23 @@ def test_the_command_in_one_process(model_file: str) -> None:
     try:
         assert process.stdout is not None
         address = process.stdout.readline().split()[2].removesuffix("/openapi.json")
-        answer = httpx.post(f"{address}/v1/edit", **form(edit_body(), a=A, b=B))
-        assert (running.pixels(answer) == running.session_edit(A, B)).all()
+        with httpx.Client(base_url=address, limits=httpx.Limits(keepalive_expiry=60)) as client:
+            ports = [_port(client.get("/v1/health"))]
+            answer = client.post("/v1/edit", **form(edit_body(), a=A, b=B))
+            assert (running.pixels(answer) == running.session_edit(A, B)).all()
+            # Clients keep connections for five seconds and longer: the server is not the first to close one.
+            time.sleep(5.5)
+            ports.append(_port(client.get("/v1/health")))
+        assert ports[0] == ports[1]
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130, "as other interrupted commands"
+
+
+def _port(answer: httpx.Response) -> int:
+    """Of the client's end of the connection, which is still open."""
+    port: int = answer.extensions["network_stream"].get_extra_info("client_addr")[1]
+    return port
 
 
 @pytest.mark.slow
