@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from stylemap.benchmarks import machine, timing
-from stylemap.config import shown
-from stylemap.files import write_whole
+from stylemap.files import shown, write_whole
 
 SCHEMA = Path(__file__).parent / "schema.json"
 VERSION = 2

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stylemap.files import shown
+
 NORMALIZE_MODES = ("LayerNorm", "InstanceNorm2d", "BatchNorm2d", "GroupNorm")
 GROUP_NORM_GROUPS = 8
 
@@ -165,14 +167,6 @@ class Config:
         if not values["channel_table"]:
             del values["channel_table"]
         return argparse.Namespace(**values)
-
-
-def shown(value: object) -> str:
-    """A value for a message: short, whatever a file holds, as lists of lists that name each other."""
-    if isinstance(value, int) and value.bit_length() > 512:  # Python writes no more than 4300 digits
-        return "a number of very many digits"
-    text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:

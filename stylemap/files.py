@@ -1,4 +1,4 @@
-"""Write a file whole or not at all; lock one."""
+"""Write a file whole or not at all; lock one; show what it holds in a message."""
 
 from __future__ import annotations
 
@@ -148,6 +148,14 @@ def lock(descriptor: int, *, wait: bool = True) -> None:
     except ImportError:
         raise NotImplementedError("this platform lacks flock, by which a folder is locked") from None
     fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def shown(value: object) -> str:
+    """A value for a message: short, whatever a file holds, as lists of lists that name each other."""
+    if isinstance(value, int) and value.bit_length() > 512:  # Python writes no more than 4300 digits
+        return "a number of very many digits"
+    text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _named(error: OSError, target: Path) -> OSError:

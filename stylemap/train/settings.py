@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from stylemap.config import shown
+from stylemap.files import shown
 
 T = TypeVar("T", bound=type)
 MOST = 1_000_000_000  # of iterations and images: years of training
