@@ -25,7 +25,7 @@ from stylemap.editor.models import Models
 from stylemap.editor.studio import Studio
 from stylemap.export.runtime import Runtime
 from stylemap.model import StyleMapGAN
-from tests.helpers import tiny
+from tests.helpers import needs, tiny
 
 # Tests ask faster than people do.
 PATIENT = Limits(request_rate=1e6, session_rate=1e6, upload_rate=1e6)
@@ -48,6 +48,24 @@ def two_directions(folder: Path) -> Path:
     save_directions(
         {"smile": NamedDirection(vectors[0], 4.0), "hair_length": NamedDirection(vectors[1], 4.0)}, path
     )
+    return path
+
+
+def red_and_dark(path: Path, **notes: str) -> Path:
+    """A segmenter of two labels: 1 where a picture is red, by the sign of the normalised first channel."""
+    onnx = needs.package("onnx")
+    make, kind = onnx.helper, onnx.TensorProto.FLOAT
+    weight = make.make_tensor("w", kind, [2, 3, 1, 1], [-1, 0, 0, 1, 0, 0])
+    graph = make.make_graph(
+        [make.make_node("Conv", ["x", "w"], ["y"])],
+        "two",
+        [make.make_tensor_value_info("x", kind, [1, 3, 16, 16])],
+        [make.make_tensor_value_info("y", kind, [1, 2, 16, 16])],
+        [weight],
+    )
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+    make.set_model_props(model, notes)
+    onnx.save(model, path)
     return path
 
 

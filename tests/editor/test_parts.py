@@ -41,27 +41,9 @@ def test_parts_of_a_photo_need_a_segmenter(http: httpx.Client) -> None:
     assert (answer.status_code, "--segmenter" in answer.json()["error"]) == (409, True)
 
 
-def _bright_and_dark(path: Path, **notes: str) -> Path:
-    """A segmenter of two labels: 1 where a picture is red, by the sign of the normalised first channel."""
-    onnx = needs.package("onnx")
-    make, kind = onnx.helper, onnx.TensorProto.FLOAT
-    weight = make.make_tensor("w", kind, [2, 3, 1, 1], [-1, 0, 0, 1, 0, 0])
-    graph = make.make_graph(
-        [make.make_node("Conv", ["x", "w"], ["y"])],
-        "two",
-        [make.make_tensor_value_info("x", kind, [1, 3, 16, 16])],
-        [make.make_tensor_value_info("y", kind, [1, 2, 16, 16])],
-        [weight],
-    )
-    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
-    make.set_model_props(model, notes)
-    onnx.save(model, path)
-    return path
-
-
 def test_a_segmenter_tells_the_parts_of_any_picture(tmp_path: Path) -> None:
     needs.package("onnxruntime")
-    file = _bright_and_dark(tmp_path / "two.onnx", names=json.dumps(["dark", "red"]))
+    file = serving.red_and_dark(tmp_path / "two.onnx", names=json.dumps(["dark", "red"]))
     found = parts.OnnxSegmenter(file)
     picture = Image.new("RGB", (tiny.SIZE, tiny.SIZE), (0, 0, 0))
     picture.paste((255, 0, 0), (0, 0, tiny.SIZE // 2, tiny.SIZE))
@@ -80,7 +62,7 @@ def test_a_segmenter_tells_the_parts_of_any_picture(tmp_path: Path) -> None:
 
 def test_labels_without_names_are_numbered(tmp_path: Path) -> None:
     needs.package("onnxruntime")
-    assert parts.OnnxSegmenter(_bright_and_dark(tmp_path / "two.onnx")).names == ["part 0", "part 1"]
+    assert parts.OnnxSegmenter(serving.red_and_dark(tmp_path / "two.onnx")).names == ["part 0", "part 1"]
 
 
 def test_a_file_that_is_no_network_is_one_line(tmp_path: Path) -> None:

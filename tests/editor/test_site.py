@@ -132,7 +132,7 @@ def test_uploads_random_faces_and_frames(browser: Any, static: str, tmp_path: Pa
             "(n) => document.querySelectorAll('#photos-list .tile').length === n", arg=count + 2
         )
         page.settle()
-        page.page.wait_for_function("() => document.querySelectorAll('#frames canvas').length === 9")
+        page.page.wait_for_function("() => document.querySelectorAll('#frames .frame').length === 9")
         assert images.open_rgb(_file(tmp_path, page.download("#save-png"))).size == (tiny.SIZE, tiny.SIZE)
         assert not page.page.locator("#save-gif").is_visible()
         project = json.loads(page.download("#save-project"))

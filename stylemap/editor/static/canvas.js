@@ -1,6 +1,6 @@
 // The pictures: what is drawn in the two panes, and the handle that compares.
 
-import { $ } from "./dom.js";
+import { $, hide } from "./dom.js";
 import { Pane } from "./pane.js";
 import { bindLabels } from "./labels.js";
 import { CAMERA } from "./state.js";
@@ -32,11 +32,11 @@ export class Stage {
 
   /** A frame. What moves is drawn by the browser's quick scaling, what rests by the sharp one. */
   show(bitmap, exact) {
-    this.bitmap?.close();
+    this.bitmap?.close?.(); // a canvas of previews is used again
     this.bitmap = bitmap;
     this.exact = exact;
     this.draw({ reference: false });
-    $("#empty").hidden = true;
+    hide($("#empty"), true);
   }
 
   /** The camera's picture as it is now: drawn with the next frame, so that both take one display frame. */

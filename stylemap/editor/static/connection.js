@@ -1,8 +1,9 @@
-// The connection: changes out, once per display frame; newest frames in; and how long that takes.
+// The connection: changes out, newest frames in, and how long that takes.
 
 import * as protocol from "./protocol.js";
 import { transport } from "./transport.js";
 
+const APART_MS = 8; // between messages: pieces of a stroke that come closer travel together
 const RETRY_MS = [300, 1000, 2000, 4000];
 const KEPT = 4000;
 const PATIENCE_MS = 5000;
@@ -20,6 +21,7 @@ export class Link extends EventTarget {
     this.renderMs = 0;
     this.tries = 0;
     this.newest = 0; // number of the frame that is shown
+    this.canvases = []; // that pixels are put into, in turns
     this.mostPending = 0;
     this.shownFrames = 0;
     this.pending = new Map(); // when what was sent happened
@@ -30,6 +32,7 @@ export class Link extends EventTarget {
     this.outgoing = [];
     this.scene = null;
     this.scheduled = false;
+    this.flushed = 0; // when changes were sent last
     this.behind = false; // changes were made that no server has: whoever hears "hello" sends all again
     this.held = true; // until the page has told a new session what it needs
   }
@@ -52,7 +55,7 @@ export class Link extends EventTarget {
     this.#schedule();
   }
 
-  /** Points begin with the last one sent of the same gesture. Pieces within one display frame become one.
+  /** Points begin with the last one sent of the same gesture. Pieces that wait together become one.
    *  time: when the pointer moved, on the clock of performance.now(). */
   sendStroke(mask, points, brush, final, time = performance.now()) {
     if (this.#away()) return;
@@ -125,15 +128,19 @@ export class Link extends EventTarget {
     return recent.length ? recent[recent.length >> 1] : null;
   }
 
+  /** Send at once, or with the next display frame where something was sent a moment ago. */
   #schedule() {
     if (this.scheduled) return;
     this.scheduled = true;
-    requestAnimationFrame(() => this.#flush());
+    // After what runs now: a scene and its masks are changed together.
+    if (performance.now() - this.flushed >= APART_MS) queueMicrotask(() => this.#flush());
+    else requestAnimationFrame(() => this.#flush());
   }
 
   #flush() {
     this.scheduled = false;
     if (!this.live || this.held) return;
+    this.flushed = performance.now();
     // The scene first: it names the masks that are painted.
     if (this.scene) {
       const { scene, final, time } = this.scene;
@@ -187,10 +194,12 @@ export class Link extends EventTarget {
     const frame = message instanceof ArrayBuffer ? protocol.parseFrame(message) : message;
     this.seen = Math.max(this.seen, frame.seq);
     this.dispatchEvent(new CustomEvent("seen"));
-    const bitmap = frame.bitmap ?? (await createImageBitmap(frame.image));
+    // Pixels at once: a decoder's answer may be late for the next display frame.
+    const pixels = frame.image instanceof ImageData;
+    const bitmap = frame.bitmap ?? (pixels ? this.#canvas(frame.image) : await createImageBitmap(frame.image));
     // Decoders may finish in another order: an older picture never replaces a newer one.
     if (frame.number < this.newest || socket !== this.socket) {
-      bitmap.close();
+      bitmap.close?.();
       if (socket.readyState === WebSocket.OPEN) socket.send(protocol.ack(frame.number));
       return;
     }
@@ -217,6 +226,14 @@ export class Link extends EventTarget {
       // Answered when it is shown: a hidden page or a slow one gets no frames it cannot show.
       if (socket.readyState === WebSocket.OPEN) socket.send(protocol.ack(frame.number));
     });
+  }
+
+  /** A picture of pixels, while at most one newer one is shown. */
+  #canvas(image) {
+    const canvas = this.canvases.length < 2 ? new OffscreenCanvas(image.width, image.height) : this.canvases.shift();
+    this.canvases.push(canvas);
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    return canvas;
   }
 
   #closed(code, reason) {

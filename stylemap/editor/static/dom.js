@@ -61,7 +61,8 @@ export function bindRange(input, moving, done = () => {}) {
   input.addEventListener("change", () => done(Number(input.value)));
   fill();
   return (value) => {
-    if (Number(input.value) !== value) input.value = value;
+    if (Number(input.value) === value) return;
+    input.value = value;
     fill();
   };
 }
@@ -72,6 +73,16 @@ export function toast(text, kind = "info") {
   place.append(note);
   while (place.children.length > 3) place.firstChild.remove();
   setTimeout(() => note.remove(), 5000);
+}
+
+/** Write a text where it differs: the same one again would be laid out anew. */
+export function tell(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+/** Hide or show where that changes something: an attribute is looked at anew even where it is set to what it was. */
+export function hide(place, hidden) {
+  if (place.hidden !== hidden) place.hidden = hidden;
 }
 
 let working = 0;

@@ -1,7 +1,7 @@
 // The edit fading in: frames as thumbnails, scrubbing by the weight, playing there and back.
 
 import * as api from "./api.js";
-import { $, bindRange, h, icon } from "./dom.js";
+import { $, bindRange, h, icon, tell } from "./dom.js";
 import { CAMERA } from "./state.js";
 
 const QUIET_MS = 350; // after the last change, before frames are asked for
@@ -29,14 +29,14 @@ export class Timeline {
     editor.addEventListener("change", () => this.#changed());
     editor.addEventListener("mask", () => {
       this.key = null;
-      this.#changed();
+      if (!editor.stroke) this.#changed(); // its end is a change
     });
   }
 
   #changed() {
     const { weight } = this.editor.scene;
     this.setWeight(Math.round(100 * weight));
-    $("#weight-value").textContent = `${Math.round(100 * weight)}%`;
+    tell($("#weight-value"), `${Math.round(100 * weight)}%`);
     this.#mark();
     this.stop();
     // A camera has no frames, and no picture yet: the server could not answer.
@@ -65,13 +65,14 @@ export class Timeline {
     const { session } = this.editor.link;
     this.asked = new AbortController();
     try {
-      const strip = await createImageBitmap(await api.frames(session, this.count, "strip", FRAME_MS, this.asked.signal));
+      const file = await api.frames(session, this.count, "strip", FRAME_MS, this.asked.signal);
+      const strip = await createImageBitmap(file);
       // The picture that plays may still be drawn once: not from a strip that is closed.
       if (this.stage.playing) this.stage.playing = null;
       this.strip?.close();
       this.strip = strip;
       this.key = key;
-      this.#render();
+      this.#render(file);
     } catch {
       // The next change asks again; what is wrong is told there.
     }
@@ -115,16 +116,21 @@ export class Timeline {
     [...$("#frames").children].forEach((item, i) => item.firstChild.setAttribute("aria-pressed", String(i === index)));
   }
 
-  #render() {
-    const side = this.strip.height, frames = this.strip.width / side;
+  /** file: of the strip. Each thumbnail is a part of it: canvases would be sent to the screen with every frame. */
+  #render(file) {
+    const frames = this.strip.width / this.strip.height;
+    const before = this.address;
+    this.address = URL.createObjectURL(file);
     const items = Array.from({ length: frames }, (_, index) => {
-      const canvas = h("canvas", { width: 96, height: 96 });
-      canvas.getContext("2d").drawImage(this.strip, index * side, 0, side, side, 0, 0, 96, 96);
       const share = index / (frames - 1);
       const choose = () => this.editor.update({ weight: share });
-      return h("li", {}, h("button", { type: "button", class: "frame", onclick: choose, "aria-label": `Weight ${Math.round(100 * share)} percent` }, canvas));
+      return h("li", {}, h("button", { type: "button", class: "frame", onclick: choose, "aria-label": `Weight ${Math.round(100 * share)} percent`, style: `background-position-x: ${100 * share}%` }));
     });
-    $("#frames").replaceChildren(...items);
+    const list = $("#frames");
+    list.style.setProperty("--strip", `url("${this.address}")`);
+    list.style.setProperty("--count", String(frames));
+    list.replaceChildren(...items);
+    if (before) URL.revokeObjectURL(before);
     this.#mark();
   }
 

@@ -22,6 +22,8 @@ export class Pane {
     this.#observe();
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
+    // Strokes do not wait for the next display frame where the browser tells at once where the pointer is.
+    canvas.addEventListener("pointerrawupdate", (event) => this.gesture?.id === event.pointerId && this.gesture.kind === "paint" && this.#paint(event));
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => this.#up(event));
     canvas.addEventListener("pointerleave", () => this.#hover(null));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
@@ -174,10 +176,11 @@ export class Pane {
     return this.stage.view.toPicture(...this.#across(event)).map((value) => value * this.editor.size);
   }
 
-  #points(event) {
+  /** Of all moves in an event that are later than a time. */
+  #points(event, after = 0) {
     const [dx, dy] = this.offset();
     const events = event.getCoalescedEvents?.() ?? [];
-    return (events.length ? events : [event]).flatMap((one) => {
+    return (events.length ? events : [event]).filter((one) => one.timeStamp > after).flatMap((one) => {
       const [x, y] = this.#at(one);
       return [x - dx, y - dy];
     });
@@ -225,15 +228,19 @@ export class Pane {
       this.gesture = { kind: "shape", erase: event.altKey, start: [x - dx, y - dy], points: [x - dx, y - dy] };
       return;
     }
-    this.gesture = { kind: "paint" };
+    this.gesture = { kind: "paint", painted: 0 };
     editor.beginStroke({ erase: editor.erases(event.altKey), straight: event.shiftKey });
     this.#hover(event);
     this.#paint(event);
   }
 
+  /** What is new of an event: a browser may tell each move twice, at once and with the next display frame. */
   #paint(event) {
+    const { gesture } = this;
+    const points = this.#points(event, gesture.painted);
+    gesture.painted = Math.max(gesture.painted, event.timeStamp);
     const pressure = event.pointerType === "pen" ? event.pressure : null;
-    this.editor.extendStroke(this.#points(event), event.timeStamp, pressure);
+    if (points.length) this.editor.extendStroke(points, event.timeStamp, pressure);
   }
 
   /** Two fingers zoom and move the picture; what the first one had begun is taken back. */

@@ -21,16 +21,19 @@ export function bindParts(editor) {
     hint.textContent = text;
     hint.hidden = !text;
   };
+  let asked = 0;
   // A reference's mask lies over the reference, a slider's over the original.
   const show = async () => {
-    const photo = editor.reference()?.image ?? editor.scene.original;
+    const photo = editor.reference()?.image ?? editor.scene.original, turn = ++asked;
     if (editor.active === null || !photo) return tell("Choose what is painted first.");
+    tell("Looking for them…"); // a segmenter takes a moment, in which parts of the photo before would be wrong
     try {
       const parts = await partsOf(photo, editor.size);
+      if (turn !== asked) return;
       tell("");
       place.replaceChildren(...[...parts].filter(([name]) => name !== "background").map(([name, pixels]) => chip(name, pixels)));
     } catch (error) {
-      tell(error instanceof api.Offline ? error.message : "Not known for this photo.");
+      if (turn === asked) tell(error instanceof api.Offline ? error.message : "Not known for this photo.");
     }
   };
   const chip = (name, pixels) =>

@@ -1,6 +1,6 @@
 // Attributes: a slider for each direction, which acts everywhere or where it is painted.
 
-import { $, bindRange, h, iconButton } from "./dom.js";
+import { $, bindRange, h, iconButton, tell } from "./dom.js";
 
 export class Sliders {
   constructor(editor) {
@@ -39,7 +39,7 @@ export class Sliders {
     for (const [name, { row, set, value, local }] of this.rows) {
       const slider = this.editor.scene.sliders[name] ?? { strength: 0, mask: null };
       set(slider.strength);
-      value.textContent = slider.strength ? (slider.strength > 0 ? "+" : "−") + Math.abs(slider.strength).toFixed(2) : "0";
+      tell(value, slider.strength ? (slider.strength > 0 ? "+" : "−") + Math.abs(slider.strength).toFixed(2) : "0");
       local.setAttribute("aria-pressed", String(slider.mask !== null));
       row.classList.toggle("is-active", slider.mask !== null && slider.mask === this.editor.active);
     }

@@ -1,6 +1,6 @@
 // What the header says about the connection.
 
-import { $ } from "./dom.js";
+import { $, tell } from "./dom.js";
 
 const PATIENCE_MS = 1000;
 const BANNERS = {
@@ -22,18 +22,18 @@ export function bindStatus(link) {
     clearTimeout(timer);
     if (detail === "live") banner.hidden = true;
     // A session that goes on at once is no news.
-    else if (banner.hidden) timer = setTimeout(() => tell(detail), PATIENCE_MS);
+    else if (banner.hidden) timer = setTimeout(() => warn(detail), PATIENCE_MS);
   });
-  const tell = (name) => {
+  const warn = (name) => {
     banner.textContent = BANNERS[name];
     banner.hidden = false;
   };
   state("waiting");
   setInterval(() => {
     const latency = link.latency;
-    $("#latency").textContent = latency === null ? "–" : `${Math.round(latency)} ms`;
+    tell($("#latency"), latency === null ? "–" : `${Math.round(latency)} ms`);
     const rate = link.frameRate;
-    $("#rate").textContent = rate ? `${rate} fps` : "idle";
-    $("#render").textContent = link.renderMs ? `${link.renderMs.toFixed(0)} ms` : "–";
+    tell($("#rate"), rate ? `${rate} fps` : "idle");
+    tell($("#render"), link.renderMs ? `${link.renderMs.toFixed(0)} ms` : "–");
   }, 500);
 }
