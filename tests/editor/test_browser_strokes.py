@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from tests.editor.browser import EditorPage
 
 MOVES = 40
@@ -42,7 +44,10 @@ def test_a_move_is_painted_once(page: EditorPage) -> None:
         """() => {
             const { editor } = stylemap, extend = editor.extendStroke.bind(editor);
             window.moves = [];
-            editor.extendStroke = (points, ...rest) => { window.moves.push(points); extend(points, ...rest); };
+            editor.extendStroke = (points, ...rest) => {
+                window.moves.push(points);
+                extend(points, ...rest);
+            };
         }"""
     )
     _paint(page)
@@ -50,7 +55,7 @@ def test_a_move_is_painted_once(page: EditorPage) -> None:
     page.settle()
     columns = [point for move in page.do("window.moves") for point in move[::2]]
     assert len(columns) == MOVES + 1
-    assert all(left < right for left, right in zip(columns, columns[1:]))
+    assert all(left < right for left, right in itertools.pairwise(columns))
 
 
 def test_a_piece_is_sent_at_once_and_the_next_one_with_the_frame(page: EditorPage) -> None:
