@@ -17,9 +17,8 @@ from stylemap import edit, ops
 from stylemap.config import Config
 from stylemap.edit.masks import as_mask, pool_average, pool_max, shift_in_cells
 from stylemap.edit.modulate_map import modulate_map
-from stylemap.engine.cpu import decoding
-from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.images import ImageHandle
+from stylemap.engine.patches import Patch, laid, mixed
 from stylemap.engine.plans import PlannedModel
 from stylemap.engine.session import EditSession
 from stylemap.model import Conditional, Model
@@ -133,16 +132,15 @@ class Composer:
         self._mapped: dict[str | None, tuple[Tensor, float]] = {}
         self._codes: OrderedDict[int, list[Tensor]] = OrderedDict()
         # Per reference (image, mask, shift, weight): by stylecode, what it changes.
-        self._laid: OrderedDict[tuple[Any, ...], list[decoding.Patch | None]] = OrderedDict()
-        plan = getattr(self.session.renderer, "plan", None)
-        self._plan = plan if isinstance(plan, CpuPlan) else None
+        self._laid: OrderedDict[tuple[Any, ...], list[Patch | None]] = OrderedDict()
+        self._aside = self.session.aside
         # Per owner: the offset of its sliders, as bytes, and the image they make of its original.
         self._moved: dict[str, tuple[Any, ImageHandle]] = {}
 
     @property
     def beside(self) -> bool:
         """Whether `work` makes pictures beside others: the model has a plan on a CPU."""
-        return self._plan is not None
+        return self._aside is not None
 
     @property
     def sliders(self) -> list[str]:
@@ -227,29 +225,29 @@ class Composer:
 
         picture: 3×S×S in [-1, 1], in the place of the original; it is encoded by what is returned.
         """
-        plan = self._plan
-        if plan is None:
+        aside = self._aside
+        if aside is None:
             return None
         known = None if picture is not None else self.session.stylemap(recipe.original)
-        patches: list[list[decoding.Patch]] = [[] for _ in self.config.stylecode_shapes]
+        patches: list[list[Patch]] = [[] for _ in self.config.stylecode_shapes]
         if recipe.mix is not None:
             other = self._stylecodes(recipe.mix[0])
             for index in recipe.mix[1]:
-                patches[index] += _some(decoding.mixed(other[index], recipe.weight))
+                patches[index] += _some(mixed(other[index], recipe.weight))
         for part in recipe.parts:
             for found, patch in zip(patches, self._patches(part, recipe.weight * part.opacity)):
                 found += _some(patch)
 
         def made() -> Tensor:
-            w = plan.encode(picture[None]) if picture is not None else known
+            w = aside.encode(picture[None]) if picture is not None else known
             assert w is not None
             offset = self._offset(recipe, w)
             moved = w if offset is None else w + recipe.weight * offset.to(w)
-            return decoding.decode_patched(plan, moved, patches)[0]
+            return aside.decode(moved, patches)[0]
 
         return made
 
-    def _patches(self, part: Part, weight: float) -> list[decoding.Patch | None]:
+    def _patches(self, part: Part, weight: float) -> list[Patch | None]:
         """By stylecode; those of the references used last are kept."""
         mask = as_mask(part.mask, self.config.size, "cpu")
         key = part.image.number, part.shift, weight, mask.numpy().tobytes()
@@ -257,7 +255,7 @@ class Composer:
         if found is None:
             cells = cell_masks(mask, part.shift, self.config.resolutions)
             codes = self._stylecodes(part.image)
-            found = [decoding.laid(code, cells[code.shape[-1]], weight) for code in codes]
+            found = [laid(code, cells[code.shape[-1]], weight) for code in codes]
         self._laid[key] = found
         while len(self._laid) > _KEPT_CODES:
             self._laid.popitem(last=False)
@@ -282,8 +280,8 @@ class Composer:
         for part in recipe.parts:
             weight = torch.tensor([recipe.weight * part.opacity], device=w.device)
             full = as_mask(part.mask, size, w.device)
-            laid = self._stylecodes(part.image)
-            for index, (code, reference) in enumerate(zip(codes, laid)):
+            theirs = self._stylecodes(part.image)
+            for index, (code, reference) in enumerate(zip(codes, theirs)):
                 side = code.shape[-1]
                 on, cells = pool_average(full, side), shift_in_cells(part.shift, size // side)
                 codes[index] = ops.blend(code, reference, on, shift=cells, weight=weight)
@@ -325,11 +323,8 @@ class Composer:
         codes = self._codes.pop(handle.number, None)
         if codes is None:
             w = self.session.stylemap(handle)
-            codes = (
-                self.model.stylecodes(w.to(self.model.like))
-                if self._plan is None
-                else self._plan.stylecodes(w)
-            )
+            aside = self._aside
+            codes = self.model.stylecodes(w.to(self.model.like)) if aside is None else aside.stylecodes(w)
         self._codes[handle.number] = codes
         while len(self._codes) > _KEPT_CODES:
             self._codes.popitem(last=False)
@@ -357,5 +352,5 @@ def _amplified(w: Tensor, strength: float, pixels: Tensor | None) -> Tensor:
     return (modulate_map(w, 1 + painted, strength) - w)[0]
 
 
-def _some(patch: decoding.Patch | None) -> list[decoding.Patch]:
+def _some(patch: Patch | None) -> list[Patch]:
     return [] if patch is None else [patch]

@@ -14,6 +14,7 @@ from torch import Tensor
 from stylemap.config import Config
 from stylemap.edit import blend, mix_styles
 from stylemap.engine.images import Edit, Image, ImageCache, K
+from stylemap.engine.patches import Patch
 from stylemap.model import Blending, Model
 
 #: Entered for a part of the work on a frame, by its name.
@@ -50,6 +51,21 @@ class Plan(Protocol):
         """Memory held: ``weights`` and ``activations``."""
 
 
+class Aside(Protocol):
+    """Makes images beside a session, from what it is given: nothing is cached, and any number of threads may
+    call at once. Tensors are those of the session's device and precision.
+    """
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Stylemap 1×K×L×L of an image 1×3×S×S in [-1, 1]."""
+
+    def stylecodes(self, w: Tensor) -> list[Tensor]:
+        """The codes of a stylemap, from the coarsest resolution to the finest."""
+
+    def decode(self, w: Tensor, patches: Sequence[Sequence[Patch]]) -> Tensor:
+        """The image 1×3×S×S of a stylemap 1×K×L×L, with patches of every stylecode, one over the other."""
+
+
 class Renderer(ABC):
     """Renders the images of one session. One thread at a time; images are float32.
 
@@ -63,6 +79,11 @@ class Renderer(ABC):
     def __init__(self, model: Model | Plan) -> None:
         self.stage: Stage = unwatched
         self._runs = model
+
+    @property
+    def aside(self) -> Aside | None:
+        """What makes images beside the session; None where nothing does."""
+        return None
 
     def own(self, w: Tensor) -> Tensor:
         """A copy of a stylemap, as `decode` takes it."""

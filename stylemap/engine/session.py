@@ -19,7 +19,7 @@ from stylemap.edit.mix import code_indices
 from stylemap.edit.transplant import Box
 from stylemap.engine.images import Edit, EditReference, Image, ImageHandle, edit_reference, png
 from stylemap.engine.plans import DTYPES, PlannedModel, open_renderer
-from stylemap.engine.renderer import PlainRenderer, Plan, Renderer
+from stylemap.engine.renderer import Aside, PlainRenderer, Plan, Renderer
 from stylemap.inputs import ImageLike, MaskLike, image_batch
 from stylemap.model import Model
 from stylemap.model.checks import available_device, check_finite, check_images, check_stylemap
@@ -135,6 +135,13 @@ class EditSession:
             raise ValueError(f"stylemaps are added one at a time, got {w.shape[0]}")
         with self._lock:
             return self._keep(self.renderer.own(w), prepare)
+
+    @property
+    def aside(self) -> Aside | None:
+        """What makes images of this model without the session and its cache, at the same time in any number
+        of threads: on a CPU with a plan. None elsewhere.
+        """
+        return self.renderer.aside
 
     def stylemap(self, image: ImageHandle) -> Tensor:
         """E(image), 1×K×L×L; a copy."""

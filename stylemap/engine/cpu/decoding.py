@@ -15,8 +15,8 @@ from stylemap import program
 from stylemap.engine.cpu.convolution import Moments
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.images import EditReference
+from stylemap.engine.patches import Patch
 from stylemap.program import Box, Features, Start, Window
-from stylemap.program.ring import CellMask
 
 # Features are kept up to this side: together 11 MB at 512 channels. Every further resolution doubles that,
 # and a stroke too small to change the maps of 64 × 64 is hardly seen.
@@ -180,70 +180,34 @@ class Preview:
         return image
 
 
-@dataclass(frozen=True, eq=False)
-class Patch:
-    """What an edit puts into one stylecode.
+class Passing:
+    """`renderer.Aside` on a plan. Nothing of a run's size is allocated once it has run before."""
 
-    ``cells``: their numbers y·r + x, or None for all of them. ``rows``: of the other image, cells × channels.
-    ``weight``: 1 replaces the code's own rows by them, what is less mixes both.
-    """
+    def __init__(self, plan: CpuPlan) -> None:
+        self._plan = plan
 
-    cells: Tensor | None
-    rows: Tensor
-    weight: float
+    def encode(self, images: Tensor) -> Tensor:
+        """Stylemap 1×K×L×L of an image 1×3×S×S in [-1, 1]."""
+        return self._plan.encode(images)
 
-    def apply(self, code: Tensor) -> None:
-        """Change a code 1×r×r×C in place."""
-        rows = code.view(-1, code.shape[-1])
-        if self.cells is None:
-            rows.lerp_(self.rows, self.weight)
-        elif self.weight == 1:
-            rows.index_copy_(0, self.cells, self.rows)
-        else:
-            own = rows.index_select(0, self.cells)
-            rows.index_copy_(0, self.cells, own.lerp_(self.rows, self.weight))
+    def stylecodes(self, w: Tensor) -> list[Tensor]:
+        """The codes of a stylemap."""
+        return self._plan.stylecodes(w)
 
+    @torch.no_grad()
+    def decode(self, w: Tensor, patches: Sequence[Sequence[Patch]]) -> Tensor:
+        """The image 1×3×S×S of a stylemap 1×K×L×L, with patches of every stylecode, one over the other."""
+        with self._plan.run() as op:
+            codes = program.stylecodes(op, self._plan.network, w.permute(0, 2, 3, 1).contiguous())
 
-def laid(code: Tensor, mask: CellMask, weight: float) -> Patch | None:
-    """The patch of a reference, where its mask is on anywhere. code: of its image, 1×C×r×r."""
-    if not mask.any or not weight:
-        return None
-    cells = mask.on.flatten().nonzero().flatten()
-    dx, dy = mask.shift
-    return Patch(cells, _rows(code).index_select(0, cells - (dy * code.shape[-1] + dx)), weight)
+            def edited() -> Iterator[Tensor]:
+                before, code = None, next(codes)
+                for those in patches:
+                    following = next(codes, code)  # made from this code before it is changed
+                    for patch in those:
+                        patch.apply(code)
+                    op.free(before)
+                    yield code
+                    before, code = code, following
 
-
-def mixed(code: Tensor, weight: float) -> Patch | None:
-    """The patch of a whole stylecode 1×C×r×r of another image."""
-    return Patch(None, _rows(code), weight) if weight else None
-
-
-@torch.no_grad()
-def decode_patched(plan: CpuPlan, w: Tensor, patches: Sequence[Sequence[Patch]]) -> Tensor:
-    """The image 1×3×S×S of a stylemap 1×K×L×L with patches in its stylecodes, one over the other: a camera's,
-    of which nothing is kept.
-
-    Any number of threads may call at once; nothing of the run's size is allocated once it has run before.
-
-    Args:
-        patches: of every stylecode, in order.
-    """
-    with plan.run() as op:
-        codes = program.stylecodes(op, plan.network, w.permute(0, 2, 3, 1).contiguous())
-
-        def edited() -> Iterator[Tensor]:
-            before, code = None, next(codes)
-            for those in patches:
-                following = next(codes, code)  # made from this code before it is changed
-                for patch in those:
-                    patch.apply(code)
-                op.free(before)
-                yield code
-                before, code = code, following
-
-        return program.synthesize(op, plan.network, edited())
-
-
-def _rows(code: Tensor) -> Tensor:
-    """(r·r)×C of 1×C×r×r."""
-    return code[0].permute(1, 2, 0).reshape(-1, code.shape[1])
+            return program.synthesize(op, self._plan.network, edited())

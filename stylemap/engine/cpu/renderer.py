@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu.convolution import Convolution
-from stylemap.engine.cpu.decoding import Preview, Resumed
+from stylemap.engine.cpu.decoding import Passing, Preview, Resumed
 from stylemap.engine.cpu.edits import CodeEdit, Layouts, Sources
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.cpu.stored import Maker, Stored
@@ -35,6 +35,11 @@ class CpuRenderer(CachingRenderer[Stored]):
         self._ring = ring
         self._resumed = Resumed(plan)
         self._preview = Preview(plan)
+
+    @property
+    def aside(self) -> Passing:
+        """Runs of the plan that keep nothing."""
+        return Passing(self.plan)
 
     def added(self, image: Image) -> None:
         """Make the coarse stylecodes of an image, and all its maps if no image has them: it is likely to be
