@@ -15,6 +15,7 @@ inline void check(const Tensor& tensor, const char* name, ScalarType dtype, int6
                   "conv2d: ", name, " must be a contiguous ",
                   dtype == ScalarType::Float    ? "float32"
                   : dtype == ScalarType::Double ? "float64"
+                  : dtype == ScalarType::Half   ? "float16"
                                                 : "uint8",
                   " tensor on the CPU");
   STD_TORCH_CHECK(tensor.dim() == dim, "conv2d: ", name, " must have ", dim, " dimensions, not ",

@@ -12,6 +12,7 @@ namespace {
 using namespace stylemap::conv2d_binding;
 using stylemap::Conv2dParams;
 using stylemap::ConvMode;
+using stylemap::Filters;
 using Optional = std::optional<Tensor>;
 
 int pair_of(const Tensor& packed) { return packed.scalar_type() == ScalarType::BFloat16 ? 2 : 1; }
@@ -26,13 +27,16 @@ int64_t conv2d_weight_rows(int64_t mode, int64_t tile) {
 // Weights from conv2d_taps, which do not tell how they are to be used.
 void set_taps(Conv2dParams& p, const Tensor& taps, int64_t mode, int64_t tile, bool bf16) {
   conv2d_weight_rows(mode, tile);
-  check(taps, "taps", ScalarType::Float, 4);
+  const bool half = taps.scalar_type() == ScalarType::Half;
+  check(taps, "taps", half ? ScalarType::Half : ScalarType::Float, 4);
+  STD_TORCH_CHECK(bf16 || !half, "conv2d: taps in float16 are for products in bfloat16");
   STD_TORCH_CHECK(taps.size(2) == 9 && taps.size(3) == stylemap::kBlock,
                   "conv2d: taps must come from conv2d_taps");
   p.mode = static_cast<ConvMode>(mode);
   p.tile = static_cast<int>(tile);
   p.bf16 = bf16;
   p.taps = true;
+  p.half = half;
 }
 
 // Weights from conv2d_pack, of which the type and the number of rows tell how they are to be used.
@@ -62,39 +66,55 @@ int64_t inputs_of(const Conv2dParams& p, const Tensor& weights) {
   return p.taps ? weights.size(1) : weights.size(2) * pair_of(weights);
 }
 
-void check_weight(const Tensor& weight) {
-  check(weight, "weight", ScalarType::Double, 4);
-  STD_TORCH_CHECK(weight.size(0) % stylemap::kBlock == 0 &&
-                      weight.size(1) % stylemap::kChannels == 0 && weight.size(2) == 3 &&
-                      weight.size(3) == 3,
-                  "conv2d: weight must be 32 a x 16 b x 3 x 3");
+// For `blocks` blocks of `inputs` inputs. first: lane of the block, 16 for betas; lanes: of a
+// block.
+Filters filters_of(const Tensor& weight, double factor, int64_t first, int64_t lanes,
+                   int64_t blocks, int64_t inputs) {
+  const bool wide = weight.scalar_type() == ScalarType::Double;
+  check(weight, "weight", wide ? ScalarType::Double : ScalarType::Float, 4);
+  STD_TORCH_CHECK(weight.size(2) == 3 && weight.size(3) == 3,
+                  "conv2d: weight must be a x b x 3 x 3");
+  STD_TORCH_CHECK((lanes == 32 && first == 0) || (lanes == 16 && (first == 0 || first == 16)),
+                  "conv2d: first and lanes must be 0 and 32, 0 and 16, or 16 and 16");
+  STD_TORCH_CHECK(round_up(weight.size(0), lanes) == blocks * lanes &&
+                      round_up(weight.size(1), stylemap::kChannels) == inputs,
+                  "conv2d: weight has ", weight.size(0), " x ", weight.size(1),
+                  " filters, which do not fill ", blocks, " blocks of ", lanes, " and ", inputs,
+                  " inputs");
+  const void* values = wide ? static_cast<const void*>(weight.const_data_ptr<double>())
+                            : weight.const_data_ptr<float>();
+  return {values,
+          wide,
+          weight.size(0),
+          weight.size(1),
+          factor,
+          static_cast<int>(first),
+          static_cast<int>(lanes)};
 }
 
-void conv2d_pack(Tensor weight, int64_t mode, int64_t tile, Tensor packed) {
+void conv2d_pack(Tensor weight, int64_t mode, int64_t tile, Tensor packed, double factor,
+                 int64_t first, int64_t lanes) {
   const int64_t rows = conv2d_weight_rows(mode, tile);
-  check_weight(weight);
   const int64_t pair = pair_of(packed);
   STD_TORCH_CHECK(packed.is_cpu() && packed.is_contiguous() && packed.dim() == 4 &&
                       (pair == 2 || packed.scalar_type() == ScalarType::Float) &&
-                      packed.size(0) == weight.size(0) / stylemap::kBlock &&
-                      packed.size(1) == rows && packed.size(2) == weight.size(1) / pair &&
-                      packed.size(3) == stylemap::kBlock * pair,
+                      packed.size(1) == rows && packed.size(3) == stylemap::kBlock * pair,
                   "conv2d_pack: packed must be float32 a x ", rows,
                   " x 16 b x 32, or bfloat16 a x ", rows, " x 8 b x 64");
+  const int64_t blocks = packed.size(0), inputs = packed.size(2) * pair;
   stylemap::conv2d_pack({static_cast<ConvMode>(mode), static_cast<int>(tile), pair == 2,
-                         weight.const_data_ptr<double>(), weight.size(0), weight.size(1),
-                         packed.mutable_data_ptr()});
+                         filters_of(weight, factor, first, lanes, blocks, inputs),
+                         blocks * stylemap::kBlock, inputs, packed.mutable_data_ptr()});
 }
 
-void conv2d_taps(Tensor weight, Tensor taps) {
-  check_weight(weight);
-  check(taps, "taps", ScalarType::Float, 4);
-  STD_TORCH_CHECK(taps.size(0) == weight.size(0) / stylemap::kBlock &&
-                      taps.size(1) == weight.size(1) && taps.size(2) == 9 &&
-                      taps.size(3) == stylemap::kBlock,
+void conv2d_taps(Tensor weight, Tensor taps, double factor, int64_t first, int64_t lanes) {
+  const bool half = taps.scalar_type() == ScalarType::Half;
+  check(taps, "taps", half ? ScalarType::Half : ScalarType::Float, 4);
+  STD_TORCH_CHECK(taps.size(2) == 9 && taps.size(3) == stylemap::kBlock,
                   "conv2d_taps: taps must be a x 16 b x 9 x 32");
-  stylemap::conv2d_taps({weight.const_data_ptr<double>(), weight.size(0), weight.size(1),
-                         taps.mutable_data_ptr<float>()});
+  const int64_t blocks = taps.size(0), inputs = taps.size(1);
+  stylemap::conv2d_taps({filters_of(weight, factor, first, lanes, blocks, inputs),
+                         blocks * stylemap::kBlock, inputs, half, taps.mutable_data_ptr()});
 }
 
 int64_t conv2d_workspace(Tensor packed, int64_t mode, int64_t batch, int64_t height, int64_t width,
@@ -258,8 +278,12 @@ std::string conv2d_isa() { return stylemap::conv_kernels().name; }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(stylemap, m) {
   m.def("conv2d_weight_rows(int mode, int tile) -> int");
-  m.def("conv2d_pack(Tensor weight, int mode, int tile, Tensor(a!) packed) -> ()");
-  m.def("conv2d_taps(Tensor weight, Tensor(a!) taps) -> ()");
+  m.def(
+      "conv2d_pack(Tensor weight, int mode, int tile, Tensor(a!) packed, float factor=1.0, int "
+      "first=0, int lanes=32) -> ()");
+  m.def(
+      "conv2d_taps(Tensor weight, Tensor(a!) taps, float factor=1.0, int first=0, int lanes=32) -> "
+      "()");
   m.def(
       "conv2d_workspace(Tensor packed, int mode, int batch, int height, int width, int tiles, int "
       "tile=0, bool bf16=False) -> int");

@@ -48,7 +48,7 @@ stylecode's maps are copied, which tiles of them (or single cells) are convolved
 `ring.coefficients` is how much of every image a cell contains. All on the host, in NumPy.
 """
 
-from stylemap.program.fold import Folded, Memory, Weights, foreign_filter, new_memory
+from stylemap.program.fold import Folded, Memory, Scaled, Weights, foreign_filter, new_memory
 from stylemap.program.lowering import Box, Features, Lowering, Mapping, Overlay, Overlaying
 from stylemap.program.network import (
     EPS,
@@ -97,6 +97,7 @@ __all__ = [
     "Overlaying",
     "Part",
     "PlainLowering",
+    "Scaled",
     "Start",
     "Styled",
     "ToRgb",

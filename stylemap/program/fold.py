@@ -33,6 +33,15 @@ class Folded(NamedTuple):
     bias: Tensor | None
 
 
+class Scaled(NamedTuple):
+    """A convolution whose folded weight is the model's own tensors, out×in×k×k, one after the other along
+    its outputs, each times a factor; the bias as in `Folded`.
+    """
+
+    parts: tuple[tuple[Tensor, float], ...]
+    bias: Tensor | None
+
+
 #: Uninitialised float64 memory of a shape, on the CPU.
 Memory = Callable[[tuple[int, ...]], Tensor]
 
@@ -62,16 +71,29 @@ class Weights:
 
     def conv(self, layer: Conv) -> Folded:
         """Of any convolution of the network."""
-        if layer.part is Part.MAPS:
+        scaled = self.scaled(layer)
+        if scaled is None:
             return self._maps(layer)
+        counts = [len(tensor) for tensor, _ in scaled.parts]
+        weight = self._memory((sum(counts), *scaled.parts[0][0].shape[1:]))
+        for into, (tensor, factor) in zip(weight.split(counts), scaled.parts, strict=True):
+            into.copy_(tensor).mul_(factor)
+        return Folded(weight, scaled.bias)
+
+    def scaled(self, layer: Conv) -> Scaled | None:
+        """Of a convolution without a weight to compute; None for the maps of the image, and for maps with
+        the running statistics of BatchNorm2d in them.
+        """
+        if layer.part is Part.MAPS:
+            return self._scaled_maps(layer)
         module = self._module(layer.name)
         if isinstance(module, ConvLayer):
-            return self._conv_layer(module, layer)
+            return _scaled_layer(module, layer)
         assert isinstance(module, StyledConv)
-        weight = self._copy(module.conv.weight[0], module.conv.scale * _gain(layer))
         # The bias of the last layer is in its β.
         bias = None if layer.name == self.network.to_rgb.conv.name else _bias(module.activate)
-        return Folded(weight, None if bias is None else bias * _gain(layer))
+        part = module.conv.weight[0].detach(), module.conv.scale * _gain(layer)
+        return Scaled((part,), None if bias is None else bias * _gain(layer))
 
     def linear(self, layer: Linear) -> Folded:
         """Of a layer of the mapping network."""
@@ -88,13 +110,16 @@ class Weights:
             return value
         return reference.modulate(value, one, 0 * one, self.network.norm, EPS)
 
-    def _conv_layer(self, module: ConvLayer, layer: Conv) -> Folded:
-        conv = next(found for found in module if hasattr(found, "scale"))
-        weight, scale = cast(Tensor, conv.weight), cast(float, conv.scale)
-        if layer.slope == 1:  # a skip
-            return Folded(self._copy(weight, scale / SQRT2), None)
-        gain = _gain(layer)
-        return Folded(self._copy(weight, scale * gain), _bias(module[-1]) * gain)
+    def _scaled_maps(self, layer: Conv) -> Scaled | None:
+        if layer.name == self.network.to_rgb.maps.name:
+            return None
+        module = self._module(layer.name.removesuffix("/modulation"))
+        assert isinstance(module, StyledConv)
+        gamma, beta = module.conv.gamma, module.conv.beta
+        if module.conv.norm is not None:
+            return None
+        parts = tuple((each.weight.detach(), each.scale) for each in (gamma, beta))
+        return Scaled(parts, torch.cat([_bias(gamma), _bias(beta)]))
 
     def _maps(self, layer: Conv) -> Folded:
         module = self._module(layer.name.removesuffix("/modulation"))
@@ -114,9 +139,6 @@ class Weights:
         beta_bias = rgb @ beta_bias + _bias(module.activate) * SQRT2
         return Folded(weight, torch.cat([gamma_bias, beta_bias]))
 
-    def _copy(self, tensor: Tensor, factor: float) -> Tensor:
-        return self._memory(tuple(tensor.shape)).copy_(tensor.detach()).mul_(factor)
-
     def _module(self, name: str) -> nn.Module:
         root: nn.Module = self._model if name.startswith("encoder/") else self._model.generator
         return root.get_submodule(name.replace("/", "."))
@@ -132,6 +154,15 @@ def foreign_filter(model: StyleMapGAN) -> str | None:
             if not torch.allclose(values / values.sum(), ours):
                 return name
     return None
+
+
+def _scaled_layer(module: ConvLayer, layer: Conv) -> Scaled:
+    conv = next(found for found in module if hasattr(found, "scale"))
+    weight, scale = cast(Tensor, conv.weight).detach(), cast(float, conv.scale)
+    if layer.slope == 1:  # a skip
+        return Scaled(((weight, scale / SQRT2),), None)
+    gain = _gain(layer)
+    return Scaled(((weight, scale * gain),), _bias(module[-1]) * gain)
 
 
 def _gain(layer: Conv) -> float:

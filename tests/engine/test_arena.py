@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu import arena as arena_module
-from stylemap.engine.cpu.arena import Arena, empty_on_huge_pages, map_bytes
+from stylemap.engine.cpu.arena import Arena, Pages, empty_on_huge_pages, map_bytes
 
 MIB = 1 << 20
 
@@ -51,6 +51,21 @@ def test_tensors_to_fill(shape: tuple[int, int], dtype: torch.dtype) -> None:
     assert tensor.dtype == dtype
     assert tensor.is_contiguous()
     assert bool((tensor.fill_(2) == 2).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_tensors_that_stay_lie_side_by_side(dtype: torch.dtype) -> None:
+    pages = Pages()
+    shapes = [(3, 5), (700, 1024), (700, 1024), (17, 9)]
+    tensors = [pages.take(*shape, dtype=dtype).fill_(number) for number, shape in enumerate(shapes)]
+    for number, (tensor, shape) in enumerate(zip(tensors, shapes, strict=True)):
+        assert (tensor.shape, tensor.dtype, tensor.data_ptr() % 4096) == (shape, dtype, 0)
+        assert bool((tensor == number).all())
+    span = tensors[-1].data_ptr() - tensors[0].data_ptr()
+    assert span == sum(-(-tensor.nbytes // 4096) * 4096 for tensor in tensors[:-1])
+    large = pages.take(70 * MIB, dtype=torch.uint8)
+    assert large.shape == (70 * MIB,)
+    assert pages.take(5, dtype=dtype).shape == (5,)
 
 
 def test_an_arena_hands_out_the_same_memory_again() -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from stylemap.config import Config
-from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP, Shape, blocking_of, in_bf16, tile_of
+from stylemap.engine.cpu.blocking import (
+    DOWN,
+    PLAIN,
+    UP,
+    Shape,
+    blocking_of,
+    in_bf16,
+    keeps_half,
+    keeps_taps,
+    tile_of,
+)
 from stylemap.program import Part, network
 
 
@@ -41,3 +51,14 @@ def test_the_first_layers_stay_float32() -> None:
     wide = [layer.conv for layer in net.styled]
     assert [in_bf16(conv, "bf16") for conv in wide] == [False] * 4 + [True] * (len(wide) - 4)
     assert not in_bf16(net.from_rgb, "bf16")
+
+
+def test_large_weights_are_kept_as_taps() -> None:
+    """In float16 where that is less than the transformed weights, and where it holds them."""
+    wide = Shape(PLAIN, 2, True, 512, 1024, 1, 8)
+    assert keeps_taps(wide, half=True)
+    assert not keeps_taps(wide)
+    assert not keeps_taps(Shape(PLAIN, 4, True, 128, 128, 1, 8), half=True)
+    assert keeps_taps(Shape(PLAIN, 4, False, 512, 512, 1, 8))
+    assert keeps_half(0.1)
+    assert not any(map(keeps_half, (0.0, 1e-5, 1e5, float("inf"), float("nan"))))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP, Shape, blocking_of
-from stylemap.engine.cpu.convolution import pack, taps_of
+from stylemap.engine.cpu.weights import Filters, alternating, padded
 from stylemap.ops import _native
 from tests.helpers import needs
 from tests.helpers.convolution_case import Case, nhwc, relative_error
@@ -72,6 +72,14 @@ def test_weights_transformed_at_each_use(isa: str, mode: int, bf16: bool) -> Non
         case.check(taps=True)
         assert relative_error(case.run(taps=True), case.run().double()) < (1e-2 if bf16 else 3e-6)
         assert torch.equal(case.run(taps=True), case.run(taps=True, tiles=28))
+        if bf16:
+            case.check(taps=True, half=True)
+            # Float16 rounds taps to 11 bits, an eighth of what rounding their transform to 8 bits does.
+            whole, narrow = (
+                relative_error(case.run(taps=True, half=half), case.expected) for half in (False, True)
+            )
+            assert narrow < 1.05 * whole
+            assert torch.equal(case.run(taps=True, half=True), case.run(taps=True, half=True, tiles=28))
 
 
 def test_weights_transformed_at_each_use_by_any_number_of_threads() -> None:
@@ -185,7 +193,8 @@ def test_listed_tiles_are_computed_and_no_others(tile: int, shared: bool) -> Non
 
 def test_errors_name_the_argument() -> None:
     case = Case()
-    packed = pack(case.packed_weight, PLAIN, 4, False)
+    filters = Filters((case.packed_weight, 1.0))
+    packed = filters.pack(PLAIN, 4, False)
     out, bias, x = torch.empty(1, 12, 12, 32), case.packed_bias, nhwc(case.x)
     none = (None,) * 5
 
@@ -208,7 +217,7 @@ def test_errors_name_the_argument() -> None:
         case.run(tile_list=torch.tensor([0, 9], dtype=torch.int32))
     with pytest.raises(RuntimeError, match="partials"):
         call(x, out, bias, partials=torch.empty(1, 1, 65))
-    taps = taps_of(case.packed_weight)
+    taps = filters.taps()
     with pytest.raises(RuntimeError, match="taps need a workspace"):
         ops.conv2d(x, taps, bias, 0.2, PLAIN, *none, out, None, None, 8, None, 4, False)
     with pytest.raises(RuntimeError, match="taps must"):
@@ -216,5 +225,29 @@ def test_errors_name_the_argument() -> None:
     with pytest.raises(RuntimeError, match="tile must be"):
         ops.conv2d_workspace(taps, UP, 1, 12, 12, 8, 4, False)
     with pytest.raises(RuntimeError, match="tile must be"):
-        pack(case.packed_weight, PLAIN, 3, False)
+        filters.pack(PLAIN, 3, False)
+    with pytest.raises(RuntimeError, match="taps in float16 are for products in bfloat16"):
+        ops.conv2d_workspace(filters.taps(torch.float16), PLAIN, 1, 12, 12, 8, 4, False)
+    for rest, message in (((1.0, 8, 16), "first and lanes"), ((1.0, 0, 16), "do not fill 1 blocks of 16")):
+        with pytest.raises(RuntimeError, match=message):
+            ops.conv2d_taps(case.packed_weight, taps, *rest)
     assert not ops.conv2d_select_isa("sse17")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("outputs", "inputs"), [(32, 16), (37, 19), (5, 3)])
+def test_filters_are_scaled_and_blocked_at_once(outputs: int, inputs: int, dtype: torch.dtype) -> None:
+    """With the same bits as folded in float64, padded, put in order and then packed."""
+    generator = torch.Generator().manual_seed(outputs)
+    parts = [(torch.randn(outputs, inputs, 3, 3, generator=generator, dtype=dtype), f) for f in (0.37, 1.9)]
+    folded = [tensor.double() * factor for tensor, factor in parts]
+    for some, whole in ((parts[:1], folded[0]), (parts, alternating(torch.cat(folded)))):
+        filters, wide = Filters(*some), padded(whole)
+        assert filters.largest() == pytest.approx(whole.abs().max().item(), rel=1e-7)
+        expected = wide.unflatten(0, (-1, 32)).permute(0, 2, 3, 4, 1).flatten(2, 3).float()
+        assert torch.equal(filters.taps(), expected)
+        assert torch.equal(filters.taps(torch.float16), expected.half())
+        for mode, tile in ((PLAIN, 4), (UP, 2), (DOWN, 2)):
+            for bf16 in (False, True):
+                packed = Filters((wide, 1.0)).pack(mode, tile, bf16)
+                assert torch.equal(filters.pack(mode, tile, bf16), packed)

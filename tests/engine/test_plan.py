@@ -11,6 +11,9 @@ from torch import Tensor
 
 from stylemap import program
 from stylemap.config import Config
+from stylemap.engine.cpu import lowering
+from stylemap.engine.cpu.arena import Arena
+from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
@@ -178,6 +181,37 @@ def test_codes_and_maps_are_written_into_given_memory(dtype: torch.dtype) -> Non
         assert torch.equal(code, value[0].flatten(1).T.to(dtype))
     for made, value in zip(maps, maps_of(tested, expected), strict=True):
         assert torch.equal(made, value.to(dtype))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_maps_of_a_large_code_are_made_in_bands(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    """With the same bits."""
+    side = 8
+    tested = CpuPlan(model(side=side), precision)
+    last = len(tested.network.maps) - 1
+    height = tested.maps_shape(last)[1]
+    w = tested.encode(images(tested.config, 1))
+
+    def written() -> list[Tensor]:
+        maps = [torch.full(tested.maps_shape(i), float("nan")) for i in range(last + 1)]
+        tested.write(w, [None] * len(maps), list(maps))
+        return maps
+
+    whole = written()
+    bands: list[int] = []
+    convolve = lowering.convolve_tiles
+
+    def watched(conv: Convolution, arena: Arena, x: Tensor, tiles: Tensor, out: Tensor) -> None:
+        bands.append(x.shape[1])
+        convolve(conv, arena, x, tiles, out)
+
+    monkeypatch.setattr(lowering, "convolve_tiles", watched)
+    monkeypatch.setattr(lowering, "_BAND", 12)
+    monkeypatch.setattr("stylemap.engine.cpu.plan._LARGE_CODE", 0)
+    for made, value in zip(written(), whole, strict=True):
+        assert torch.equal(made, value)
+    assert len(bands) >= 2 * -(-height // 12)
+    assert max(bands) < height
 
 
 def test_one_channel_of_a_stylemap_is_not_memory_of_the_plan() -> None:

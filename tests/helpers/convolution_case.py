@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP, round_up
-from stylemap.engine.cpu.convolution import alternating, pack, padded, padded_bias, taps_of
+from stylemap.engine.cpu.weights import Filters, alternating, padded, padded_bias
 from stylemap.ops import reference
 from tests.helpers.tolerances import tolerance
 
@@ -127,12 +127,14 @@ class Case:
         partials: Tensor | None = None,
         tile_list: Tensor | None = None,
         taps: bool = False,
+        half: bool = False,
     ) -> Tensor:
-        """The operator's result; taps: the weights are transformed by it."""
+        """The operator's result; taps: the weights are transformed by it, and with half kept in float16."""
+        filters = Filters((self.packed_weight, 1.0))
         if taps:
-            packed, shared = taps_of(self.packed_weight), True
+            packed, shared = filters.taps(torch.float16 if half else torch.float32), True
         else:
-            packed = pack(self.packed_weight, self.mode, self.tile, self.bf16)
+            packed = filters.pack(self.mode, self.tile, self.bf16)
         transform = (self.tile, self.bf16) if taps else (0, False)
         n, c, h, w = self.expected.shape
         out = torch.full((n, h, w, c), math.nan)

@@ -92,6 +92,7 @@ class EmulatedCase(Case):
         partials: Tensor | None = None,
         tile_list: Tensor | None = None,
         taps: bool = False,
+        half: bool = False,
     ) -> Tensor:
         n, c, h, w = self.expected.shape
         out = torch.full((n, h, w, c), torch.nan)
@@ -99,7 +100,8 @@ class EmulatedCase(Case):
         by = 2 if self.mode == DOWN else 1
         sizes = (n, self.height // by, self.width // by, self.inputs, c, *weight.shape[:2])
         skip = {None: 0, "same": 1, "up": 2}[self.skip]
-        how = (int(self.features), skip, int(shared or taps or self.mode == UP), tiles, int(taps))
+        shared = shared or taps or self.mode == UP
+        how = (int(self.features), skip, int(shared), tiles, int(taps), int(half))
         optional = [self.optional.get(name) for name in ("modulation", "features", "mean", "rstd", "skip")]
         operands = (torch.tensor([self.slope]), weight, nhwc(self.x), self.packed_bias, *optional, tile_list)
         head = (self.mode, self.tile, int(self.bf16), *sizes, *how)

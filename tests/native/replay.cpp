@@ -1,8 +1,9 @@
-// Replays calls of the CPU convolutions that tests/native/test_aarch64.py wrote to standard input, and writes
-// their outputs to standard output. It stands in for the Python bindings where the kernels run on an emulated
-// processor: it knows no framework and uses one thread.
+// Replays calls of the CPU convolutions that tests/native/test_aarch64.py wrote to standard input,
+// and writes their outputs to standard output. It stands in for the Python bindings where the
+// kernels run on an emulated processor: it knows no framework and uses one thread.
 //
-//   replay ISA < calls > outputs       a call: its name as an int64 (Call), then its values in the order read
+//   replay ISA < calls > outputs       a call: its name as an int64 (Call), then its values in the
+//   order read
 //                                      below; arrays are an int64 count of bytes and the bytes
 #include <cstdint>
 #include <cstdio>
@@ -82,14 +83,17 @@ void replay_conv2d() {
   p.residual = static_cast<Residual>(next_int());
   p.blocking = {next_int() != 0, static_cast<int>(next_int())};
   p.taps = next_int() != 0;
+  p.half = next_int() != 0;
   Array slope, weight, x, bias, modulation, features, mean, rstd, skip, tile_list, out, partials;
 
   const int64_t rows = p.taps ? 9 : conv2d_weight_rows(p.mode, p.tile);
-  void* packed = aligned(rows * outputs * inputs * (p.bf16 && !p.taps ? 2 : 4));
+  const bool narrow = p.taps ? p.half : p.bf16;
+  void* packed = aligned(rows * outputs * inputs * (narrow ? 2 : 4));
+  const Filters filters{weight.as<double>(), true, outputs, inputs, 1.0, 0, kBlock};
   if (p.taps)
-    conv2d_taps({weight.as<double>(), outputs, inputs, static_cast<float*>(packed)});
+    conv2d_taps({filters, outputs, inputs, p.half, packed});
   else
-    conv2d_pack({p.mode, p.tile, p.bf16, weight.as<double>(), outputs, inputs, packed});
+    conv2d_pack({p.mode, p.tile, p.bf16, filters, outputs, inputs, packed});
   p.weights = packed;
   p.slope = *slope.as<float>();
   p.x = x.as<float>();

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stylemap import _build
 from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP
-from stylemap.engine.cpu.convolution import padded, padded_bias
+from stylemap.engine.cpu.weights import padded, padded_bias
 from stylemap.ops import reference
 from tests.helpers import needs
 from tests.helpers.convolution_case import BLUR, nhwc, relative_error
@@ -62,6 +62,8 @@ def test_convolutions(processor: Emulated, mode: int, bf16: bool) -> None:
         common = {"batch": 2, "tile": tile, "bf16": bf16, "processor": processor, **size}
         EmulatedCase(mode=mode, **common).check()
         EmulatedCase(mode=mode, **common).check(taps=True)
+        if bf16:
+            EmulatedCase(mode=mode, **common).check(taps=True, half=True)
         if mode == PLAIN:
             EmulatedCase(features=True, **common).check()
             EmulatedCase(skip="up", **common).check()

@@ -16,13 +16,24 @@ namespace stylemap {
 
 enum class ConvMode : int { kPlain = 0, kUp = 1, kDown = 2 };
 
+// Filters of a model, times a factor in double. They fill `lanes` lanes of every block, from lane
+// `first` on: 32 from 0, or gammas 16 from 0 and betas 16 from 16, each with a call of its own.
+// What is beyond the outputs or inputs there are is zero.
+struct Filters {
+  const void* values;  // [outputs][inputs][3][3]
+  bool wide;           // double, else float
+  int64_t outputs, inputs;
+  double factor;
+  int first, lanes;
+};
+
 struct PackParams {
   ConvMode mode;
   int tile;  // M of kPlain: 2, 4 or 6; else 2
   bool bf16;
-  const double* weight;  // [outputs][inputs][3][3]
-  int64_t outputs;       // a multiple of kBlock
-  int64_t inputs;        // a multiple of kChannels
+  Filters filters;
+  int64_t outputs;  // a multiple of kBlock
+  int64_t inputs;   // a multiple of kChannels
   void* packed;  // [outputs / 32][conv2d_weight_rows()][inputs][32] float, or pairs along inputs of
                  // bfloat16: [outputs / 32][conv2d_weight_rows()][inputs / 2][32][2]
 };
@@ -34,10 +45,11 @@ void conv2d_pack(const PackParams& params);
 // The weights as they are, for any mode and tile: a quarter of the memory of packed ones for F(4),
 // but transformed again for every group of tiles.
 struct TapsParams {
-  const double* weight;  // [outputs][inputs][3][3]
-  int64_t outputs;       // a multiple of kBlock
-  int64_t inputs;        // a multiple of kChannels
-  float* taps;           // [outputs / 32][inputs][9][32]
+  Filters filters;
+  int64_t outputs;  // a multiple of kBlock
+  int64_t inputs;   // a multiple of kChannels
+  bool half;
+  void* taps;  // [outputs / 32][inputs][9][32] float, or float16
 };
 
 void conv2d_taps(const TapsParams& params);
@@ -54,6 +66,7 @@ struct Conv2dParams {
   int tile;   // M of kPlain, else 2
   bool bf16;  // type of the transformed weights; products accumulate in float either way
   bool taps;  // weights are those of conv2d_taps; goes with blocking.shared
+  bool half;  // these taps are float16; goes with bf16
   int64_t batch;
   int64_t height, width;  // of x, or with kDown of the output
   int64_t channels;       // of x

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "kernels/common/dtype.h"
+
 namespace stylemap {
 
 constexpr int kBlock = 32;     // output channels computed together
@@ -31,7 +33,7 @@ struct GemmArgs {
 
 // Taps of one block -> rows of U, for `count` rows of G along y (scheme.h).
 struct WeightArgs {
-  const float* taps;  // [inputs][9][32]
+  const void* taps;  // [inputs][9][32] float or float16
   int64_t inputs;
   int count;  // 1 or 2
   float g[2][3];
@@ -168,10 +170,11 @@ struct ToRgbArgs {
 
 struct ConvKernels {
   const char* name;
-  void (*gemm[2])(const GemmArgs&);          // float, bfloat16
-  void (*weights[5][2])(const WeightArgs&);  // F(2), F(4), F(6), kUp, kDown; float, bfloat16
-  void (*input[5][2])(const InputArgs&);     // likewise
-  void (*output[5])(const OutputArgs&);      // likewise; none for kUp
+  void (*gemm[2])(const GemmArgs&);  // float, bfloat16
+  // F(2), F(4), F(6), kUp, kDown; float, bfloat16, bfloat16 of taps in float16.
+  void (*weights[5][3])(const WeightArgs&);
+  void (*input[5][2])(const InputArgs&);  // likewise
+  void (*output[5])(const OutputArgs&);   // likewise; none for kUp
   void (*up_output)(const UpOutputArgs&);
   void (*pointwise)(const PointwiseArgs&);
   void (*to_rgb)(const ToRgbArgs&);

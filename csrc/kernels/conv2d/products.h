@@ -14,7 +14,8 @@ inline void transform_weights(const ConvKernels& kernels, const Conv2dParams& p,
   const Scheme& scheme = layout.scheme;
   const int64_t inputs = layout.words * (p.bf16 ? 2 : 1);
   WeightArgs args;
-  args.taps = static_cast<const float*>(p.weights) + block * inputs * 9 * kBlock;
+  const int64_t size = p.half ? sizeof(float16) : sizeof(float);
+  args.taps = static_cast<const char*>(p.weights) + block * inputs * 9 * kBlock * size;
   args.inputs = inputs;
   args.count = group.weights;
   for (int i = 0; i < group.weights; ++i) {
@@ -23,7 +24,7 @@ inline void transform_weights(const ConvKernels& kernels, const Conv2dParams& p,
     for (int x = 0; x < scheme.weights; ++x)
       args.u[i][x] = u + (scheme.weight_row[y][x] - group.row) * layout.words * kBlock;
   }
-  kernels.weights[kernel_index(p)][p.bf16](args);
+  kernels.weights[kernel_index(p)][p.half ? 2 : p.bf16](args);
 }
 
 // v holds `count` tiles, the products of a block are `stride` floats after those of the block

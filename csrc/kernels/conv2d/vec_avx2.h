@@ -11,6 +11,9 @@ inline __m256i first(int count) {
 
 inline Vec vset(float value) { return _mm256_set1_ps(value); }
 inline Vec vload(const float* from) { return _mm256_loadu_ps(from); }
+inline Vec vload(const float16* from) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
 inline Vec vload_first(const float* from, int count) {
   return _mm256_maskload_ps(from, first(count));
 }

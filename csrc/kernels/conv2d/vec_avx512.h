@@ -9,6 +9,9 @@ inline __mmask16 first(int count) { return static_cast<__mmask16>((1u << count) 
 
 inline Vec vset(float value) { return _mm512_set1_ps(value); }
 inline Vec vload(const float* from) { return _mm512_loadu_ps(from); }
+inline Vec vload(const float16* from) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
 inline Vec vload_first(const float* from, int count) {
   return _mm512_maskz_loadu_ps(first(count), from);
 }

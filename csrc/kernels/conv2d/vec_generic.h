@@ -12,6 +12,9 @@ inline Vec vload(const float* from) {
   __builtin_memcpy(&v, from, sizeof v);
   return v;
 }
+inline Vec vload(const float16* from) {
+  return Vec{load(from[0]), load(from[1]), load(from[2]), load(from[3])};
+}
 inline Vec vload_first(const float* from, int count) {
   Vec v = vset(0.0f);
   for (int i = 0; i < count; ++i) v[i] = from[i];

@@ -8,6 +8,10 @@ constexpr int kMaxRows =
 
 inline Vec vset(float value) { return vdupq_n_f32(value); }
 inline Vec vload(const float* from) { return vld1q_f32(from); }
+inline Vec vload(const float16* from) {
+  const uint16x4_t bits = vld1_u16(reinterpret_cast<const uint16_t*>(from));
+  return vcvt_f32_f16(vreinterpret_f16_u16(bits));
+}
 inline Vec vload_first(const float* from, int count) {
   float lanes[kWidth] = {};
   for (int i = 0; i < count; ++i) lanes[i] = from[i];

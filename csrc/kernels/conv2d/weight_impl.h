@@ -40,8 +40,8 @@ inline void transform_weight_line(const Vec (&t)[3], Vec (&r)[kWeights<Kind>]) {
 }
 
 // One row of G along y of 16 or fewer lanes of one input channel.
-template <int Kind>
-inline void transform_weight(const float* taps, const Vec (&g)[3], Vec (&r)[kWeights<Kind>]) {
+template <int Kind, class Tap>
+inline void transform_weight(const Tap* taps, const Vec (&g)[3], Vec (&r)[kWeights<Kind>]) {
   Vec line[3];
 #pragma GCC unroll 3
   for (int x = 0; x < 3; ++x) {
@@ -52,12 +52,12 @@ inline void transform_weight(const float* taps, const Vec (&g)[3], Vec (&r)[kWei
   transform_weight_line<Kind>(line, r);
 }
 
-template <int Kind, bool Pairs>
+template <int Kind, bool Pairs, class Tap = float>
 void transform_weights(const WeightArgs& args) {
   constexpr int kCount = kWeights<Kind>;
   for (int i = 0; i < args.count; ++i) {
     const Vec g[3] = {vset(args.g[i][0]), vset(args.g[i][1]), vset(args.g[i][2])};
-    const float* taps = args.taps;
+    const Tap* taps = static_cast<const Tap*>(args.taps);
     for (int64_t k = 0; k < args.inputs; k += Pairs ? 2 : 1, taps += (Pairs ? 18 : 9) * kBlock) {
       const int64_t at = (Pairs ? k / 2 : k) * kBlock;
       for (int lane = 0; lane < kBlock; lane += kWidth) {

@@ -20,6 +20,7 @@ from torch import Tensor
 
 _PAGE, _HUGE_PAGE = 4096, 2 << 20
 _LARGE = 1 << 20  # from here on buffers are cut from a region
+_MAPPING = 64 << 20  # addresses, of `Pages`
 _REGION = 1 << 30  # addresses, which cost nothing until they are touched
 
 
@@ -47,6 +48,24 @@ def empty_on_huge_pages(*shape: int, dtype: torch.dtype) -> Tensor:
     if size < _HUGE_PAGE:
         return torch.empty(shape, dtype=dtype)
     return map_bytes(size).view(dtype).view(shape)
+
+
+class Pages:
+    """Memory that stays: tensors cut one after the other from large mappings. With one of its own each would
+    take the rest of its last huge page.
+    """
+
+    def __init__(self) -> None:
+        self._left = torch.empty(0, dtype=torch.uint8)
+
+    def take(self, *shape: int, dtype: torch.dtype) -> Tensor:
+        """A tensor to fill, which keeps the mapping it is cut from."""
+        size = math.prod(shape) * dtype.itemsize
+        whole = -(-size // _PAGE) * _PAGE
+        if whole > self._left.numel():
+            self._left = map_bytes(max(whole, _MAPPING))
+        taken, self._left = self._left[:size], self._left[whole:]
+        return taken.view(dtype).view(shape)
 
 
 def empty_on_small_pages(*shape: int, dtype: torch.dtype) -> Tensor:

@@ -67,10 +67,9 @@ class Shape:
         rows = {PLAIN: (self.tile + 2) ** 2, UP: 16, DOWN: 25}[self.mode]
         return rows * self.inputs * self.outputs * self._size
 
-    @property
-    def tap_bytes(self) -> int:
-        """Of the weights as they are."""
-        return 9 * self.inputs * self.outputs * 4
+    def tap_bytes(self, half: bool = False) -> int:
+        """Of the weights as they are, in float16 or in float32."""
+        return 9 * self.inputs * self.outputs * (2 if half else 4)
 
     @property
     def input_bytes(self) -> int:
@@ -128,9 +127,19 @@ def _estimate(shape: Shape) -> float:
     return max(products, weights) + 0.25 * min(products, weights)
 
 
-def keeps_taps(shape: Shape) -> bool:
-    """Whether the weights are transformed at each use, by all threads together, instead of once."""
-    return shape.weight_bytes > max(_PACKED, shape.tap_bytes)
+def keeps_taps(shape: Shape, half: bool = False) -> bool:
+    """Whether the weights are transformed at each use, by all threads together, instead of once. half: they
+    can be kept in float16.
+    """
+    return shape.weight_bytes > max(_PACKED, shape.tap_bytes(half))
+
+
+def keeps_half(largest: float) -> bool:
+    """Whether taps for products in bfloat16 may be kept in float16: its 11 bits are 3 more than those which
+    transformed weights are rounded to. largest: magnitude; far below it float16 has fewer bits, 2^-25 at the
+    least of these bounds, where bfloat16 rounds the largest by more.
+    """
+    return 2.0**-10 <= largest <= 2.0**15
 
 
 def blocking_of(shape: Shape, taps: bool = False) -> Blocking:

@@ -6,13 +6,11 @@ import copy
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap.engine.cpu.arena import Arena, empty_on_huge_pages
 from stylemap.engine.cpu.blocking import (
     BLOCK,
-    CHANNELS,
     DOWN,
     MODES,
     UP,
@@ -20,11 +18,12 @@ from stylemap.engine.cpu.blocking import (
     Shape,
     blocking_of,
     in_bf16,
+    keeps_half,
     keeps_taps,
-    round_up,
     tile_of,
 )
-from stylemap.program import EPS, Conv, Folded, Memory, Mode, new_memory
+from stylemap.engine.cpu.weights import Filters, Packing, alternating, padded, padded_bias
+from stylemap.program import EPS, Conv, Folded, Memory, Mode, Scaled, new_memory
 
 _ops = torch.ops.stylemap
 
@@ -46,56 +45,6 @@ def identity_moments(channels: int) -> Moments:
     return Moments(torch.zeros(1, channels), torch.ones(1, channels))
 
 
-def pack(weight: Tensor, mode: int, tile: int, bf16: bool) -> Tensor:
-    """Transform and block a padded float64 weight; blocks × rows × K × 32, or pairs along K."""
-    outputs, inputs = weight.shape[:2]
-    pair, dtype = (2, torch.bfloat16) if bf16 else (1, torch.float32)
-    rows = _ops.conv2d_weight_rows(mode, tile)
-    packed = empty_on_huge_pages(outputs // BLOCK, rows, inputs // pair, BLOCK * pair, dtype=dtype)
-    _ops.conv2d_pack(weight, mode, tile, packed)
-    return packed
-
-
-def taps_of(weight: Tensor) -> Tensor:
-    """A padded float64 weight, blocked and in float32, but not transformed; blocks × K × 9 × 32."""
-    outputs, inputs = weight.shape[:2]
-    taps = empty_on_huge_pages(outputs // BLOCK, inputs, 9, BLOCK, dtype=torch.float32)
-    _ops.conv2d_taps(weight, taps)
-    return taps
-
-
-def padded(weight: Tensor, memory: Memory = new_memory, *, modulation: bool = False) -> Tensor:
-    """O × I × k × k with zeros up to whole blocks, contiguous; of a modulation in `alternating` order."""
-    outputs, inputs, *taps = weight.shape
-    order = torch.arange(1, outputs + 1)
-    if modulation:
-        order = alternating(order)
-    shape = (round_up(len(order), BLOCK), round_up(inputs, CHANNELS))
-    if not modulation and shape == (outputs, inputs) and weight.is_contiguous():
-        return weight
-    result = memory((*shape, *taps))
-    if shape != (outputs, inputs):
-        result.zero_()
-    rows = order.nonzero().flatten()
-    place = torch.empty_like(rows).index_copy_(0, order[rows] - 1, rows)
-    result[:, :inputs].index_copy_(0, place, weight)
-    return result
-
-
-def padded_bias(bias: Tensor) -> Tensor:
-    """float32, in whole blocks."""
-    return F.pad(bias, (0, round_up(bias.shape[0], BLOCK) - bias.shape[0])).float()
-
-
-def alternating(values: Tensor) -> Tensor:
-    """C gammas, then C betas, as the kernels read them: 16 gammas, 16 betas, 16 gammas, … of a padded C."""
-    parts = []
-    for part in values.chunk(2):
-        missing = round_up(part.shape[0], CHANNELS) - part.shape[0]
-        parts.append(F.pad(part, (0, 0) * (part.ndim - 1) + (0, missing)).unflatten(0, (-1, CHANNELS)))
-    return torch.stack(parts, dim=1).flatten(0, 2)
-
-
 class Convolution:
     """A 3×3 convolution NHWC → NHWC with bias and leaky ReLU, or a modulation, in one call.
 
@@ -103,25 +52,29 @@ class Convolution:
     in a buffer of its own: less memory, and less to read.
 
     Args:
-        memory: for a padded copy of the weight, which is not kept.
+        source: weight and bias.
         tile, bf16: the algorithm, instead of the one that `blocking` chooses.
         modulation: the layer makes γ and β of one layer, which lie in alternating runs of 16 channels.
+        memory: for the packed weight.
     """
 
     def __init__(
         self,
         layer: Conv,
-        folded: Folded,
+        source: Folded | Scaled,
         precision: str,
         *,
-        memory: Memory = new_memory,
         modulation: bool = False,
         tile: int | None = None,
         bf16: bool | None = None,
+        memory: Packing = empty_on_huge_pages,
     ) -> None:
-        weight, bias = folded
+        parts = source.parts if isinstance(source, Scaled) else ((source.weight, 1.0),)
+        if modulation and len(parts) == 1:
+            parts = tuple((half, factor) for weight, factor in parts for half in weight.chunk(2))
+        filters = Filters(*parts)
+        bias = source.bias
         assert bias is not None
-        weight = padded(weight, memory, modulation=modulation)
         if modulation:
             bias = alternating(bias)
         self.mode = MODES[layer.mode]
@@ -131,10 +84,14 @@ class Convolution:
         # A modulation writes the modulated features as a rule, γ and β themselves where these are kept.
         self.outputs = layer.outputs // 2 if modulation else layer.outputs
         self.maps_channels = len(bias)
-        self.packed_outputs, self.depth = weight.shape[:2]
+        self.packed_outputs, self.depth = filters.blocks * BLOCK, filters.depth
         self.bias = padded_bias(bias)
-        self.taps = keeps_taps(self.shape(1, layer.side))
-        self.packed = taps_of(weight) if self.taps else pack(weight, self.mode, self.tile, self.bf16)
+        half = self.bf16 and keeps_half(filters.largest())
+        self.taps = keeps_taps(self.shape(1, layer.side), half)
+        if self.taps:
+            self.packed = filters.taps(torch.float16 if half else torch.float32, memory)
+        else:
+            self.packed = filters.pack(self.mode, self.tile, self.bf16, memory)
         self._blockings: dict[tuple[int, int, int], Blocking] = {}
 
     def shape(self, batch: int, side: int) -> Shape:

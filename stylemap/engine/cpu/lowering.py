@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from stylemap.config import GROUP_NORM_GROUPS
-from stylemap.engine.cpu.arena import Arena
+from stylemap.engine.cpu.arena import Arena, Pages
+from stylemap.engine.cpu.cells import convolve_tiles
 from stylemap.engine.cpu.convolution import Convolution, Moments, Pointwise, identity_moments
 from stylemap.model import StyleMapGAN
-from stylemap.program import SLOPE, Box, Conv, Features, Folded, Part, Styled, ToRgb, Weights
+from stylemap.program import SLOPE, Box, Conv, Features, Folded, Mode, Part, Scaled, Styled, ToRgb, Weights
 
 _ops = torch.ops.stylemap
 
@@ -22,10 +23,14 @@ _ops = torch.ops.stylemap
 # 1.3, 1.9, 2.5.
 _RING_TILE = 2
 
+# Rows of a stylecode that are made at once where not all are, and of those around them: whole tiles of every
+# side, which is 2, 4 or 6.
+_BAND, _AROUND = 240, 12
+
 
 class Folding:
-    """The folded weights of a model, every layer's in the memory of the one before: a layer takes up to five
-    times its size, and memory that is new each time stays with the process in pieces.
+    """The folded weights of a model. Those that the kernels' packing does not fold itself have the memory of
+    the layer before: memory that is new each time stays with the process in pieces.
     """
 
     def __init__(self, model: StyleMapGAN) -> None:
@@ -38,6 +43,16 @@ class Folding:
         self.memory = memory
         self._arena = arena
         self.weights = Weights(model, memory)
+
+    @contextlib.contextmanager
+    def filters(self, layer: Conv) -> Iterator[Folded | Scaled]:
+        """Weight and bias of a layer of 3×3 filters, until the end of the block."""
+        scaled = self.weights.scaled(layer)
+        if scaled is not None:
+            yield scaled
+            return
+        with self.layer(layer) as folded:
+            yield folded
 
     @contextlib.contextmanager
     def layer(self, layer: Conv) -> Iterator[Folded]:
@@ -55,6 +70,7 @@ class Kernels:
         folding = Folding(model)
         self.network = folding.weights.network
         self.precision = precision
+        self._pages = Pages()
         self.convolutions: dict[str, Convolution] = {}
         self.pointwise: dict[str, Pointwise] = {}
         self.constant = folding.weights.constant().permute(0, 2, 3, 1).float().contiguous()
@@ -84,15 +100,15 @@ class Kernels:
     def _convolution(self, folding: Folding, layer: Conv, tile: int | None = None) -> Convolution:
         modulation = layer.part is Part.MAPS and layer != self.network.to_rgb.maps
         bf16 = None if tile is None else self.precision == "bf16"
-        with folding.layer(layer) as folded:
+        with folding.filters(layer) as source:
             return Convolution(
                 layer,
-                folded,
+                source,
                 self.precision,
-                memory=folding.memory,
                 modulation=modulation,
                 tile=tile,
                 bf16=bf16,
+                memory=self._pages.take,
             )
 
     @property
@@ -140,6 +156,42 @@ class CpuLowering:
         if out is None:
             out = self._arena.take(*code.shape[:3], convolution.maps_channels)
         return convolution(self._arena, code, out)[0]
+
+    def maps_in_bands(self, before: Tensor, made: Sequence[tuple[Conv, Conv, Tensor | None]]) -> None:
+        """The maps of stylecodes of one side, the first of which is made of the code ``before``, 1×h×w×C.
+        With the same bits as of whole codes, but without their memory.
+
+        made: of every code its layer, that of its maps, and where these go, 1×H×W×M; or None.
+        """
+        height = made[-1][1].side
+        for top in range(0, height, _BAND):
+            bottom = min(top + _BAND, height)
+            code, start = before, 0
+            for index, (layer, maps, out) in enumerate(made):
+                # A code's outermost rows come out wrong, and further in is what the next one is made of.
+                around = _AROUND * (len(made) - index + 1)
+                first, last = max(top - around, 0), min(bottom + around, height)
+                by = 2 if layer.mode is Mode.UP else 1
+                convolution = self._kernels.convolutions[layer.name]
+                part = code[:, first // by - start : last // by - start]
+                following, _ = convolution(self._arena, part)
+                if code is not before:
+                    self._arena.give(code)
+                code, start = following, first
+                if out is not None:
+                    self._maps_of_rows(code, start, maps, out, slice(top, bottom))
+            self._arena.give(code)
+
+    def _maps_of_rows(self, code: Tensor, start: int, layer: Conv, out: Tensor, rows: slice) -> None:
+        """Some rows of maps, whole tiles, from a code that begins at row ``start``."""
+        convolution = self._kernels.convolutions[layer.name]
+        tile, (height, width) = convolution.tile, out.shape[1:3]
+        first, last = max(rows.start - _AROUND, 0), min(rows.stop + _AROUND, height)
+        across = -(-width // tile)
+        begin, end = (rows.start - first) // tile * across, -(-(rows.stop - first) // tile) * across
+        listed = torch.arange(begin, end, dtype=torch.int32)
+        part = code[:, first - start : last - start]
+        convolve_tiles(convolution, self._arena, part, listed, out[:, first:last])
 
     def constant(self, style: Tensor) -> Features[Tensor, Moments]:
         """The same memory for every image, which no kernel writes to."""

@@ -10,6 +10,7 @@ activations and sums stay float32; only the factors of the large products are ro
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,6 +25,9 @@ from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.lowering import CpuLowering, Kernels
 from stylemap.model import StyleMapGAN
 from stylemap.model.checks import check_codes, check_images, check_stylemap
+
+# Of a stylecode, in float32: from here on it is not made as a whole only for its maps.
+_LARGE_CODE = 64 << 20
 
 
 class CpuPlan:
@@ -108,11 +112,16 @@ class CpuPlan:
         into = _by_name(net.codes, targets) | _by_name(net.maps, maps)
         float32 = {name: target for name, target in into.items() if target.dtype == torch.float32}
         wanted = [i for i, pair in enumerate(zip(targets, maps)) if any(each is not None for each in pair)]
+        most = max(wanted, default=-1)
+        bands = self._bands(most, len(known), targets, maps)
         with self.run(float32) as op:
             code = _nhwc(w)
-            for index in range(max(wanted, default=-1) + 1):
+            for index in range(most + 1):
                 if index < len(known):
                     code = known[index]
+                elif index in bands:
+                    op.maps_in_bands(code, [(net.codes[i], net.maps[i], maps[i]) for i in bands])
+                    break
                 else:
                     before, code = code, op.conv(code, net.codes[index])
                     op.free(before)
@@ -121,6 +130,20 @@ class CpuPlan:
                     made = op.maps(code, net.maps[index])
                     _copy(made, maps[index])
                     op.free(made)
+
+    def _bands(
+        self, last: int, known: int, codes: Sequence[Tensor | None], maps: Sequence[Tensor | None]
+    ) -> range:
+        """The large stylecodes up to the last one that are made in bands: those of its side, where nothing
+        but their maps is wanted.
+        """
+        shapes = self.config.stylecode_shapes
+        if last < known or math.prod(shapes[last]) * torch.float32.itemsize < _LARGE_CODE:
+            return range(0)
+        first = next(i for i, shape in enumerate(shapes) if shape[1] == shapes[last][1])
+        found = range(max(first, known), last + 1)
+        narrow = any(each is not None and each.dtype != torch.float32 for each in maps[found.start :])
+        return range(0) if narrow or any(codes[i] is not None for i in found) else found
 
     def convolution(self, layer: program.Conv) -> Convolution:
         """What runs a 3×3 layer, for a part of its grid."""
