@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stylemap.bulk.jobs import Job
-from stylemap.data.blobs import open_binary
+from stylemap.data.blobs import naming, open_binary
 from stylemap.data.lmdb_store import Reader, reader
 
 _MOST_BYTES = 1 << 30  # of one file: as many as the largest image has, not compressed
@@ -22,7 +22,7 @@ def photo_bytes(job: Job) -> BinaryIO:
     """
     if job.span is not None:
         start, length = job.span
-        with open_binary(job.original) as file:
+        with naming(job.original), open_binary(job.original) as file:
             file.seek(start)
             return io.BytesIO(file.read(length))
     if job.entry:
@@ -30,7 +30,7 @@ def photo_bytes(job: Job) -> BinaryIO:
         if data is None:
             raise ValueError(f"{job.label} is missing")
         return io.BytesIO(data)
-    with open_binary(job.original) as file:
+    with naming(job.original), open_binary(job.original) as file:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise ValueError(f"{job.label} has more than {_MOST_BYTES >> 20} MiB: too large for an image")

@@ -13,7 +13,7 @@ from typing import Any
 from stylemap import images
 from stylemap.bulk import tables
 from stylemap.bulk.jobs import OPERATIONS, REQUIRED, Job, checked, safe_name
-from stylemap.data.blobs import import_fsspec, is_url, members
+from stylemap.data.blobs import file_system, is_url, members, naming
 from stylemap.data.lmdb_store import image_key, is_store, reader
 from stylemap.edit import masks
 
@@ -188,13 +188,16 @@ def _in_tar(path: str) -> Iterator[_Found]:
 
 def _in_url(source: str) -> Iterator[_Found]:
     """A file, or all images and tar files below a folder or of a glob, in the order of their names."""
-    system, path = import_fsspec().core.url_to_fs(source)
-    if glob.has_magic(path):
-        paths = system.glob(path)
-    elif system.isfile(path):
-        paths = [path]
-    else:
-        paths = system.find(path)
+    system, path = file_system(source)
+    with naming(source):
+        if glob.has_magic(path):
+            paths = system.glob(path)
+        elif system.isfile(path):
+            paths = [path]
+        else:
+            paths = system.find(path)
+            if not paths and not system.exists(path):
+                raise FileNotFoundError(f"{source}: no file has this name, and none is below it")
     for each in sorted(paths):
         if each.endswith(".tar"):
             yield from _in_tar(system.unstrip_protocol(each))

@@ -12,10 +12,11 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from stylemap.data.blobs import import_fsspec
+from stylemap.data.blobs import file_system, naming
 from stylemap.files import write_whole
 
-_STATE = ("run.json", "jobs.jsonl", "manifest/*.jsonl")
+_RUN, _ROWS = "run.json", "manifest/*.jsonl"
+_STATE = (_RUN, "jobs.jsonl", _ROWS)
 
 
 class Place:
@@ -29,27 +30,44 @@ class Place:
     """
 
     def __init__(self, url: str) -> None:
-        self._system, self._path = import_fsspec().core.url_to_fs(url)
+        self._url = url
+        self._system, self._path = file_system(url)
 
     def pull(self, root: Path) -> None:
         """Bring what is known of a run there into a folder of this machine, where that does not have it.
 
+        What the store has counts: a chunk whose rows are no more there is to be done again.
+
         Raises:
             OSError: the store cannot be read.
+            ValueError: the folder has chunks of a run that is not on the store at all.
         """
-        for pattern in _STATE:
-            for found in self._system.glob(f"{self._path}/{pattern}"):
-                path = root / found[len(self._path) :].lstrip("/")
-                if not path.exists():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    with write_whole(path) as file:
-                        file.write(self._system.cat_file(found))
+        with naming(self._url):
+            there = {
+                found[len(self._path) :].lstrip("/"): found
+                for pattern in _STATE
+                for found in self._system.glob(f"{self._path}/{pattern}")
+            }
+        lost = [p for p in sorted(root.glob(_ROWS)) if p.relative_to(root).as_posix() not in there]
+        if lost and _RUN not in there:
+            raise ValueError(
+                f"{self._url} holds no run, and {root} has rows of one that was written there: remove "
+                f"{root}, and all is done again"
+            )
+        for path in lost:
+            path.unlink()
+        for name, found in there.items():
+            path = root / name
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with naming(self._url), write_whole(path) as file:
+                    file.write(self._system.cat_file(found))
 
     def fetch(self, root: Path, name: str) -> None:
         """Bring one file, where the folder does not have it: another machine began the run."""
         if not (root / name).exists():
             root.mkdir(parents=True, exist_ok=True)
-            with write_whole(root / name) as file:
+            with naming(self._url), write_whole(root / name) as file:
                 file.write(self._system.cat_file(f"{self._path}/{name}"))
 
     def put(self, root: Path, files: Iterable[Path]) -> None:
@@ -64,10 +82,11 @@ class Place:
     def write(self, name: str, data: bytes) -> None:
         """A file of the store: whole or not at all, as its kind has it."""
         target = f"{self._path}/{name}"
-        self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
-        self._system.pipe_file(target, data)
+        with naming(self._url):
+            self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            self._system.pipe_file(target, data)
 
     def remove(self, root: Path, path: Path) -> None:
         """Delete the copy of a file of the folder."""
-        with contextlib.suppress(FileNotFoundError):
+        with naming(self._url), contextlib.suppress(FileNotFoundError):
             self._system.rm_file(f"{self._path}/{path.relative_to(root).as_posix()}")

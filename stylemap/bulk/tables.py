@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stylemap.data.blobs import open_binary
+from stylemap.data.blobs import naming, open_binary
 from stylemap.optional import require
 
 T = TypeVar("T")
@@ -106,7 +106,8 @@ def _columns(source: str) -> list[str]:
 
 def _readable(source: str, read: Callable[[], T]) -> T:
     try:
-        return read()
+        with naming(source):
+            return read()
     except (csv.Error, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise ValueError(f"{source} is no table: {' '.join(str(error).split())}") from error
 

@@ -9,6 +9,7 @@ import tarfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -30,17 +31,54 @@ def import_fsspec() -> Any:
     return require("fsspec", "a URL")
 
 
+@contextmanager
+def naming(text: str) -> Iterator[None]:
+    """What goes wrong in the block while a URL is used becomes an OSError that names it.
+
+    Stores say what is wrong, a missing bucket or key, refused credentials, a host that does not answer, in
+    exceptions of their own packages, most without the URL.
+    """
+    try:
+        yield
+    except (ImportError, ValueError, MemoryError, tarfile.TarError):
+        raise
+    except Exception as error:
+        if not is_url(text) or (isinstance(error, OSError) and text in str(error)):
+            raise
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise OSError(f"{text}: {said}") from error
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """fsspec's file system of a URL, and the path there.
+
+    Raises:
+        ImportError: fsspec or the package of the protocol is missing.
+        ValueError: no such protocol.
+        OSError: the store cannot be reached.
+    """
+    try:
+        with naming(url):
+            system, path = import_fsspec().core.url_to_fs(url)
+    except ValueError as error:
+        raise ValueError(f"{url}: {error}") from error
+    return system, path
+
+
 def open_binary(text: str) -> BinaryIO:
     """A file or URL, open for reading.
 
     Raises:
         ImportError: a URL, and fsspec or the package of its protocol is missing.
+        ValueError: a URL with an unknown protocol.
         OSError: as the file system says; a pipe or a device.
     """
     if not is_url(text):
         check_file(text)
         return open(text, "rb")
-    file: BinaryIO = import_fsspec().open(text, "rb").open()
+    system, path = file_system(text)
+    with naming(text):
+        file: BinaryIO = system.open(path, "rb")
     return file
 
 
@@ -61,7 +99,7 @@ def members(path: str) -> Iterator[Member]:
         OSError, ImportError: as `open_binary`.
     """
     try:
-        with open_binary(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        with naming(path), open_binary(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
                 if member.isfile() and Path(member.name).suffix.lower() in images.SUFFIXES:
                     yield Member(path, member.name, member.offset_data, member.size)
@@ -79,7 +117,7 @@ def labels(path: str) -> dict[str, str]:
     """
     found = {}
     try:
-        with open_binary(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        with naming(path), open_binary(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
                 if member.isfile() and member.name.endswith(".cls"):
                     content = archive.extractfile(member)
@@ -115,11 +153,12 @@ def find_tars(source: str) -> list[str]:
     names; none where it names something else.
     """
     if is_url(source):
-        system, path = import_fsspec().core.url_to_fs(source)
-        if glob.has_magic(path):
-            found = system.glob(path)
-        else:
-            found = [path] if path.endswith(".tar") else system.find(path)
+        system, path = file_system(source)
+        with naming(source):
+            if glob.has_magic(path):
+                found = system.glob(path)
+            else:
+                found = [path] if path.endswith(".tar") else system.find(path)
         return [system.unstrip_protocol(each) for each in sorted(found) if each.endswith(".tar")]
     if os.path.isdir(source):
         found = [entry.path for entry in os.scandir(source)]
@@ -143,8 +182,9 @@ class Pieces:
             self._files[path] = file
             while len(self._files) > _OPEN:
                 self._files.popitem(last=False)[1].close()
-            file.seek(start)
-            data = file.read(length)
+            with naming(path):
+                file.seek(start)
+                data = file.read(length)
         if len(data) != length:
             raise OSError(f"{path} is shorter than its index says: it has changed, or its end is missing")
         return data

@@ -65,6 +65,50 @@ def test_urls(model_file: str, photos: Path, tmp_path: Path, expected: list[byte
     assert rows(tmp_path / "b")[1]["status"] == "error"
 
 
+class _Refused(Exception):
+    """What packages of object stores raise: no OSError, and without the URL."""
+
+
+def test_a_store_that_refuses_is_named(
+    model_file: str,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Reading a folder, a table, a tar and a row, writing results: an error names the URL, in one line."""
+    fsspec = needs.package("fsspec")
+    memory = type(fsspec.filesystem("memory"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise _Refused("no\ncredentials")
+
+    fsspec.filesystem("memory").pipe("/bucket/refused/p0.png", (photos / "p0.png").read_bytes())
+    fsspec.filesystem("memory").pipe("/bucket/photos.tar", b"")
+    for name, source in (
+        ("isfile", "memory://bucket/refused"),
+        ("_open", "memory://bucket/jobs.csv"),
+        ("_open", "memory:///bucket/photos.tar"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(memory, name, refuse)
+            assert bulk("reconstruct", source, tmp_path / "out", model_file) == 1
+        assert f"error: {source}: no credentials\n" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "_open", refuse)
+        assert bulk("reconstruct", "memory://bucket/refused", tmp_path / "row", model_file) == 0
+    assert "/bucket/refused/p0.png: no credentials" in rows(tmp_path / "row")[0]["error"]
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "pipe_file", refuse)
+        words = ["bulk", "reconstruct", photos, "-o", "memory://bucket/none", "--work", tmp_path / "w"]
+        assert main([*map(str, words), "--model", model_file, "--quiet"]) == 1
+    assert "error: memory://bucket/none: no credentials\n" in capsys.readouterr().err
+    assert bulk("reconstruct", "memory://bucket/missing.tar", tmp_path / "out", model_file) == 1
+    assert "error: memory://bucket/missing.tar: no file has this name" in capsys.readouterr().err
+    assert bulk("reconstruct", "nosuch://bucket/in", tmp_path / "out", model_file) == 1
+    assert "error: nosuch://bucket/in: " in capsys.readouterr().err
+
+
 def test_sub_folders(photos: Path, tmp_path: Path) -> None:
     for name in ("b/2.png", "b/10.png", "a/c/1.png", ".hidden/1.png", "top.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +167,9 @@ def test_flags_that_an_operation_lacks(model_file: str, photos: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("shards", [False, True])
-def test_an_output_on_a_store(model_file: str, photos: Path, tmp_path: Path, shards: bool) -> None:
+def test_an_output_on_a_store(
+    model_file: str, photos: Path, tmp_path: Path, shards: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The same files as in a folder; another machine goes on with what is missing."""
     fsspec = needs.package("fsspec")
     store, cut = fsspec.filesystem("memory"), ("--chunk", 5, "--batch", 2, *(["--shards"] if shards else []))
@@ -148,6 +194,15 @@ def test_an_output_on_a_store(model_file: str, photos: Path, tmp_path: Path, sha
         if machine == "first":
             store.rm_file(chunk)
     assert store.cat_file(f"/bucket/run{shards}/manifest/000000.jsonl") == before
+    # So does the machine that did it before.
+    store.rm_file(chunk)
+    assert main([*map(str, words), "--model", model_file, "--quiet"]) == 0
+    assert store.exists(chunk)
+    # Nothing is left: a folder that says otherwise is no success, and is not emptied unasked.
+    store.rm(f"/bucket/run{shards}", recursive=True)
+    assert main([*map(str, words), "--model", model_file, "--quiet"]) == 1
+    assert f"error: {url} holds no run, and {tmp_path / 'second'} has rows" in capsys.readouterr().err
+    assert (tmp_path / "second" / "run.json").exists()
 
 
 def test_a_work_folder_goes_with_a_url(
