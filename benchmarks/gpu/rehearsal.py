@@ -5,7 +5,9 @@
 The copy is what ``git archive`` gives, in an empty folder. The environment is a fresh one with the packages
 of machine.txt, the versions of torch and Triton among them, unless an interpreter is named. The same script
 then takes the same steps: kernels run on the interpreter of machine code, measurements on the CPU at sizes
-that only show that they run. The exit status is 1 if a step failed or is missing.
+that only show that they run. The exit status is 1 if a step failed or is missing, 2 if the rehearsal cannot
+begin: without nvcc, a C++ compiler or make, without the disk space of a fresh environment, or with an
+interpreter that lacks a package.
 """
 
 from __future__ import annotations
@@ -20,12 +22,32 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from stylemap import _build
 from stylemap.benchmarks.gpu.steps import ROOT
 
 #: Of the machine with a GPU.
 PYTHON = "python3.12"
 PACKAGES = Path(__file__).resolve().parent / "machine.txt"
 ARGUMENTS = ("--device", "cpu", "--tiny")
+#: Bytes that a fresh environment takes, with what pip unpacks on its way.
+ROOM = 8 << 30
+#: Run by the interpreter that is named: prints the packages of a file that it lacks. pip brings the parser.
+PACKAGES_LACKING = """
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pip._vendor.packaging.requirements import Requirement
+for line in open(sys.argv[1]):
+    if not (text := line.split("#")[0].strip()):
+        continue
+    wanted = Requirement(text)
+    try:
+        found = version(wanted.name)
+    except PackageNotFoundError:
+        print(f"no package {text}")
+    else:
+        if not wanted.specifier.contains(found, prereleases=True):
+            print(f"{wanted.name} {found} where {text} is wanted")
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--revision", default="HEAD", help="what is rehearsed (default: the last commit)")
     options = parser.parse_args(arguments)
+    if wanting := lacking(options.python):
+        print("\n".join(f"gpu-rehearsal: cannot begin: {line}" for line in wanting))
+        return 2
     output = options.output.resolve()
     with tempfile.TemporaryDirectory(prefix="gpu-rehearsal-") as folder:
         copy = bare_copy(Path(folder) / "copy", options.revision)
@@ -51,6 +76,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = unfinished(output)
     print(f"gpu-rehearsal: {'not at its end: ' + '; '.join(missing) if missing else 'at its end'}")
     return 1 if missing else 0
+
+
+def lacking(python: str | None) -> list[str]:
+    """What the rehearsal cannot do without, a line each; ``python`` is the interpreter named, if any."""
+    lines = [] if shutil.which("make") else ["no make"]
+    try:
+        _build._cxx()
+    except _build.BuildError as error:
+        lines.append(str(error))
+    if _build.cuda_home() is None:
+        lines.append(_build.NO_NVCC)
+    if python is None:
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        if free < ROOM:
+            room = f"{ROOM >> 30} GiB for a fresh environment, {free / (1 << 30):.1f} are free"
+            lines.append(f"{tempfile.gettempdir()} needs {room} (TMPDIR names another folder)")
+        return lines
+    command = [python, "-c", PACKAGES_LACKING, str(PACKAGES)]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+        return [*lines, f"{python} cannot say which packages it has: {said}"]
+    return [*lines, *(f"{python}: {line}" for line in found)]
 
 
 def bare_copy(target: Path, revision: str) -> Path:

@@ -308,6 +308,27 @@ def test_a_rehearsal_is_at_its_end_when_every_step_has_passed(tmp_path: Path) ->
     assert rehearsal.unfinished(tmp_path) == ["tests: exit status 1", "tests: c: wrong", "ncu: no result"]
 
 
+def test_a_rehearsal_says_what_it_cannot_begin_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packages = tmp_path / "packages.txt"
+    packages.write_text("# ours\npytest\nnumpy==0.1.*\nno-such-package>=2\n")
+    monkeypatch.setattr(rehearsal, "PACKAGES", packages)
+    monkeypatch.setattr(rehearsal, "ROOM", 1 << 60)
+    monkeypatch.setattr(rehearsal._build, "cuda_home", lambda: None)
+    monkeypatch.setattr(rehearsal, "bare_copy", None)  # never called
+    assert rehearsal.main(["--python", sys.executable]) == 2
+    told = capsys.readouterr().out
+    assert "no package no-such-package>=2" in told
+    assert "where numpy==0.1.* is wanted" in told
+    assert "nvcc was found neither" in told
+    assert "pytest" not in told
+    assert rehearsal.main(["--python", str(tmp_path / "none")]) == 2
+    assert "cannot say which packages" in capsys.readouterr().out
+    assert rehearsal.main([]) == 2
+    assert "GiB for a fresh environment" in capsys.readouterr().out
+
+
 def test_a_rehearsal_runs_in_a_bare_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = rehearsal.bare_copy(tmp_path / "copy", "HEAD")
     assert (copy / "Makefile").is_file()

@@ -47,7 +47,7 @@ inline int step_count(const ImplicitGemm& g, int depth) {
 
 struct Choice {
   TileShape shape;
-  int parts;  // of the phase with the most taps
+  int parts;
 };
 
 // Blocks to reach by splitting: two to each multiprocessor of a large device, one where there are
@@ -61,7 +61,32 @@ constexpr int64_t kEnoughTiles = 16;
 constexpr int kLeastDepth = 9 * 32;
 // Joining more parts takes longer than summing them saves.
 constexpr int kMostParts = 8;
-constexpr int kMostPartsTransposed = 2;  // four times the pixels to join
+
+// A transposed convolution has phases of 4, 2, 2 and 1 taps, which share out badly. One of few
+// pixels is taken by its taps instead, see conv_up.h: blocks are then of one length. Where there
+// are more of them than the device runs at once, phases share out well, and have no sums to store.
+constexpr int kUpTaps = 9;
+constexpr int kUpChannels = Tile144::kColumns / kUpTaps;  // of a block, with all of their taps
+constexpr int kLeastUpSteps = 4;                          // of a part
+constexpr int kMostUpParts = 4;
+
+inline int64_t up_blocks(const ImplicitGemm& g) {
+  return ceil_div(int64_t{g.height} * g.width, Tile144::kRows) * g.samples *
+         (g.columns / kUpChannels);
+}
+
+inline bool takes_taps(const ImplicitGemm& g) {
+  return g.transposed && g.size == 3 && g.tile != Tile64::kRows && !g.rows &&
+         g.columns % kUpChannels == 0 && up_blocks(g) <= kBlocks128;
+}
+
+inline int choose_up_parts(const ImplicitGemm& g) {
+  const int steps = steps_per_tap(g, Tile144::kDepth);
+  if (g.parts) return std::min(g.parts, steps);
+  const int64_t most = std::clamp(steps / kLeastUpSteps, 1, kMostUpParts);
+  return static_cast<int>(
+      std::clamp<int64_t>(kBlocks64 / std::max<int64_t>(up_blocks(g), 1), 1, most));
+}
 
 inline const TileShape& choose_tile(const ImplicitGemm& g, int columns, bool any_width) {
   if (g.tile == 64) return kShape64;
@@ -72,15 +97,12 @@ inline const TileShape& choose_tile(const ImplicitGemm& g, int columns, bool any
 }
 
 inline int choose_parts(const ImplicitGemm& g, int columns, const TileShape& shape) {
-  if (!g.sums) return 1;
+  if (!g.sums || g.transposed) return 1;
   const int steps = step_count(g, shape.depth);
-  // Of a transposed convolution, whose phases have 4, 2, 2 and 1 taps, as if all had the most.
-  const int64_t tiles = tile_count(g, columns, shape) * (g.transposed ? 9 : 16) / 16;
+  const int64_t tiles = tile_count(g, columns, shape);
   const int64_t blocks = shape.rows == Tile64::kRows ? kBlocks64 : kBlocks128;
   int64_t parts = g.parts ? g.parts : blocks / (tiles > 0 ? tiles : 1);
-  const int most = g.parts ? steps
-                           : std::min(g.transposed ? kMostPartsTransposed : kMostParts,
-                                      steps * shape.depth / kLeastDepth);
+  const int most = g.parts ? steps : std::min(kMostParts, steps * shape.depth / kLeastDepth);
   parts = std::min<int64_t>(parts, most);
   return parts > 1 ? static_cast<int>(parts) : 1;
 }

@@ -1,4 +1,5 @@
 #include "kernels/implicit_gemm/conv_act.h"
+#include "kernels/implicit_gemm/conv_up.h"
 
 namespace stylemap {
 namespace {
@@ -11,6 +12,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2)
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   const ImplicitGemm& g = p.gemm;
   const BlockTile tile = block_tile<Tile>(g, plan, blockIdx.x);
+  if (tile_is_empty(g, plan, tile)) return;
   shared.find_rows(g, plan, tile);
   float sum[Tile::kM][Tile::kN][4] = {};
   multiply_tile<T, Tile>(g, plan, tile, shared.input, PlainWeights<T>{g}, shared.stages, sum);
@@ -85,6 +87,7 @@ bool implicit_gemm_suits(const ImplicitGemm& g) {
 }
 
 int64_t implicit_gemm_workspace(const ImplicitGemm& gemm, int columns) {
+  if (takes_taps(gemm)) return conv_up_workspace(gemm);
   ImplicitGemm g = gemm;
   float any = 0;
   g.sums = &any;  // where there is memory, would it be used?
@@ -106,6 +109,7 @@ cudaError_t conv_act_cuda(const ConvActParams& p, cudaStream_t stream) {
   if (p.partials && (p.gemm.rows || p.gemm.transposed)) return cudaErrorInvalidValue;
   if (!aligned_to_pack(p.y, p.skip) || (p.skip && p.gemm.transposed)) return cudaErrorInvalidValue;
   const ImplicitGemm& g = p.gemm;
+  if (g.sums && takes_taps(g)) return conv_up_cuda(p, stream);
   const Choice choice = choose(g, g.columns, true);
   return with_tile<Tile64, Tile128, Tile144>(g.dtype, choice.shape, [&](auto type, auto tile_type) {
     using T = typename decltype(type)::type;

@@ -73,23 +73,18 @@ __device__ __forceinline__ void join_block(const ConvActParams& p, const GemmPla
     float (&value)[kJoinWidth] = total[0];
     activate<T>(p, place.column, value);
     Pack<T, kJoinWidth> rounded;
-    int64_t pixel = index;
-    if (g.transposed || p.skip) {
-      const OutPixel out = out_pixel(plan, place.phase, index);
-      pixel = whole_pixel(plan, g.transposed, place.phase, out);
-      if (p.skip) {
-        // As the unfused result would have been stored.
+    if (p.skip) {
+      // As the unfused result would have been stored.
 #pragma unroll
-        for (int i = 0; i < kJoinWidth; ++i) {
-          store(rounded.value[i], value[i]);
-          value[i] = load(rounded.value[i]);
-        }
-        add_skip<T>(p, plan, out, place.column, value);
+      for (int i = 0; i < kJoinWidth; ++i) {
+        store(rounded.value[i], value[i]);
+        value[i] = load(rounded.value[i]);
       }
+      add_skip<T>(p, plan, out_pixel(plan, 0, index), place.column, value);
     }
 #pragma unroll
     for (int i = 0; i < kJoinWidth; ++i) store(rounded.value[i], value[i]);
-    *reinterpret_cast<Pack<T, kJoinWidth>*>(static_cast<T*>(p.y) + pixel * g.columns +
+    *reinterpret_cast<Pack<T, kJoinWidth>*>(static_cast<T*>(p.y) + int64_t{index} * g.columns +
                                             place.column) = rounded;
     if (p.partials) moments = moments_of_pack<kJoinWidth>(rounded.value);
   }

@@ -32,13 +32,17 @@ struct ImplicitGemm {
   int stride;       // 1 or 2; transposed: 2
   int padding;      // transposed: 0
   bool transposed;  // size 3
-  int tile;         // 128: blocks of 128 x 128; 64: of 64 x 64; 0: whichever fills the device
+  // 128: blocks of 128 x 128, or as wide as columns want; 64: of 64 x 64; 0: whichever fills the
+  // device.
+  int tile;
   // Rows to compute instead of all: indices into [samples, out_height, out_width], negative ones
   // are skipped. Null: all.
   const int32_t* rows;
   int64_t row_count;
-  int parts;    // of the sum over taps and channels, each left to blocks of its own; 0: chosen
-  float* sums;  // [implicit_gemm_workspace()], for the parts; null: the sum is not split
+  int parts;  // of the sum over taps and channels, each left to blocks of its own; 0: chosen
+  // [implicit_gemm_workspace()], for parts, and for the taps of a transposed convolution that is
+  // taken by them (conv_up.h); null: the sum is not split.
+  float* sums;
 
   SM_HOST_DEVICE int phases() const { return transposed ? kTransposedPhases : 1; }
   // Of the whole output.
@@ -125,7 +129,7 @@ SM_HOST_DEVICE SkipTaps skip_taps(int out) { return {out / 2, out / 2 + (out % 2
 bool implicit_gemm_suits(const ImplicitGemm& gemm);
 bool modulate_conv_suits(const ModulateConvParams& params);
 
-// Floats that the parts of the sum take; 0 where it is better not split. `columns` of the product:
+// Floats that gemm.sums take; 0 where the sum is better not split. `columns` of the product:
 // gemm.columns of conv_act, twice as many of modulate_conv.
 int64_t implicit_gemm_workspace(const ImplicitGemm& gemm, int columns);
 

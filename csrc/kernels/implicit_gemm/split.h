@@ -44,7 +44,6 @@ struct JoinPlan {
   int pack_shift;  // log2 of the packs
   Divisor column_blocks;
   Divisor row_blocks;
-  Divisor samples;
 
   JoinPlan() = default;
   JoinPlan(const ImplicitGemm& g, int columns) : pack_shift(0) {
@@ -52,7 +51,6 @@ struct JoinPlan {
     while ((1 << pack_shift) < packs && (1 << pack_shift) < kJoinThreads) ++pack_shift;
     column_blocks = Divisor(ceil_div(packs, 1 << pack_shift));
     row_blocks = Divisor(ceil_div(rows_per_sample(g), kJoinThreads >> pack_shift));
-    samples = Divisor(separate_samples(g));
   }
 
   int64_t blocks_per_sample() const { return int64_t{column_blocks.by} * row_blocks.by; }
@@ -63,18 +61,16 @@ struct JoinPlace {
   int column;
   int row;
   int sample;
-  int phase;
 };
 
 __device__ __forceinline__ JoinPlace join_place(const JoinPlan& join, uint32_t block) {
   const Split column = join.column_blocks(block);
   const Split row = join.row_blocks(column.quotient);
-  const Split sample = join.samples(row.quotient);
   const int packs = 1 << join.pack_shift, thread = static_cast<int>(threadIdx.x);
   const int pack = static_cast<int>(column.remainder) * packs + (thread & (packs - 1));
   const int rows = kJoinThreads >> join.pack_shift;
   return {pack * kJoinWidth, static_cast<int>(row.remainder) * rows + (thread >> join.pack_shift),
-          static_cast<int>(sample.remainder), static_cast<int>(sample.quotient)};
+          static_cast<int>(row.quotient)};
 }
 
 // The pixel of a thread's row, as tile_row has it.
@@ -82,21 +78,23 @@ __device__ __forceinline__ int join_pixel(const ImplicitGemm& g, const GemmPlan&
                                           const JoinPlace& place) {
   if (place.row >= plan.rows) return -1;
   if (g.rows) return g.rows[place.row];
-  const int pixels = plan.phase_pixels(place.phase);
+  const int pixels = plan.phase_pixels(0);
   return place.row < pixels ? place.sample * pixels + place.row : -1;
 }
 
-// The sums of all parts, in order, of kSets groups of kJoinWidth columns that begin at `columns`.
-template <int kSets>
-__device__ __forceinline__ void add_parts(const float* sums, const GemmPlan& plan,
-                                          const JoinPlace& place, const int (&columns)[kSets],
-                                          float (&total)[kSets][kJoinWidth]) {
-  constexpr int kTogether = 16 / kSets;  // parts whose loads are under way at a time
-  const int first = plan.first_slice[place.phase];
-  const int parts = plan.first_slice[place.phase + 1] - first;
-  const int64_t line = (int64_t{first} * plan.samples.by + place.sample) * plan.rows + place.row;
-  const int64_t stride = int64_t{plan.samples.by} * plan.rows * plan.columns;
-  const float* from = sums + line * plan.columns;
+__device__ __forceinline__ void add(float (&total)[kJoinWidth], const float4& value) {
+  total[0] += value.x;
+  total[1] += value.y;
+  total[2] += value.z;
+  total[3] += value.w;
+}
+
+// Parts are loaded kTogether at a time.
+template <int kTogether, int kSets>
+__device__ __forceinline__ void add_parts_of(const float* from, int64_t stride, int parts,
+                                             const int (&columns)[kSets],
+                                             float (&total)[kSets][kJoinWidth]) {
+#pragma unroll 1
   for (int part = 0; part < parts; part += kTogether, from += kTogether * stride) {
     float4 value[kTogether][kSets];
 #pragma unroll
@@ -109,13 +107,26 @@ __device__ __forceinline__ void add_parts(const float* sums, const GemmPlan& pla
 #pragma unroll
     for (int i = 0; i < kTogether; ++i)
 #pragma unroll
-      for (int set = 0; set < kSets; ++set) {
-        total[set][0] += value[i][set].x;
-        total[set][1] += value[i][set].y;
-        total[set][2] += value[i][set].z;
-        total[set][3] += value[i][set].w;
-      }
+      for (int set = 0; set < kSets; ++set) add(total[set], value[i][set]);
   }
+}
+
+// The sums of all parts, in order, of kSets groups of kJoinWidth columns that begin at `columns`.
+// All loads are under way together, of no more parts than there are about: the instructions of
+// absent ones cost as much.
+template <int kSets>
+__device__ __forceinline__ void add_parts(const float* sums, const GemmPlan& plan,
+                                          const JoinPlace& place, const int (&columns)[kSets],
+                                          float (&total)[kSets][kJoinWidth]) {
+  const int parts = plan.first_slice[1];
+  const int64_t stride = int64_t{plan.samples.by} * plan.rows * plan.columns;
+  const float* const from = sums + (int64_t{place.sample} * plan.rows + place.row) * plan.columns;
+  if (kSets == 1 && parts <= 2)
+    add_parts_of<2>(from, stride, parts, columns, total);
+  else if (parts <= 4)
+    add_parts_of<4>(from, stride, parts, columns, total);
+  else
+    add_parts_of<8>(from, stride, parts, columns, total);
 }
 
 template <class Params, class... More>
@@ -123,7 +134,7 @@ cudaError_t launch_join(void (*kernel)(Params, GemmPlan, JoinPlan, More...), con
                         const GemmPlan& plan, cudaStream_t stream, const More&... more) {
   const ImplicitGemm& g = params.gemm;
   const JoinPlan join(g, params.gemm.columns);
-  const int64_t blocks = join.blocks_per_sample() * separate_samples(g) * g.phases();
+  const int64_t blocks = join.blocks_per_sample() * separate_samples(g);
   if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
   return launch(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kJoinThreads), 0, stream, params,
                 plan, join, more...);

@@ -121,6 +121,13 @@ SM_HOST_DEVICE int tile_row(const ImplicitGemm& g, const GemmPlan& plan, const B
   return index < pixels ? tile.sample * pixels + index : -1;
 }
 
+// Whether a tile has no pixel: the phases of a transposed convolution differ by a line and a
+// column, and are cut into as many tiles each.
+SM_HOST_DEVICE bool tile_is_empty(const ImplicitGemm& g, const GemmPlan& plan,
+                                  const BlockTile& tile) {
+  return g.transposed && tile.first_row >= plan.phase_pixels(tile.phase);
+}
+
 struct OutPixel {
   int sample;
   int y;

@@ -182,7 +182,8 @@ def whole(first: Tensor, second: Tensor) -> Tensor | None:
 def transposed_conv(x: Tensor, weight: Tensor, *, implementation: str = "auto") -> Tensor:
     """Transposed convolution 3x3 of stride 2 without padding: N x C x H x W to N x out x 2H+1 x 2W+1.
 
-    ``weight`` is out x C x 3 x 3. The tensor cores run its four phases as one kernel.
+    ``weight`` is out x C x 3 x 3. The tensor cores run its four phases as one kernel; few pixels are
+    multiplied by all taps instead, and the products added by a second kernel.
     """
     check(x, weight=weight)
 

@@ -104,12 +104,14 @@ def test_conv_act_without_bias_and_strided_operands() -> None:
 
 @pytest.mark.parametrize("implementation", TILES)
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
-@pytest.mark.parametrize("shape", [(1, 8, 1, 1), (2, 40, 5, 3), (1, 16, 8, 9)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 8, 1, 1), (2, 40, 5, 3), (1, 16, 8, 7)], ids=str)
+@pytest.mark.parametrize("out", [24, 48], ids=["phases", "taps"])
 def test_transposed_conv_matches_reference(
-    shape: tuple[int, ...], dtype: torch.dtype, implementation: str
+    out: int, shape: tuple[int, ...], dtype: torch.dtype, implementation: str
 ) -> None:
+    """By phases, of which three have no pixel in the second tile of 64 at the last size, and by taps."""
     x = last(*shape, dtype=dtype)
-    check(passes.transposed_conv, x, weight(24, shape[1], 3, dtype), implementation=implementation)
+    check(passes.transposed_conv, x, weight(out, shape[1], 3, dtype), implementation=implementation)
 
 
 @pytest.mark.parametrize("implementation", TILES)
@@ -254,8 +256,11 @@ def test_conv_act_of_split_sums(size: int, kind: str, implementation: str) -> No
 
 @pytest.mark.parametrize("implementation", TILES)
 def test_transposed_conv_of_split_sums(implementation: str) -> None:
-    x, w = last(1, SPLIT, 4, 5, dtype=torch.float16), weight(24, SPLIT, 3, torch.float16)
+    """By taps, in two parts of the channels: the last step of the second is not a whole one."""
+    x, w = last(2, 264, 4, 5, dtype=torch.float16), weight(32, 264, 3, torch.float16)
     check(passes.transposed_conv, x, w, implementation=implementation)
+    first, second = (passes.transposed_conv(x, w, implementation=implementation) for _ in range(2))
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("implementation", TILES)

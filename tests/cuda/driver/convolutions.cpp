@@ -14,6 +14,9 @@ constexpr double kSlope = 0.2, kGain = 1.5;
 struct Sizes {
   int inputs, outputs, tile = 0, parts = 1;
   bool transposed = false;
+
+  // Whether sums are split, or those of a transposed convolution taken by its taps.
+  bool in_sums() const { return parts > 1 || (transposed && outputs % 16 == 0); }
 };
 
 // Operands of a 3 x 3 convolution.
@@ -105,7 +108,7 @@ void conv_act(const char* name, const Sizes& sizes) {
   forget(y);
   ImplicitGemm gemm = o.gemm();
   const Sums sums(gemm, gemm.columns);
-  if ((sizes.parts > 1) != (gemm.sums != nullptr)) return check(cudaErrorInvalidValue, name);
+  if (sizes.in_sums() != (gemm.sums != nullptr)) return check(cudaErrorInvalidValue, name);
   report(name, conv_act_cuda(conv_params(o, gemm, y), nullptr), y,
          [&](size_t i) { return o.activated(i); });
 }
@@ -175,6 +178,8 @@ void convolutions() {
   conv_act("conv_act_cuda: tile 128", {40, 136, 128});
   conv_act("conv_act_cuda: in parts", {200, 72, 0, 4});
   conv_act("conv_act_cuda: transposed", {40, 24, 0, 1, true});
+  conv_act("conv_act_cuda: transposed, by taps", {40, 32, 0, 1, true});
+  conv_act("conv_act_cuda: transposed, by taps in parts", {200, 32, 0, 4, true});
   conv_rows_group();
   modulate_conv("modulate_conv_cuda: tile 64", {40, 24, 64});
   modulate_conv("modulate_conv_cuda: tile 128", {40, 136, 128});
