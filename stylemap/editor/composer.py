@@ -198,10 +198,9 @@ class Composer:
         """
         recipe = self._resolved(recipe)
         session, original, parts, mix = self.session, recipe.original, recipe.parts, recipe.mix
-        faded = any(part.opacity != 1 for part in parts)
         # On a plan, maps that serve one frame cost more than they save.
         once = recipe.passing and isinstance(self.model, PlannedModel)
-        if once or faded or (mix is not None and (parts or recipe.weight != 1)):
+        if once or (mix is not None and (parts or recipe.weight != 1)):
             made = self.work(recipe)
             return self._from_stylecodes(recipe, mix) if made is None else made()
         if recipe.offset is not None and mix is None and not parts:
@@ -211,7 +210,7 @@ class Composer:
             original = self._moved_original(original, recipe.weight * recipe.offset, owner)
         if mix is not None:
             return session.mix(original, *mix).cpu()
-        references = [session.reference(part.image, part.mask, part.shift) for part in parts]
+        references = [session.reference(part.image, part.mask, part.shift, part.opacity) for part in parts]
         return session.edit(original, references, recipe.weight).cpu()
 
     def frames(self, recipe: Recipe, weights: Sequence[float], owner: str = "") -> Iterator[Tensor]:
@@ -266,8 +265,7 @@ class Composer:
         return self.session.stats()
 
     def _from_stylecodes(self, recipe: Recipe, mix: tuple[ImageHandle, Sequence[int]] | None) -> Tensor:
-        """By the model itself: mixing by parts or with references, and references of different weights, which
-        a session has no cache for."""
+        """By the model itself: mixing by parts or with references, which a session has no cache for."""
         w = self.stylemap(recipe.original)
         if recipe.offset is not None:
             w = w + recipe.weight * recipe.offset.to(w)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -60,13 +61,15 @@ class EditReference:
     """A part of an image that an edit puts into another: from `EditSession.reference`.
 
     ``mask``: 1×1×S×S, float32 in [0, 1], over the reference's own pixels (before its shift);
-    ``shift``: (dx, dy) in pixels, right and down; ``cells``: the same for every resolution.
+    ``shift``: (dx, dy) in pixels, right and down; ``cells``: the same for every resolution; ``weight``: how
+    much of it replaces what lies below, which the weight of the edit multiplies.
     """
 
     image: ImageHandle
     mask: Tensor
     shift: tuple[float, float]
     cells: dict[int, CellMask]
+    weight: float = 1.0
 
     def picture(self) -> PIL.Image.Image:
         """Its image as the model decodes it, with the mask drawn over it; errors as `ImageHandle.image`."""
@@ -75,7 +78,9 @@ class EditReference:
     def __repr__(self) -> str:
         side, share = self.mask.shape[-1], float((self.mask > 0.5).float().mean())
         moved = f", shift ({self.shift[0]:g}, {self.shift[1]:g})" if any(self.shift) else ""
-        return f"EditReference(image {self.image.number}, mask over {share:.0%} of {side}×{side}{moved})"
+        faded = "" if self.weight == 1 else f", weight {self.weight:g}"
+        covers = f"mask over {share:.0%} of {side}×{side}"
+        return f"EditReference(image {self.image.number}, {covers}{moved}{faded})"
 
     def _repr_png_(self) -> bytes | None:
         """For notebooks; None once its image is removed."""
@@ -93,12 +98,16 @@ def png(picture: PIL.Image.Image) -> bytes:
 
 
 def edit_reference(
-    image: ImageHandle, mask: MaskLike, shift: tuple[float, float], config: Config
+    image: ImageHandle,
+    mask: MaskLike,
+    shift: tuple[float, float],
+    config: Config,
+    weight: float = 1.0,
 ) -> EditReference:
     """A reference from a mask as `edit.masks.as_mask` takes it; its contents are copied.
 
     Raises:
-        ValueError: a mask of another size, with NaN, or more than one; a shift that is not finite.
+        ValueError: a mask of another size, with NaN, or more than one; a shift or weight that is not finite.
     """
     mask = mask.detach() if isinstance(mask, Tensor) else mask
     mask = as_mask(mask, config.size, "cpu")  # a copy: it clamps
@@ -109,7 +118,9 @@ def edit_reference(
         raise ValueError("mask: expected coverage from 0 to 1, got NaN")
     if len(shift) != 2 or not all(-_MAX_SHIFT <= one <= _MAX_SHIFT for one in shift):
         raise ValueError(f"shift: expected two numbers of pixels (dx, dy), got {shift}")
-    return EditReference(image, mask, shift, cell_masks(mask, shift, config.resolutions))
+    if not math.isfinite(weight):
+        raise ValueError(f"weight: expected a finite number, got {weight}")
+    return EditReference(image, mask, shift, cell_masks(mask, shift, config.resolutions), float(weight))
 
 
 @dataclass(frozen=True, eq=False)

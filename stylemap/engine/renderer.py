@@ -11,8 +11,10 @@ from typing import Generic, Protocol
 import torch
 from torch import Tensor
 
+from stylemap import ops
 from stylemap.config import Config
 from stylemap.edit import blend, mix_styles
+from stylemap.edit.masks import pool_average, shift_in_cells
 from stylemap.engine.images import Edit, Image, ImageCache, K
 from stylemap.engine.patches import Patch
 from stylemap.model import Blending, Model
@@ -211,9 +213,23 @@ class PlainRenderer(Renderer):
             return self.decode(edit.original.w).repeat(len(weights), 1, 1, 1)
         masks, shifts = [r.mask[0, 0] for r in edit.references], [r.shift for r in edit.references]
         ws = [image.w for image in edit.images]
+        if any(reference.weight != 1 for reference in edit.references):
+            return torch.cat([self._weighted(edit, weight) for weight in weights])
         if isinstance(self._model, Blending):
             return self._model.edit(edit.original.w, ws, masks, shifts, weights, chunk=1).float()
         return blend(self._model, edit.original.w, ws, masks, shifts, weights, chunk=1).float()
+
+    def _weighted(self, edit: Edit, weight: float) -> Tensor:
+        """References of different weights, 1×3×S×S."""
+        codes, size = self._model.stylecodes(edit.original.w), self._model.config.size
+        for reference, image in zip(edit.references, edit.images, strict=True):
+            part = torch.tensor([weight * reference.weight], device=edit.original.w.device)
+            mask = reference.mask.to(edit.original.w.device)
+            for index, laid in enumerate(self._model.stylecodes(image.w)):
+                side = laid.shape[-1]
+                on, cells = pool_average(mask, side), shift_in_cells(reference.shift, size // side)
+                codes[index] = ops.blend(codes[index], laid, on, shift=cells, weight=part)
+        return self._model.synthesize(codes).float()
 
     @torch.no_grad()
     def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:

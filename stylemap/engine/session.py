@@ -161,7 +161,11 @@ class EditSession:
             self.renderer.cleared()
 
     def reference(
-        self, image: ImageHandle, mask: MaskLike, shift: tuple[float, float] = (0, 0)
+        self,
+        image: ImageHandle,
+        mask: MaskLike,
+        shift: tuple[float, float] = (0, 0),
+        weight: float = 1.0,
     ) -> EditReference:
         """A part of an image, for `edit`.
 
@@ -169,14 +173,16 @@ class EditSession:
             mask: S×S, 1×S×S or 1×1×S×S over the image's own pixels, as `stylemap.edit.blend` takes it; a PIL
                 image, a numpy array, the path of a file, or a text such as "ellipse:0.5,0.7,0.2,0.12".
             shift: (dx, dy) in pixels, right and down; what leaves the frame is lost.
+            weight: how much of it replaces what lies below, its opacity: 0 nothing, 1 all. The weight of an
+                edit multiplies it.
 
         Raises:
-            ValueError: a mask of another size.
+            ValueError: a mask of another size, a shift or a weight that is not finite.
         """
         with self._lock:
             self._image(image)
         with self.renderer.stage("mask"):
-            return edit_reference(image, mask, shift, self.config)
+            return edit_reference(image, mask, shift, self.config, weight)
 
     def edit(
         self,

@@ -57,6 +57,69 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Rows top … bottom − 1, columns left … right − 1 of a side × side frame."""
+
+    side: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def cells(self, where: _Bool) -> Indices:
+        """The numbers y·side + x of what is on in this part."""
+        rows, columns = np.divmod(np.flatnonzero(where), self.right - self.left)
+        found: Indices = (rows + self.top) * self.side + (columns + self.left)
+        return found
+
+    def of(self, mask: CellMask) -> _Bool:
+        """This part of a mask."""
+        on: _Bool = mask.on.numpy()
+        return on[self.here]
+
+    @property
+    def here(self) -> tuple[slice, slice]:
+        """Rows and columns, to cut this part out of the whole."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def around(self, other: Frame) -> Frame:
+        """The smallest with both parts."""
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        return Frame(self.side, top, max(self.bottom, other.bottom), left, max(self.right, other.right))
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Of every cell of ``frame`` its pattern, by number in ``patterns`` (0 is the empty one), and whether it
+    lies in a tile to convolve; cells elsewhere are the original's.
+    """
+
+    frame: Frame
+    numbers: _Labels
+    patterns: list[Pattern]
+    convolved: _Bool
+
+    def within(self, frame: Frame) -> Labels:
+        """The same in a larger frame."""
+        if frame == self.frame:
+            return self
+        own = self.frame
+        margins = (
+            (own.top - frame.top, frame.bottom - own.bottom),
+            (own.left - frame.left, frame.right - own.right),
+        )
+        return Labels(frame, np.pad(self.numbers, margins), self.patterns, np.pad(self.convolved, margins))
+
+    def regions(self, where: _Bool) -> list[Region]:
+        """The cells that are on in ``where``, by pattern."""
+        cells, found = self.frame.cells(where), self.numbers[where]
+        if len(self.patterns) == 2 and len(found) and found.all():
+            return [Region(cells, self.patterns[1])]
+        regions = [Region(cells[found == number], each) for number, each in enumerate(self.patterns)]
+        return [region for region in regions if len(region.cells)]
+
+
+@dataclass(frozen=True)
 class Layout:
     """How to make the maps of one edited stylecode from the original's.
 
@@ -91,20 +154,27 @@ def layout(masks: Sequence[CellMask], *, tile: int = 1, opaque: bool = False) ->
         tile: side of the convolution's tiles, in cells.
         opaque: with weight 1, when the last reference hides those below it.
     """
-    box = _around(masks, tile)
-    if box is None:
+    found = labels(masks, tile=tile, opaque=opaque)
+    if found is None:
         nothing: Indices = np.zeros(0, dtype=np.int64)
         return Layout([], nothing, [], nothing)
-    labels, patterns = _label(masks, box, opaque)
-    ring = _mixed(labels) | _padded_differently(labels, patterns, masks, box)
-    edited = labels != 0
-    ring, tiles = _tiles(ring, box, tile)
+    ring, edited = found.convolved, found.numbers != 0
     return Layout(
-        paste=_regions(labels, edited & ~ring, patterns, box),
-        tiles=tiles,
-        inputs=_regions(labels, _dilate(ring), patterns, box),
-        changed=box.cells(edited | ring),
+        paste=found.regions(edited & ~ring),
+        tiles=tiles_of(ring, found.frame, tile),
+        inputs=found.regions(dilate(ring)),
+        changed=found.frame.cells(edited | ring),
     )
+
+
+def labels(masks: Sequence[CellMask], *, tile: int = 1, opaque: bool = False) -> Labels | None:
+    """What `layout` is made of, with its arguments; None where no mask is on anywhere."""
+    box = _around(masks, tile)
+    if box is None:
+        return None
+    numbers, patterns = _label(masks, box, opaque)
+    ring = _mixed(numbers) | _padded_differently(numbers, patterns, masks, box)
+    return Labels(box, numbers, patterns, whole_tiles(ring, tile))
 
 
 def overlap(masks: Sequence[CellMask]) -> bool:
@@ -122,35 +192,46 @@ def overlap(masks: Sequence[CellMask]) -> bool:
     return False
 
 
-def coefficients(pattern: Pattern, weight: float) -> dict[int, float]:
-    """How much of every image a blend in order contains; they sum to 1."""
+def coefficients(pattern: Pattern, weight: float | Sequence[float]) -> dict[int, float]:
+    """How much of every image a blend in order contains; they sum to 1. weight: one of all references, or of
+    each.
+    """
     parts = {0: 1.0}
     for reference in pattern:
-        parts = {image: part * (1 - weight) for image, part in parts.items()}
-        parts[reference] = weight
+        own = weight if isinstance(weight, int | float) else weight[reference - 1]
+        parts = {image: part * (1 - own) for image, part in parts.items()}
+        parts[reference] = own
     return {image: part for image, part in parts.items() if part != 0}
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """Rows top … bottom − 1, columns left … right − 1 of a side × side frame."""
+def whole_tiles(cells: _Bool, tile: int) -> _Bool:
+    """The cells of all tiles that contain one of these, in a frame that begins with a tile."""
+    if tile == 1:
+        return cells
+    height, width = cells.shape
+    listed = _any_in_tiles(cells, tile)
+    grown: _Bool = listed.repeat(tile, axis=0).repeat(tile, axis=1)[:height, :width]
+    return grown
 
-    side: int
-    top: int
-    bottom: int
-    left: int
-    right: int
 
-    def cells(self, where: _Bool) -> Indices:
-        """The numbers in the frame of what is on in the box."""
-        rows, columns = np.divmod(np.flatnonzero(where), self.right - self.left)
-        found: Indices = (rows + self.top) * self.side + (columns + self.left)
-        return found
+def tiles_of(cells: _Bool, frame: Frame, tile: int) -> Indices:
+    """The numbers of the tiles that contain one of these cells of a frame."""
+    if tile == 1:
+        return frame.cells(cells)
+    across = -(-frame.side // tile)
+    row, column = np.nonzero(_any_in_tiles(cells, tile))
+    return (row + frame.top // tile) * across + (column + frame.left // tile)
 
-    def of(self, mask: CellMask) -> _Bool:
-        on: _Bool = mask.on.numpy()
-        part: _Bool = on[self.top : self.bottom, self.left : self.right]
-        return part
+
+def dilate(cells: _Bool) -> _Bool:
+    """Grown by one cell in all eight directions."""
+    wide: _Bool = cells.copy()
+    wide[:, 1:] |= cells[:, :-1]
+    wide[:, :-1] |= cells[:, 1:]
+    result: _Bool = wide.copy()
+    result[1:] |= wide[:-1]
+    result[:-1] |= wide[1:]
+    return result
 
 
 def _box(mask: Tensor, cell: int) -> tuple[slice, slice] | None:
@@ -177,7 +258,7 @@ def _cell_mask(
     return CellMask(on, (dx, dy), bool(on.any()))
 
 
-def _around(masks: Sequence[CellMask], tile: int) -> _Frame | None:
+def _around(masks: Sequence[CellMask], tile: int) -> Frame | None:
     """The box around all that is on, in whole tiles, with room for what is convolved and read around it."""
     found = [mask.on.numpy() for mask in masks if mask.any]
     if not found:
@@ -191,10 +272,10 @@ def _around(masks: Sequence[CellMask], tile: int) -> _Frame | None:
         # cell beyond that: in the tile after the last.
         start, stop = (first - 1) // tile * tile - tile, -(-(last + 2) // tile) * tile + tile
         ends += [max(int(start), 0), min(int(stop), side)]
-    return _Frame(side, *ends)
+    return Frame(side, *ends)
 
 
-def _label(masks: Sequence[CellMask], box: _Frame, opaque: bool) -> tuple[_Labels, list[Pattern]]:
+def _label(masks: Sequence[CellMask], box: Frame, opaque: bool) -> tuple[_Labels, list[Pattern]]:
     """The number of every cell's pattern; number 0 is the empty one."""
     labels: _Labels = np.zeros((box.bottom - box.top, box.right - box.left), dtype=np.int32)
     patterns: list[Pattern] = [()]
@@ -229,7 +310,7 @@ def _mixed(labels: _Labels) -> _Bool:
 
 
 def _padded_differently(
-    labels: _Labels, patterns: list[Pattern], masks: Sequence[CellMask], box: _Frame
+    labels: _Labels, patterns: list[Pattern], masks: Sequence[CellMask], box: Frame
 ) -> _Bool:
     """Cells at a border of the frame that show something moved across the direction of that border."""
     sideways = np.array([any(masks[number - 1].shift[0] for number in p) for p in patterns])
@@ -244,35 +325,10 @@ def _padded_differently(
     return found
 
 
-def _tiles(ring: _Bool, box: _Frame, tile: int) -> tuple[_Bool, Indices]:
-    """The cells of all tiles that contain a cell of the ring, and the numbers of these tiles."""
-    if tile == 1:
-        return ring, box.cells(ring)
-    height, width = ring.shape
+def _any_in_tiles(cells: _Bool, tile: int) -> _Bool:
+    """Whether any cell of every tile is on."""
+    height, width = cells.shape
     rows, columns = -(-height // tile), -(-width // tile)
     padded = np.zeros((rows * tile, columns * tile), dtype=np.bool_)
-    padded[:height, :width] = ring
-    listed = padded.reshape(rows, tile, columns, tile).any(axis=(1, 3))
-    cells = listed.repeat(tile, axis=0).repeat(tile, axis=1)[:height, :width]
-    across = -(-box.side // tile)
-    row, column = np.nonzero(listed)
-    return cells, (row + box.top // tile) * across + (column + box.left // tile)
-
-
-def _dilate(cells: _Bool) -> _Bool:
-    """Grown by one cell in all eight directions."""
-    wide: _Bool = cells.copy()
-    wide[:, 1:] |= cells[:, :-1]
-    wide[:, :-1] |= cells[:, 1:]
-    result: _Bool = wide.copy()
-    result[1:] |= wide[:-1]
-    result[:-1] |= wide[1:]
-    return result
-
-
-def _regions(labels: _Labels, where: _Bool, patterns: list[Pattern], box: _Frame) -> list[Region]:
-    cells, found = box.cells(where), labels[where]
-    if len(patterns) == 2 and len(found) and found.all():
-        return [Region(cells, patterns[1])]
-    regions = [Region(cells[found == number], pattern) for number, pattern in enumerate(patterns)]
-    return [region for region in regions if len(region.cells)]
+    padded[:height, :width] = cells
+    return np.asarray(padded.reshape(rows, tile, columns, tile).any(axis=(1, 3)))

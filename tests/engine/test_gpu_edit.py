@@ -18,6 +18,7 @@ from stylemap.engine.gpu.lowering import GpuLowering
 from stylemap.engine.gpu.plan import DTYPES, GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
 from stylemap.engine.images import Edit, EditReference, Image, ImageHandle, edit_reference
+from stylemap.engine.renderer import PlainRenderer
 from tests.engine import test_session as cases
 from tests.engine.test_session import LAYERS, NORMS, WEIGHT, Layers, box, exact, model, photos, stylemaps
 from tests.helpers.goldens import relative_error
@@ -129,6 +130,21 @@ def test_extrapolation_and_the_original_moved_over_itself() -> None:
     )
     layers = [(0, box(10, 10, 30, 30), (7, 12)), (0, box(30, 30, 20, 20), (-21, 0))]
     assert relative_error(edited(layers, [1.0]), exact(layers, [1.0])) < tolerance("network", "fp64")
+
+
+@pytest.mark.parametrize("own", [(0.5, 0.5), (0.25, 1.0), (0.0, 0.8)])
+@pytest.mark.parametrize("left", [10, 34])
+def test_references_of_their_own_weights(own: tuple[float, float], left: int) -> None:
+    """Beside each other or overlapping; as the model itself blends them."""
+    shapes, config = [box(5, 9, 28, 22), box(left, 20, 20, 30)], model().config
+    references = [
+        edit_reference(ImageHandle(number), mask, shift, config, weight)
+        for number, mask, shift, weight in zip((1, 2), shapes, ((0, 0), (3, -6)), own, strict=True)
+    ]
+    edited = Edit(images()[0], references, images()[1:3])
+    actual = opened().frames(edited, [0.7, 1.0])
+    expected = PlainRenderer(model()).frames(edited, [0.7, 1.0])
+    assert relative_error(actual, expected) < tolerance("network", "fp32")
 
 
 @pytest.mark.parametrize("chosen", [{0, 1}, {2, 3, 4}, set(), {9}])

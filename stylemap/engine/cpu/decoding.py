@@ -151,10 +151,12 @@ class Preview:
         """Whether a preview of this box is faster than the exact image."""
         return box.grown(_FELT).share <= _MOST
 
+    def knows(self, number: int) -> bool:
+        """Whether this original is the last one that was prepared."""
+        return self._exact is not None and self._exact.number == number
+
     def prepare(self, number: int, maps: Sequence[Tensor]) -> None:
-        """Render the original, which is known by a number, from its maps, unless it was the last one."""
-        if self._exact is not None and self._exact.number == number:
-            return
+        """Render the original, which is known by a number, from its maps."""
         moments: list[Moments] = []
 
         def watch(layer: int, x: Features[Tensor, Moments]) -> None:

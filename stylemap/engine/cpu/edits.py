@@ -1,10 +1,9 @@
-"""Edits of the maps of one image, in place and taken back afterwards."""
+"""Edits of the maps of one image, in place: what differs from the last edit is pasted and convolved."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,184 +11,265 @@ from torch import Tensor
 from stylemap.engine.cpu.arena import Arena
 from stylemap.engine.cpu.cells import convolve_tiles
 from stylemap.engine.cpu.convolution import Convolution
+from stylemap.engine.cpu.painted import Difference, Painted, gathered, parts
 from stylemap.engine.cpu.stored import Maker, Stored
 from stylemap.engine.images import EditReference
 from stylemap.engine.renderer import Stage
 from stylemap.program import ring
-from stylemap.program.ring import CellMask
-
-
-@dataclass(frozen=True, eq=False)
-class Undo:
-    """What an edit has overwritten: rows of the maps of one stylecode."""
-
-    rows: Tensor
-    cells: Tensor
-    before: Tensor
-    stage: Stage
-
-    def __call__(self) -> None:
-        """Put the rows back."""
-        with self.stage("blend"):
-            self.rows.index_copy_(0, self.cells, self.before)
-
-
-class Region(NamedTuple):
-    """As `ring.Region`, with a tensor."""
-
-    cells: Tensor
-    pattern: ring.Pattern
-
-
-class Layout:
-    """As `ring.Layout`, with tensors."""
-
-    def __init__(self, layout: ring.Layout) -> None:
-        self.paste, self.inputs = (
-            [Region(torch.from_numpy(region.cells), region.pattern) for region in regions]
-            for regions in (layout.paste, layout.inputs)
-        )
-        self.tiles = torch.from_numpy(layout.tiles).to(torch.int32)
-        self.changed = torch.from_numpy(layout.changed)
+from stylemap.program.ring import CellMask, Indices, Labels, Region
 
 
 class Layouts:
-    """The layouts of one set of references, each made once."""
+    """The labels of one set of references, each made once."""
 
     def __init__(self, references: Sequence[EditReference], stage: Stage) -> None:
         self.stage = stage
-        self._references = references
-        self._made: dict[tuple[int, int, bool], Layout] = {}
+        self.references = references
+        self._made: dict[tuple[int, int, bool], Labels | None] = {}
 
     def masks(self, side: int) -> list[CellMask]:
         """Of the references in order, at side × side cells."""
-        return [reference.cells[side] for reference in self._references]
+        return [reference.cells[side] for reference in self.references]
 
-    def get(self, side: int, tile: int, opaque: bool) -> Layout:
-        """The layout in tiles of ``tile`` cells; opaque: see `ring.layout`."""
+    def get(self, side: int, tile: int, opaque: bool) -> Labels | None:
+        """For tiles of ``tile`` cells; opaque: see `ring.layout`."""
         key = side, tile, opaque
         if key not in self._made:
             with self.stage("mask"):
-                self._made[key] = Layout(ring.layout(self.masks(side), tile=tile, opaque=opaque))
+                self._made[key] = ring.labels(self.masks(side), tile=tile, opaque=opaque)
         return self._made[key]
 
 
-@dataclass(frozen=True, eq=False)
-class Sources:
-    """What an edit reads of one stylecode: of the original and the references, in order.
+class Original:
+    """An original whose maps edits change, each 1×r×r×M in float32; until `restore`, they are not its own.
 
-    ``maps``: of the original, 1×r×r×M in float32, all of them. ``maker`` makes what else is missing.
+    Args:
+        dtype: that its values have been rounded to.
     """
+
+    def __init__(self, image: Stored, maps: list[Tensor], dtype: torch.dtype) -> None:
+        self.image = image
+        self.maps = maps
+        self.indices: dict[int, list[int]] = {}  # stylecodes by side
+        for index, each in enumerate(maps):
+            self.indices.setdefault(each.shape[1], []).append(index)
+        self.painted = {
+            side: Painted([maps[index] for index in indices], dtype) for side, indices in self.indices.items()
+        }
+
+    @property
+    def bytes(self) -> int:
+        """Of the rows that are saved."""
+        return sum(each.bytes for each in self.painted.values())
+
+    def restore(self, arena: Arena) -> None:
+        """Make the maps its own again."""
+        for each in self.painted.values():
+            each.restore(arena)
+
+
+@dataclass(frozen=True, eq=False)
+class Making:
+    """What makes parts of maps. ``ring``: the convolutions for few tiles, of every stylecode."""
 
     maker: Maker
-    index: int
-    images: Sequence[Stored]
-    maps: Tensor
-
-    def codes(self) -> list[Tensor]:
-        """Of every image, (r·r)×C."""
-        return [image.codes[self.index].rows for image in self.images]
-
-    def rows(self) -> list[Tensor]:
-        """Maps of every image, (r·r)×M."""
-        return [_rows(self.maps), *(image.maps[self.index].rows for image in self.images[1:])]
-
-    def make(self, arena: Arena, layout: Layout, masks: Sequence[CellMask], weight: float) -> None:
-        """Make the maps that are pasted, and the codes that are convolved."""
-        for regions, make in ((layout.paste, self.maker.maps), (layout.inputs, self.maker.codes)):
-            for region in regions:
-                for image in ring.coefficients(region.pattern, weight):
-                    if image or regions is layout.inputs:
-                        cells = region.cells - _moved(masks, image, self.maps.shape[1])
-                        make(arena, self.images[image], self.index, cells.numpy())
+    ring: Sequence[Convolution]
 
 
-class CodeEdit:
-    """The edit of one stylecode's maps, with any weight; in place.
+class MapsEdit:
+    """The edit of an original's maps, with any weight; in place.
 
-    ``conv``: the convolution that makes the maps; those of the original in ``sources`` are changed.
+    ``images``: of the original and the references, in order.
 
-    Where no masks overlap, every weight's maps are a lerp of the original's and the full edit's. Where
-    some do, blending in order makes them a polynomial, and each weight is done by itself.
+    Where no masks overlap and all references have one weight, every weight's maps are a lerp of the
+    original's and the full edit's. Else blending in order makes them a polynomial.
     """
 
-    def __init__(self, conv: Convolution, layouts: Layouts, sources: Sources) -> None:
-        self._conv = conv
+    def __init__(
+        self, original: Original, layouts: Layouts, images: Sequence[Stored], making: Making
+    ) -> None:
+        self._original = original
         self._layouts = layouts
-        self._sources = sources
-        self._side = sources.maps.shape[1]
-        self._masks = layouts.masks(self._side)
-        self._overlap = ring.overlap(self._masks)
-        self._full: tuple[Undo, Tensor] | None = None
+        self._images = images
+        self._making = making
+        self._itself = any(image is original.image for image in images[1:])
+        self._full: dict[int, list[Tensor]] = {}
 
-    def apply(self, arena: Arena, weight: float, again: bool) -> Undo:
-        """Edit the maps; ``again``: other weights will follow."""
+    def apply(
+        self, arena: Arena, weight: float, keys: Sequence[Hashable], first: int = 0, again: bool = False
+    ) -> None:
+        """Edit the maps of stylecode ``first`` and those after it.
+
+        Args:
+            keys: of every stylecode, equal for equal maps.
+            again: other weights will follow.
+        """
         with self._layouts.stage("blend"):
-            return self._apply(arena, weight, again)
+            for side, indices in self._original.indices.items():
+                if indices[-1] >= first:
+                    self._side(arena, side, weight, keys[indices[0]], again)
 
-    def _apply(self, arena: Arena, weight: float, again: bool) -> Undo:
-        if self._overlap or (weight == 1 and not again):
-            return self._write(arena, weight)
-        if self._full is None:
-            undo = self._write(arena, 1.0)
-            self._full = undo, undo.rows.index_select(0, undo.cells)
-        undo, after = self._full
-        undo.rows.index_copy_(0, undo.cells, torch.lerp(undo.before, after, weight))
-        return undo
+    def _side(self, arena: Arena, side: int, weight: float, key: Hashable, again: bool) -> None:
+        painted, masks = self._original.painted[side], self._layouts.masks(side)
+        if side in self._full:
+            self._fade(arena, side, weight)
+        elif not weight or not any(mask.any for mask in masks):
+            painted.restore(arena)
+        elif painted.key is None or painted.key != key or again:
+            weights = [weight * reference.weight for reference in self._layouts.references]
+            one = len(set(weights)) == 1 and not ring.overlap(masks)
+            if one and again:
+                self._write(arena, side, 1.0, [1.0] * len(weights), None)
+                self._keep(side)
+                self._fade(arena, side, weight)
+            elif one:
+                self._write(arena, side, weights[0], [1.0] * len(weights), key)
+            else:
+                self._write(arena, side, 1.0, weights, key)
 
-    def _write(self, arena: Arena, weight: float) -> Undo:
-        layout = self._layouts.get(self._side, self._conv.tile, weight == 1)
-        self._sources.make(arena, layout, self._masks, weight)
-        maps = self._sources.rows()
-        rows = maps[0]
-        undo = Undo(rows, layout.changed, rows.index_select(0, layout.changed), self._layouts.stage)
-        # All that is copied is read before anything is written: a reference may be the original itself.
-        pasted = [self._blend(maps, region, weight) for region in layout.paste]
+    def _write(self, arena: Arena, side: int, fade: float, weights: Sequence[float], key: Hashable) -> None:
+        """Make the maps those of references with these weights, and a lerp of the original's and them."""
+        painted, indices = self._original.painted[side], self._original.indices[side]
+        tile = self._making.ring[indices[0]].tile
+        labels = self._layouts.get(side, tile, all(each == 1 for each in weights))
+        assert labels is not None
+        if self._itself:
+            painted.restore(arena)
         try:
-            for region, values in zip(layout.paste, pasted, strict=True):
-                rows.index_copy_(0, region.cells, values)
-            if len(layout.tiles):
-                self._convolve(arena, layout, weight)
+            blends = [self._blend_key(side, pattern, weights, fade) for pattern in labels.patterns[1:]]
+            todo = painted.begin(arena, labels, blends, tile)
+            for at, index in enumerate(indices):
+                Writing(self._making, painted, at, index, self._images, self._layouts, weights).write(
+                    arena, todo, fade, self._itself
+                )
+            painted.finish(key)
         except BaseException:
-            undo()
+            painted.restore(arena)
             raise
-        return undo
 
-    def _convolve(self, arena: Arena, layout: Layout, weight: float) -> None:
+    def _blend_key(self, side: int, pattern: ring.Pattern, weights: Sequence[float], fade: float) -> Hashable:
+        masks, references = self._layouts.masks(side), self._layouts.references
+        parts = [
+            (image, part) if not image else (references[image - 1].image.number, masks[image - 1].shift, part)
+            for image, part in ring.coefficients(pattern, weights).items()
+        ]
+        return (fade, *parts)
+
+    def _keep(self, side: int) -> None:
+        """What has been written, of weight 1, for other weights."""
+        painted = self._original.painted[side]
+        cells = torch.from_numpy(painted.changed())
+        self._full[side] = [rows.index_select(0, cells) for rows in painted.rows]
+
+    def _fade(self, arena: Arena, side: int, weight: float) -> None:
+        """From what was kept, at one weight of all references."""
+        painted = self._original.painted[side]
+        painted.unknown()
+        cells = painted.changed()
+        weight *= self._layouts.references[0].weight
+        for at, (rows, after) in enumerate(zip(painted.rows, self._full[side], strict=True)):
+            done = 0
+            for part in parts(cells, rows):
+                values = painted.before(arena, at, part)
+                if weight:
+                    torch.lerp(values, after[done : done + len(part)], weight, out=values)
+                rows.index_copy_(0, torch.from_numpy(part), values)
+                arena.give(values)
+                done += len(part)
+
+
+@dataclass(frozen=True, eq=False)
+class Writing:
+    """What is written into the maps of stylecode ``index``, number ``at`` of those in ``painted``."""
+
+    making: Making
+    painted: Painted
+    at: int
+    index: int
+    images: Sequence[Stored]
+    layouts: Layouts
+    weights: Sequence[float]
+
+    def write(self, arena: Arena, todo: Difference, fade: float, itself: bool) -> None:
+        """The difference; itself: the original is one of the references."""
+        self._make(arena, todo)
+        pasted = self._pasted(arena, todo)
+        rows = self.painted.rows[self.at]
+        # What is copied from the original itself is read before anything is written.
+        for cells, values in list(pasted) if itself else pasted:
+            rows.index_copy_(0, cells, values)
+            arena.give(values)
+        if len(todo.tiles):
+            self._convolve(arena, todo)
+        if fade != 1:
+            for part in parts(todo.cells, rows):
+                cells = torch.from_numpy(part)
+                before, after = self.painted.before(arena, self.at, part), gathered(arena, rows, cells)
+                rows.index_copy_(0, cells, torch.lerp(before, after, fade, out=before))
+                arena.give(before, after)
+
+    @property
+    def _masks(self) -> list[CellMask]:
+        return self.layouts.masks(self._side)
+
+    @property
+    def _side(self) -> int:
+        return self.images[0].maps[self.index].side
+
+    def _make(self, arena: Arena, todo: Difference) -> None:
+        """Make the maps that are pasted, and the codes that are convolved."""
+        maker = self.making.maker
+        for regions, make in ((todo.paste, maker.maps), (todo.inputs, maker.codes)):
+            for region in regions:
+                for image in ring.coefficients(region.pattern, self.weights):
+                    if image or regions is todo.inputs:
+                        make(arena, self.images[image], self.index, self._read(region.cells, image))
+
+    def _read(self, cells: Indices, image: int) -> Indices:
+        """Where the cells y·side + x lie in an image."""
+        dx, dy = self._masks[image - 1].shift if image else (0, 0)
+        return cells - (dy * self._side + dx)
+
+    def _pasted(self, arena: Arena, todo: Difference) -> Iterator[tuple[Tensor, Tensor]]:
+        rows = [image.maps[self.index].rows for image in self.images]
+        for region in todo.paste:
+            for part in parts(region.cells, rows[0]):
+                yield torch.from_numpy(part), self._blend(arena, rows, part, region, saved=True)
+
+    def _convolve(self, arena: Arena, todo: Difference) -> None:
         """The listed tiles of the maps, from the blended codes around them; other codes stay unwritten."""
-        codes = self._sources.codes()
-        code = arena.take(1, self._side, self._side, codes[0].shape[1])
-        for region in layout.inputs:
-            _rows(code).index_copy_(0, region.cells, self._blend(codes, region, weight))
-        with self._layouts.stage("modulation"):
-            convolve_tiles(self._conv, arena, code, layout.tiles, self._sources.maps)
+        codes = [image.codes[self.index].rows for image in self.images]
+        conv, side = self.making.ring[self.index], self._side
+        code = arena.take(1, side, side, codes[0].shape[1])
+        for region in todo.inputs:
+            for part in parts(region.cells, codes[0]):
+                values = self._blend(arena, codes, part, region)
+                code.view(side * side, -1).index_copy_(0, torch.from_numpy(part), values)
+                arena.give(values)
+        with self.layouts.stage("modulation"):
+            maps = self.painted.rows[self.at].view(1, side, side, -1)
+            convolve_tiles(conv, arena, code, todo.tiles, maps)
         arena.give(code)
 
-    def _blend(self, images: Sequence[Tensor], region: Region, weight: float) -> Tensor:
-        return blend_rows(images, self._masks, region, weight, self._side)
-
-
-def blend_rows(
-    images: Sequence[Tensor], masks: Sequence[CellMask], region: Region, weight: float, side: int
-) -> Tensor:
-    """Rows of a region, float32: the blend of the images' rows (cells × channels), moved by their shifts."""
-    total: Tensor | None = None
-    for image, part in ring.coefficients(region.pattern, weight).items():
-        rows = images[image].index_select(0, region.cells - _moved(masks, image, side)).float()
-        if total is None:
-            total = rows if part == 1 else rows.mul_(part)
-        else:
-            total.add_(rows, alpha=part)
-    assert total is not None
-    return total
-
-
-def _moved(masks: Sequence[CellMask], image: int, side: int) -> int:
-    """How far the cells y·side + x of an image lie from where they are read; 0 for the original."""
-    dx, dy = masks[image - 1].shift if image else (0, 0)
-    return dy * side + dx
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """(r·r)×M of 1×r×r×M, the same memory."""
-    return maps.view(-1, maps.shape[-1])
+    def _blend(
+        self, arena: Arena, images: Sequence[Tensor], cells: Indices, region: Region, saved: bool = False
+    ) -> Tensor:
+        """Rows of a region's cells, float32, from the arena: the blend of the images' rows, moved by their
+        shifts. saved: those of the original have been written over.
+        """
+        total: Tensor | None = None
+        for image, part in ring.coefficients(region.pattern, self.weights).items():
+            if saved and not image:
+                rows = self.painted.before(arena, self.at, cells)
+            else:
+                rows = gathered(arena, images[image], torch.from_numpy(self._read(cells, image)))
+            if rows.dtype != torch.float32:
+                half, rows = rows, arena.take(*rows.shape).copy_(rows)
+                arena.give(half)
+            if total is None:
+                total = rows if part == 1 else rows.mul_(part)
+            else:
+                total.add_(rows, alpha=part)
+                arena.give(rows)
+        assert total is not None
+        return total

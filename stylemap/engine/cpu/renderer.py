@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from stylemap.engine.cpu.convolution import Convolution
 from stylemap.engine.cpu.decoding import Passing, Preview, Resumed
-from stylemap.engine.cpu.edits import CodeEdit, Layouts, Sources
+from stylemap.engine.cpu.edits import Layouts, Making, MapsEdit, Original
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.cpu.stored import Maker, Stored
 from stylemap.engine.images import Edit, EditReference, Image
@@ -32,7 +31,8 @@ class CpuRenderer(CachingRenderer[Stored]):
         self._dtype = cache_dtype
         self._maker = Maker(plan, cache_dtype, self._reserve)
         super().__init__(plan, self._maker.entry_bytes, self._maker.new_bytes, cache_bytes)
-        self._ring = ring
+        self._making = Making(self._maker, ring)
+        self._painted: Original | None = None
         self._resumed = Resumed(plan)
         self._preview = Preview(plan)
 
@@ -48,7 +48,7 @@ class CpuRenderer(CachingRenderer[Stored]):
         super().added(image)
         if self.entry_bytes <= self._cache.limit and not any(entry.ready for entry in self._cache):
             with self._cache.hold([image]) as (entry,):
-                self._maker.lend(entry)
+                self._original(entry)
 
     def removed(self, number: int) -> None:
         """Forget an image."""
@@ -58,6 +58,7 @@ class CpuRenderer(CachingRenderer[Stored]):
     def cleared(self) -> None:
         """Forget all images."""
         super().cleared()
+        self._painted = None
         self._maker.cleared()
         self._resumed.forget()
         self._preview.forget()
@@ -65,12 +66,15 @@ class CpuRenderer(CachingRenderer[Stored]):
     def frames(self, edit: Edit, weights: Sequence[float]) -> Tensor:
         """`edit.blend`, T×3×S×S."""
         with self._cache.hold(edit.sources) as entries:
-            maps = self._maker.lend(entries[0])
-            edits = self._edits(edit.references, entries, maps)
+            original = self._original(entries[0])
+            edited = self._edit(edit.references, entries, original)
             frames = []
             for weight in weights:
                 keys = self._keys(edit, weight)
-                frames.append(self._frame(maps, edits if weight else {}, weight, len(weights) > 1, keys))
+                with self.plan.arena() as arena:
+                    edited.apply(arena, weight, keys, self._resumed.start(keys), len(weights) > 1)
+                with self.stage("main path"):
+                    frames.append(self._resumed(original.maps, keys))
             return torch.cat(frames)
 
     def preview(self, edit: Edit, weight: float) -> Tensor:
@@ -78,20 +82,23 @@ class CpuRenderer(CachingRenderer[Stored]):
         box = self._preview.box(edit.references)
         if box is None or not weight or not self._preview.pays(box):
             return self.frames(edit, [weight])
-        with self._cache.hold(edit.sources) as entries, contextlib.ExitStack() as undo:
-            maps = self._maker.lend(entries[0])
-            self._preview.prepare(edit.original.number, maps)
-            edits = self._edits(edit.references, entries, maps)
+        with self._cache.hold(edit.sources) as entries:
+            original = self._original(entries[0])
+            if not self._preview.knows(edit.original.number):
+                self._restore()
+                self._preview.prepare(edit.original.number, original.maps)
             with self.plan.arena() as arena:
-                for each in edits.values():
-                    undo.callback(each.apply(arena, weight, False))
+                edited = self._edit(edit.references, entries, original)
+                edited.apply(arena, weight, self._keys(edit, weight))
             with self.stage("main path"):
-                return self._preview(maps, box)
+                return self._preview(original.maps, box)
 
     def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:
         """The maps of ``a``, but those of the chosen stylecodes of ``b``; 1×3×S×S."""
         with self._cache.hold([a, b]) as entries:
             sources = [(b, entries[1]) if i in chosen else (a, entries[0]) for i in range(len(self._sides))]
+            self._restore()
+            self._painted = None
             self._maker.take_back()
             for entry in entries:
                 self._maker.complete(entry, [i for i, source in enumerate(sources) if source[1] is entry])
@@ -103,12 +110,15 @@ class CpuRenderer(CachingRenderer[Stored]):
         """Of the cache, of the plan, and of what the last images left."""
         working = self._maker.spare_bytes + self._maker.float32_bytes
         working += self._resumed.bytes + self._preview.bytes
+        working += 0 if self._painted is None else self._painted.bytes
         return {**super().stats(), "working_bytes": working, "reused_layers": self._resumed.reused}
 
     def _build(self, image: Image) -> Stored:
         return self._maker.new(image)
 
     def _gone(self, entry: Stored) -> None:
+        if self._painted is not None and self._painted.image is entry:
+            self._painted = None
         self._maker.gone(entry, self._cache.bytes + entry.map_bytes <= self._cache.limit)
 
     def _reserve(self, count: int, reuse: bool) -> None:
@@ -118,40 +128,31 @@ class CpuRenderer(CachingRenderer[Stored]):
         if self._cache.bytes + (max(spare, count) if reuse else spare + count) > self._cache.limit:
             self._maker.forget()
 
-    def _edits(
-        self, references: Sequence[EditReference], entries: Sequence[Stored], maps: Sequence[Tensor]
-    ) -> dict[int, CodeEdit]:
-        """By stylecode, where a mask is on; ``entries``: of the original and the references."""
-        layouts = Layouts(references, self.stage)
-        return {
-            index: CodeEdit(self._ring[index], layouts, Sources(self._maker, index, entries, maps[index]))
-            for index, side in enumerate(self._sides)
-            if any(mask.any for mask in layouts.masks(side))
-        }
+    def _original(self, image: Stored) -> Original:
+        """An image whose maps the edits to come change; all others' are their own."""
+        if self._painted is None or self._painted.image is not image:
+            self._restore()
+            self._painted = None
+            self._painted = Original(image, self._maker.lend(image), self._dtype)
+        return self._painted
 
-    def _frame(
-        self,
-        maps: list[Tensor],
-        edits: dict[int, CodeEdit],
-        weight: float,
-        again: bool,
-        keys: list[Hashable],
-    ) -> Tensor:
-        """One image 1×3×S×S; the maps are changed while it is made."""
-        start = self._resumed.start(keys)
-        with contextlib.ExitStack() as undo:
+    def _restore(self) -> None:
+        """Make the maps of the original its own again."""
+        if self._painted is not None:
             with self.plan.arena() as arena:
-                for index, edit in edits.items():
-                    if index >= start:
-                        undo.callback(edit.apply(arena, weight, again))
-            with self.stage("main path"):
-                return self._resumed(maps, keys)
+                self._painted.restore(arena)
+
+    def _edit(
+        self, references: Sequence[EditReference], entries: Sequence[Stored], original: Original
+    ) -> MapsEdit:
+        """``entries``: of the original and the references."""
+        return MapsEdit(original, Layouts(references, self.stage), entries, self._making)
 
     def _keys(self, edit: Edit, weight: float) -> list[Hashable]:
         """What the maps of every stylecode follow from: of the original alone where nothing is on."""
         keys: list[Hashable] = []
         for side in self._sides:
-            found = [(reference.image.number, reference.cells[side]) for reference in edit.references]
-            parts = tuple((number, mask.key) for number, mask in found if mask.any and weight)
+            found = [(each.image.number, each.weight, each.cells[side]) for each in edit.references]
+            parts = tuple((number, part, mask.key) for number, part, mask in found if mask.any and weight)
             keys.append((edit.original.number, weight, parts) if parts else edit.original.number)
         return keys

@@ -90,7 +90,7 @@ class _Known:
 
     references: list[EditReference]
     overlap: bool
-    rows: dict[float, EditRows] = field(default_factory=dict)
+    rows: dict[tuple[float, ...], EditRows] = field(default_factory=dict)
 
 
 class _Frames:
@@ -140,18 +140,20 @@ class _Frames:
     def edit(self, references: Sequence[EditReference], entries: Sequence[Entry], weight: float) -> Tensor:
         """1×3×S×S; ``entries``: of the original, which is loaded, and of the references.
 
-        Where no masks overlap, every weight's maps are a lerp of the original's and the full edit's.
+        Where no masks overlap and all references have one weight, every weight's maps are a lerp of the
+        original's and the full edit's.
         """
         # Masks are on the CPU: what has to be copied is known without waiting for the device.
         known = self._recall(references)
-        blended = weight != 1 and not known.overlap
-        full = 1.0 if blended else weight
+        weights = tuple(weight * reference.weight for reference in references)
+        blended = set(weights) != {1.0} and len(set(weights)) == 1 and not known.overlap
+        full = (1.0,) * len(weights) if blended else weights
         if full not in known.rows:
             known.rows = {full: EditRows(self._codes, self._maps, references, full)}
         rows = known.rows[full]
         graph = self._graph(rows.level, blended)
         self._fill(graph, rows, entries)
-        graph.inputs[1].fill_(weight)
+        graph.inputs[1].fill_(weights[0])
         try:
             return graph()[0].clone()
         except BaseException:

@@ -124,21 +124,25 @@ class EditRows:
     """The rows of an edit in the tensors of ``codes`` and ``maps``.
 
     Args:
-        weight: of every reference; with 1, the last of them hides those below it.
+        weights: of the references in order; where all are 1, the last of them hides those below it.
 
     ``packed``: int64, first the indices that a graph reads, of `part_sizes`: where pasted maps go, where
     codes go, the maps that change (each by width), the ring (by side); then those of the ``fills``.
     """
 
     def __init__(
-        self, codes: RowSpace, maps: RowSpace, references: Sequence[EditReference], weight: float
+        self,
+        codes: RowSpace,
+        maps: RowSpace,
+        references: Sequence[EditReference],
+        weights: Sequence[float],
     ) -> None:
         sides = sorted(set(maps.sides))
         masks = {side: [reference.cells[side] for reference in references] for side in sides}
-        layouts = {side: layout(masks[side], opaque=weight == 1) for side in sides}
+        layouts = {side: layout(masks[side], opaque=all(weight == 1 for weight in weights)) for side in sides}
         self.level = Level.of(layouts)
-        runs = _runs(maps, {r: each.paste for r, each in layouts.items()}, masks, weight)
-        runs += _runs(codes, {r: each.inputs for r, each in layouts.items()}, masks, weight)
+        runs = _runs(maps, {r: each.paste for r, each in layouts.items()}, masks, weights)
+        runs += _runs(codes, {r: each.inputs for r, each in layouts.items()}, masks, weights)
         lists = [[rows for run in each for rows in run.to] for each in runs]
         lists += _changed(maps, layouts) + [[layouts[side].tiles] for side in sides]
         fillers = [*maps.rows, *codes.rows, *maps.rows] + [-1] * len(sides)
@@ -181,13 +185,16 @@ def _count(regions: Sequence[Region]) -> int:
 
 
 def _runs(
-    space: RowSpace, regions: dict[int, list[Region]], masks: dict[int, list[CellMask]], weight: float
+    space: RowSpace,
+    regions: dict[int, list[Region]],
+    masks: dict[int, list[CellMask]],
+    weights: Sequence[float],
 ) -> list[list[Run]]:
     """By width: the runs of all regions."""
     found: list[dict[tuple[tuple[int, float], ...], Run]] = [{} for _ in space.widths]
     for kind, side, first in zip(space.kind, space.sides, space.first, strict=True):
         for region in regions[side]:
-            parts = tuple(coefficients(region.pattern, weight).items())
+            parts = tuple(coefficients(region.pattern, weights).items())
             run = found[kind].setdefault(parts, Run(parts, sources=[[] for _ in parts]))
             cells = region.cells + first
             run.to.append(cells)
