@@ -11,14 +11,16 @@ tiles and weights nor the norms; data that is still in a cache may beat the floo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -27,17 +29,18 @@ from stylemap.benchmarks import machine, models, operators, results
 from stylemap.benchmarks.backends import Engine, Photos
 from stylemap.benchmarks.layers import WARM, Cost, Watch, direct, times, watch_layers
 from stylemap.benchmarks.stages import Stopwatch, watched
-from stylemap.benchmarks.strokes import Step, script
+from stylemap.benchmarks.strokes import script
 from stylemap.benchmarks.summary import rounded
 from stylemap.benchmarks.tables import markdown
 from stylemap.benchmarks.timing import Budget, Clock, compare
 from stylemap.engine.cpu.arena import Arena
 from stylemap.engine.cpu.blocking import PRECISIONS
 from stylemap.engine.cpu.convolution import Convolution, Pointwise
+from stylemap.engine.cpu.edits import Writing
+from stylemap.engine.cpu.painted import Difference
 from stylemap.engine.cpu.renderer import CpuRenderer
 from stylemap.model import StyleMapGAN
 from stylemap.program import Conv, Folded, Mode, Part
-from stylemap.program.ring import layout as ring_layout
 
 _CPU = torch.device("cpu")
 _MODELS = ("full", "small", "demo")
@@ -75,11 +78,11 @@ def edit_rows(
         engine.edit(step)  # fills the cache
     for step in steps:
         watch, reused = Stopwatch(_CPU), renderer.stats()["reused_layers"]
-        with watched(engine, watch):
+        with watched(engine, watch), _noted() as written:
             engine.edit(step)
         first = renderer.stats()["reused_layers"] - reused
         ran = [row for row in main if row["index"] >= first]
-        costs = _edit_costs(engine, step, ring)
+        costs = _edit_costs(precision, written, ring)
         floors = {stage: sum(max(cost.floor(peak)) for cost in part) for stage, part in costs.items()}
         floors["main path"] = sum(row["floor_ms"] for row in ran)
         work = {stage: [vars(cost) for cost in part] for stage, part in costs.items()} | {"main path": ran}
@@ -95,21 +98,36 @@ def edit_rows(
     return medians
 
 
-def _edit_costs(engine: Engine, step: Step, ring: Sequence[Convolution]) -> dict[str, list[Cost]]:
-    """Of the paste and of the ring in every stylecode where the mask is on."""
-    references = engine.references(step, engine.images)
+@contextlib.contextmanager
+def _noted() -> Iterator[list[tuple[int, Difference]]]:
+    """The stylecodes that edits write from now on, and what they write of each."""
+    found: list[tuple[int, Difference]] = []
+    write = Writing.write
+
+    def noted(self: Writing, arena: Arena, todo: Difference, fade: float, itself: bool) -> None:
+        found.append((self.index, todo))
+        write(self, arena, todo, fade, itself)
+
+    with mock.patch.object(Writing, "write", noted):
+        yield found
+
+
+def _edit_costs(
+    precision: str, written: Sequence[tuple[int, Difference]], ring: Sequence[Convolution]
+) -> dict[str, list[Cost]]:
+    """Of the paste and of the ring, from what an edit has written of every stylecode."""
     costs: dict[str, list[Cost]] = {"paste": [], "ring": []}
-    for conv, (_, side, _) in zip(ring, engine.session.config.stylecode_shapes, strict=True):
-        masks = [reference.cells[side] for reference in references]
-        if not any(mask.any for mask in masks):
-            continue
-        layout = ring_layout(masks, tile=conv.tile, opaque=True)
-        pasted, read = (sum(len(part.cells) for part in parts) for parts in (layout.paste, layout.inputs))
+    for index, todo in written:
+        conv = ring[index]
+        pasted, read = (sum(len(part.cells) for part in parts) for parts in (todo.paste, todo.inputs))
+        pasted += len(todo.restored)
         # The cache of a session in bf16 has maps in half precision.
-        stored = 4 if engine.precision == "fp32" else 2
+        stored = 4 if precision == "fp32" else 2
         costs["paste"].append(Cost(0, 0, (stored + 4) * pasted * conv.maps_channels, False))
-        cells = len(layout.tiles) * conv.tile**2
-        products = len(layout.tiles) * (conv.tile + 2) ** 2 * conv.depth * conv.packed_outputs
+        if not len(todo.tiles):
+            continue
+        cells = len(todo.tiles) * conv.tile**2
+        products = len(todo.tiles) * (conv.tile + 2) ** 2 * conv.depth * conv.packed_outputs
         moved = conv.bytes + 4 * (read * conv.depth + cells * conv.maps_channels)
         costs["ring"].append(Cost(products, 9 * cells * conv.depth * conv.maps_channels, moved, conv.bf16))
     return costs

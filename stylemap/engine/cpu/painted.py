@@ -27,13 +27,14 @@ _UNKNOWN = -1
 @dataclass(frozen=True, eq=False)
 class Difference:
     """What has to be written at one resolution: ``paste``, then ``tiles``; both together are ``cells``. The
-    convolution of the tiles reads the codes of ``inputs``.
+    convolution of the tiles reads the codes of ``inputs``. ``restored``: cells that have been put back.
     """
 
     paste: list[Region]
     tiles: Tensor
     inputs: list[Region]
     cells: Indices
+    restored: Indices
 
 
 class Painted:
@@ -112,7 +113,8 @@ class Painted:
         stale = whole_tiles(ring & (~was_ring | dilate(differs)), tile)
         slots = self._slots[frame.here]
         self._frame = frame
-        self._release(arena, frame.cells(own & (slots >= 0)))
+        restored = frame.cells(own & (slots >= 0))
+        self._release(arena, restored)
         self._save(arena, frame.cells(~own & (slots < 0)))
         self._blends[frame.here] = np.where(paste | stale, _UNKNOWN, new)
         self._convolved[frame.here] = ring
@@ -122,6 +124,7 @@ class Painted:
             torch.from_numpy(tiles_of(stale, frame, tile).astype(np.int32)),
             wanted.regions(dilate(stale)),
             frame.cells(paste | stale),
+            restored,
         )
 
     def finish(self, key: Hashable) -> None:
