@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from stylemap.benchmarks import machine, timing
-from stylemap.files import shown, write_whole
+from stylemap.files import read_text, shown, write_whole
 
 SCHEMA = Path(__file__).parent / "schema.json"
 VERSION = 2
@@ -58,7 +58,7 @@ def read(path: Path) -> dict[str, Any]:
         ValueError: something else; the message names the file.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        content: dict[str, Any] = json.loads(read_text(path))
         version = content["schema"]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no result of stylemap bench") from error

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+_MAX_TEXT_BYTES = 64 << 20
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -90,15 +91,32 @@ def check_file(path: str | os.PathLike[str]) -> None:
         raise OSError(f"{path} is {kind}, not a file")
 
 
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the system says of a file that the block reads names it: a disk that fails, no memory for it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or str(path) in str(error):
+            raise
+        raise type(error)(f"{path} cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise MemoryError(f"{path} cannot be read: there is not enough memory for it") from error
+
+
 def read_text(path: str | os.PathLike[str]) -> str:
     """A text file in UTF-8, whatever the locale; a mark at its beginning is left out.
 
     Raises:
-        OSError: there is none, or it may not be read.
-        ValueError: naming the file, where it is no text.
+        OSError: naming the file, where there is none, or it may not be read.
+        ValueError: naming the file, where it is no text, or longer than any that is meant here.
     """
+    with reading(path), open(path, "rb") as file:
+        content = file.read(_MAX_TEXT_BYTES + 1)  # a device may have no end
+    if len(content) > _MAX_TEXT_BYTES:
+        raise ValueError(f"{path} has more than {_MAX_TEXT_BYTES >> 20} MiB, and is no text to read here")
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
 

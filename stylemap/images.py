@@ -30,10 +30,10 @@ from PIL import (  # the plugins register the formats that may be opened and wri
 )
 from torch import Tensor
 
-from stylemap.files import kind_of, write_whole
+from stylemap.files import kind_of, reading, write_whole
+from stylemap.modes import Colour, decode, flatten
 
 Fit = Literal["crop", "pad", "squash"]
-Colour = tuple[int, int, int]
 FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
 #: Of the images that folders are searched for.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
@@ -60,6 +60,7 @@ WRITE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 95},
     "TIFF": {"compression": "tiff_deflate"},
 }
+_LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}  # side, of the formats or of their libraries
 _WHITE = (255, 255, 255)
 _NAMED = 5  # sub-folders that an error names
 
@@ -83,7 +84,8 @@ def load(
     """A photo as float32 3 x size x size in [-1, 1].
 
     JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF of any mode and depth: turned as its EXIF orientation says,
-    transparency laid on ``background``, 16-bit values rounded to 8.
+    transparency laid on ``background``, 16-bit values rounded to 8. Floats are from 0 to 1, or where one is
+    above 2 as values of 8 or 16 bits.
 
     Args:
         path: the file.
@@ -148,10 +150,12 @@ def fit_square(
     """Resize to size x size by Lanczos. An image of this size is returned unchanged.
 
     Raises:
-        ImageError: an unknown ``fit``.
+        ImageError: an unknown ``fit``, a side below 1.
     """
     if fit not in FITS:
         raise ImageError(f"fit must be one of {', '.join(FITS)}, got {fit!r}")
+    if size < 1:
+        raise ImageError(f"a picture's side must be at least 1, got {size}")
     width, height = image.size
     if fit == "pad" and width != height:
         scale = size / max(width, height)
@@ -197,7 +201,8 @@ def save(image: Tensor | Image.Image, path: str | os.PathLike[str]) -> None:
     """Write PNG, JPEG, WebP, TIFF or GIF, as the suffix says, whole or not at all.
 
     Raises:
-        ImageError: another suffix, or a tensor ``to_image`` refuses.
+        ImageError: another suffix, a picture without pixels or with more on a side than the format has, or a
+            tensor ``to_image`` refuses.
         OSError: naming the file, when its folder cannot be written or the disk is full.
     """
     suffix = Path(path).suffix.lower()
@@ -205,8 +210,17 @@ def save(image: Tensor | Image.Image, path: str | os.PathLike[str]) -> None:
         raise ImageError(f"cannot write {path}: its name must end in {', '.join(WRITE_SUFFIXES)}")
     picture = to_image(image) if isinstance(image, Tensor) else image
     kind = WRITE_FORMATS[suffix]
+    check_sides(picture, kind, str(path))
     with write_whole(path) as file:
         picture.save(file, format=kind, **WRITE_OPTIONS.get(kind, {}))
+
+
+def check_sides(image: Image.Image, kind: str, label: str) -> None:
+    """Raise ImageError where a format, by Pillow's name of it, cannot hold a picture of this size."""
+    longest = _LONGEST.get(kind, max(image.size))
+    if not 0 < min(image.size) <= max(image.size) <= longest:
+        limit = f"; {kind} files have at most {longest} on a side" if min(image.size) else ""
+        raise ImageError(f"cannot write {label}: the picture is {image.width} x {image.height} pixels{limit}")
 
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -261,12 +275,12 @@ def _decode(
     label = name or (str(source) if isinstance(source, str | os.PathLike) else "the image")
     if isinstance(source, str | os.PathLike):
         check_kind(Path(source), label)
-        with open(source, "rb") as file:
+        with reading(label), open(source, "rb") as file:
             return _decode(file, max_pixels, label, formats)
     with errors_named(label, max_pixels):
         image = Image.open(source, formats=_available(formats))
         check_pixels(image, label, max_pixels)
-        image.load()
+        decode(image)
         return upright(image)
 
 
@@ -325,20 +339,6 @@ def _too_large(label: str, pixels: int | None, limit: int) -> UnreadableError:
     return UnreadableError(f"{label} has {size} pixels; the limit is {limit / 1e6:.0f} million")
 
 
-def flatten(image: Image.Image, background: Colour) -> Image.Image:
-    """Any mode to RGB: transparency laid on the background, the range of 16 bits (or of 0 to 1) to 8."""
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image).astype(np.float64)
-        fractions = image.mode == "F" and values.max(initial=0) <= 1
-        image = Image.fromarray(
-            np.clip(np.round(values * 255 if fractions else values / 257), 0, 255).astype(np.uint8)
-        )
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, (*background, 255)), layer).convert("RGB")
-    return image.convert("RGB")
-
-
 def _resize(image: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int] | None) -> Image.Image:
     # Shrinking by more than 3 x the Lanczos support goes through an exact box reduction first.
     return image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
@@ -364,6 +364,8 @@ __all__ = [
     "UnreadableError",
     "check_kind",
     "check_pixels",
+    "check_sides",
+    "decode",
     "errors_named",
     "find",
     "fit_square",

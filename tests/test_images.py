@@ -16,6 +16,7 @@ from PIL import Image, features
 
 from stylemap import images
 from stylemap.images import ImageError
+from stylemap.photo import Photo
 
 
 def _gradient(width: int, height: int) -> Image.Image:
@@ -312,3 +313,41 @@ def test_find(tmp_path: Path) -> None:
         images.find([tmp_path / "missing"])
     with pytest.raises(ImageError, match="holds no images"):
         images.find([tmp_path / "sub"])
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_pictures_of_floats_keep_their_range(tmp_path: Path, white: float) -> None:
+    """Values that a filter brought beyond 1 do not make the picture black."""
+    values = np.linspace(0, 1.2 if white == 1 else white, 64, dtype=np.float32).reshape(8, 8)
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    read = np.asarray(images.open_rgb(tmp_path / "a.tiff"))[..., 0]
+    assert np.abs(read - np.clip(values / white * 255, 0, 255)).max() <= 0.51
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_pixels_that_are_no_numbers_are_refused(tmp_path: Path, odd: float) -> None:
+    values = np.full((8, 8), 0.5, np.float32)
+    values[3, 3] = odd
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    for read in (images.open_rgb, images.open_grey, Photo.open):
+        with pytest.raises(ImageError, match=r"a\.tiff is damaged .* are NaN or infinite"):
+            read(tmp_path / "a.tiff")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "gif"])
+def test_sides_beyond_a_format(tmp_path: Path, suffix: str) -> None:
+    """Pillow's errors of them name no file, or blame the data."""
+    picture = Image.new("RGB", (1, 70_000))
+    for write in (images.save, lambda image, path: Photo.of(image).save(path)):
+        if suffix == "gif" and write is not images.save:
+            continue  # of photos it is a moving picture
+        with pytest.raises(
+            ImageError, match=rf"cannot write .*a\.{suffix}: the picture is 1 x 70000 pixels; "
+        ):
+            write(picture, tmp_path / f"a.{suffix}")
+    assert not list(tmp_path.iterdir())
+    images.save(picture, tmp_path / "a.png")
+    with pytest.raises(ImageError, match="at least 1, got 0"):
+        images.load(tmp_path / "a.png", 0)
+    with pytest.raises(ImageError, match="the picture is 0 x 0 pixels"):
+        images.save(torch.empty(3, 0, 0), tmp_path / "b.png")

@@ -17,6 +17,7 @@ from stylemap.optional import require
 T = TypeVar("T")
 _KINDS = (".csv", ".jsonl", ".ndjson", ".parquet")
 _BATCH = 1024
+_MAX_LINE = 1 << 24
 
 
 def is_table(source: str) -> bool:
@@ -96,7 +97,7 @@ def _columns(source: str) -> list[str]:
             return _readable(source, lambda: list(parquet.ParquetFile(file).schema_arrow.names))
     if _kind(source) == ".csv":
         with _text(source) as file:
-            return _readable(source, lambda: list(csv.DictReader(file).fieldnames or []))
+            return _readable(source, lambda: list(csv.DictReader(_lines(file)).fieldnames or []))
     # The first line alone: a key that comes later makes its own row a fault.
     first = _readable(source, lambda: next(_rows(source), None))
     if first is None or isinstance(first, str):
@@ -116,6 +117,16 @@ def _text(source: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(open_binary(source), encoding="utf-8-sig", newline="")
 
 
+def _lines(file: io.TextIOWrapper) -> Iterator[str]:
+    """The lines of a file. Raises ValueError for one that no table has: a file may be one without end."""
+    number = 0
+    while line := file.readline(_MAX_LINE + 1):
+        number += 1
+        if len(line) > _MAX_LINE:
+            raise ValueError(f"its line {number} has more than {_MAX_LINE} characters")
+        yield line
+
+
 def _rows(source: str) -> Iterator[Mapping[str, Any] | str]:
     if _kind(source) == ".parquet":
         _, parquet = import_pyarrow()
@@ -124,11 +135,11 @@ def _rows(source: str) -> Iterator[Mapping[str, Any] | str]:
                 yield from batch.to_pylist()
     elif _kind(source) == ".csv":
         with _text(source) as file:
-            for row in csv.DictReader(file):
+            for row in csv.DictReader(_lines(file)):
                 yield "more fields than the table has columns" if None in row else row
     else:
         with _text(source) as file:
-            for line in file:
+            for line in _lines(file):
                 if line.strip():
                     yield _of_json(line)
 

@@ -103,6 +103,8 @@ def _read(path: Path) -> Checkpoint:
             return read_published(path)
         if path.suffix == ".safetensors" or head[8:9] == b"{":
             return read_safetensors(path)
+    except MemoryError as error:
+        raise MemoryError(f"{path}: there is not enough memory to read it") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({one_line(error.strerror or error)})") from error
     raise CheckpointError(f"{path}: neither a PyTorch nor a safetensors file")

@@ -153,6 +153,8 @@ def run(args: argparse.Namespace) -> None:
     if settings.publish:
         manifest = f"{settings.publish}/{whole.store.manifest_path.name}"
     said.note(output=where, manifest=manifest, rows=count, failed=failed)
+    if failed == count:
+        raise ValueError(f"none of {count} rows has a result: see {manifest}; --retry-failed does them again")
     if failed:
         said.warn(f"{failed} of {count} rows failed: see {manifest}; --retry-failed does them again")
     said.say(f"wrote {count - failed} of {count} results in {where}, manifest {manifest}")

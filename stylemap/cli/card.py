@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylemap import assets, checkpoint, edit, images
-from stylemap.files import write_whole
+from stylemap.files import read_text, write_whole
 from stylemap.model import StyleMapGAN
 from stylemap.sheets import Tile, contact_sheet
 
@@ -82,7 +82,7 @@ def facts(
 
 def _report(path: Path, source: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         if "checkpoints" in content:
             if source.name not in content["checkpoints"]:
                 raise ValueError(f"{path} measured other checkpoints than {source.name}")

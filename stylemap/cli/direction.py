@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from stylemap import edit
 from stylemap.cli import common, results, said
-from stylemap.files import check_file, check_target
+from stylemap.files import check_file, check_target, read_text
 from stylemap.metrics.directions import ATTRIBUTES, fit_directions
 
 _YES = {"1", "1.0", "true", "yes"}
@@ -126,17 +127,16 @@ def _from_labels(path: Path, attribute: str, folder: str | None) -> tuple[list[P
     found: dict[bool, list[Path]] = {True: [], False: []}
     try:
         check_file(path)
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = list(reader.fieldnames or [])
-            if attribute not in names[1:]:
-                raise ValueError(f"{path} has no column {attribute!r}, but {', '.join(names[1:]) or 'none'}")
-            for row in reader:
-                value = (row[attribute] or "").strip().lower()
-                if value not in _YES | _NO | {""}:
-                    raise ValueError(f"{path}, line {reader.line_num}: {value!r} is neither yes nor no")
-                if value:
-                    found[value in _YES].append(root / row[names[0]])
-    except (csv.Error, UnicodeDecodeError) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        names = list(reader.fieldnames or [])
+        if attribute not in names[1:]:
+            raise ValueError(f"{path} has no column {attribute!r}, but {', '.join(names[1:]) or 'none'}")
+        for row in reader:
+            value = (row[attribute] or "").strip().lower()
+            if value not in _YES | _NO | {""}:
+                raise ValueError(f"{path}, line {reader.line_num}: {value!r} is neither yes nor no")
+            if value:
+                found[value in _YES].append(root / row[names[0]])
+    except csv.Error as error:
         raise ValueError(f"{path} is not a CSV file: {error}") from error
     return found[True], found[False]

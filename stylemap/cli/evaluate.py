@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylemap import edit
 from stylemap.cli import common, results, said, streams
-from stylemap.files import check_target
+from stylemap.files import check_target, read_text
 
 if TYPE_CHECKING:
     from stylemap.metrics import Options, Report
@@ -154,7 +154,7 @@ def _measured(path: Path, about: dict[str, Any], overwrite: bool) -> dict[str, A
         return {}
     advice = "name another file with --output, or say --overwrite"
     try:
-        old = json.loads(path.read_text())
+        old = json.loads(read_text(path))
         reports = dict(old["checkpoints"])
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is not of stylemap evaluate --run: {advice}") from error

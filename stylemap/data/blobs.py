@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from stylemap import images
@@ -101,11 +101,18 @@ def members(path: str) -> Iterator[Member]:
     try:
         with naming(path), open_binary(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
-                if member.isfile() and Path(member.name).suffix.lower() in images.SUFFIXES:
+                if member.isfile() and _is_image(member.name):
                     yield Member(path, member.name, member.offset_data, member.size)
                 archive.members = []  # type: ignore[attr-defined]  # it keeps what it has read: one object per file
     except tarfile.TarError as error:
         raise ValueError(f"{path} is no tar file: {error}") from error
+
+
+def _is_image(name: str) -> bool:
+    """By its name; hidden ones are left alone, as in folders: macOS puts notes beside each file."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts)
+    return path.suffix.lower() in images.SUFFIXES and not hidden
 
 
 def labels(path: str) -> dict[str, str]:

@@ -82,7 +82,7 @@ def find(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Pat
     """
     root = Path(folder)
     if not root.is_dir():
-        raise FileNotFoundError(f"no such folder: {root}")
+        raise FileNotFoundError(f"{root} is no folder" if root.exists() else f"no such folder: {root}")
     folders = [root]
     if recursive:
         folders += sorted(path for path in root.rglob("*") if path.is_dir() and not _hidden(path, root))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylemap.edit.modulate_map import cells_of_map
-from stylemap.files import check_file
+from stylemap.files import check_file, reading
 
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -89,7 +89,7 @@ def _safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with reading(path), safe_open(path, framework="pt") as file:
             arrays = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
             return arrays, dict(file.metadata() or {})
     except SafetensorError as error:

@@ -15,7 +15,7 @@ from torch import Tensor
 from stylemap import assets
 from stylemap.edit.direction import load_direction
 from stylemap.edit.manipulate import unit
-from stylemap.files import check_file, write_whole
+from stylemap.files import check_file, reading, write_whole
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def load_directions(
     with open(path, "rb"):  # a missing file is an OSError that names it
         pass
     try:
-        with safe_open(path, framework="pt") as file:
+        with reading(path), safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["directions"])
             found = {
                 name: NamedDirection(

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from PIL import ExifTags, Image, features
 
 from stylemap import images
+from stylemap.files import reading
 from stylemap.optional import require
 
 # Formats that Pillow hands to another program, or of which it knows the header alone.
@@ -51,7 +52,7 @@ def decode(
     label = name or (str(source) if isinstance(source, str | os.PathLike) else "the image")
     if isinstance(source, str | os.PathLike):
         images.check_kind(Path(source), label)
-        with open(source, "rb") as file:
+        with reading(label), open(source, "rb") as file:
             return decode(file, max_pixels, label, formats)
     if formats is None:
         head = source.read(16)
@@ -60,7 +61,7 @@ def decode(
     with images.errors_named(label, max_pixels, "a picture that can be read"):
         picture = Image.open(source, formats=formats or _formats())
         images.check_pixels(picture, label, max_pixels)
-        picture.load()
+        images.decode(picture)
         return picture
 
 

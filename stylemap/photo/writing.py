@@ -48,13 +48,14 @@ def write(
     A JPEG that was read as one keeps its quantisation tables: what is not edited changes least.
 
     Raises:
-        ImageError: another suffix.
+        ImageError: another suffix, or a picture with more pixels on a side than the format has.
         ImportError: HEIC without pillow-heif.
         OSError: the file cannot be written.
     """
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:
         raise images.ImageError(f"cannot write {path}: its name must end in {', '.join(SUFFIXES)}")
+    images.check_sides(pixels, kind, str(path))
     with write_whole(path) as file:
         write_into(file, kind, pixels, profile=profile, exif=exif, dpi=dpi, jpeg=jpeg)
 

@@ -173,7 +173,7 @@ def test_direction_examples(fails, photos: Path, tmp_path: Path) -> None:
     labels.write_text("file,smile\np0.png,1\np1.png,0\n")
     assert "each kind needs two examples, got 1 with and 1 without" in fails(*base, "--attribute", "smile")
     labels.write_bytes(b"\xff\xfe\x00bad")
-    assert "is not a CSV file" in fails(*base, "--attribute", "smile")
+    assert "labels.csv is no text in UTF-8" in fails(*base, "--attribute", "smile")
 
 
 def test_other_commands(fails, photos: Path, tmp_path: Path) -> None:

@@ -175,3 +175,64 @@ def test_without_docstrings(monkeypatch: pytest.MonkeyPatch) -> None:
     """As python -OO leaves the package: the help of some flags is taken from a docstring."""
     monkeypatch.setattr(Config, "__doc__", None)
     assert app.build_parser().parse_args(["train", "--output", "x"]).command == "train"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train --config FILE",
+        "direction --labels FILE.csv --attribute a",
+        "bulk encode FILE.csv",
+        "bulk encode FILE.jsonl",
+        "convert MODEL --card --metrics FILE",
+        "bench report FILE",
+    ],
+)
+def test_texts_without_end(
+    model_file: str, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They would fill the memory: of zeros, as a sparse file or /dev/zero has them, a line has no end."""
+    words: list[object] = []
+    file = ""
+    for word in command.split():
+        if word.startswith("FILE"):
+            file = str(tmp_path / word.lower())
+            with open(file, "wb") as opened:
+                opened.truncate(1 << 40)
+        words.append({"MODEL": model_file}.get(word, file if word.startswith("FILE") else word))
+    output = [] if words[0] == "bench" else ["--output", tmp_path / "out.safetensors"]
+    model = model_file if words[0] in ("bulk", "direction") else None
+    line = _error([*words, *output], model, capsys)
+    assert file in line
+    assert "MiB" in line or "characters" in line or "no result" in line
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="there is no file whose reading fails")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "reconstruct FILE --output OUT",
+        "edit --original PHOTO --reference PHOTO --mask FILE --output OUT",
+        "manipulate PHOTO --direction FILE --strength 1 --output OUT",
+        "manipulate PHOTO --direction LINK --strength 1 --output OUT",
+        "train --config FILE --output OUT",
+        "direction --labels FILE --attribute a --output OUT.npz",
+        "info --model FILE",
+    ],
+)
+def test_a_disk_that_fails(
+    model_file: str, photos: Path, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the system says of a read, as of a disk or a network that fails, names no file."""
+    link = tmp_path / "link.safetensors"
+    link.symlink_to("/proc/self/mem")
+    places = {
+        "FILE": "/proc/self/mem",
+        "LINK": link,
+        "PHOTO": photos / "p0.png",
+        "OUT": tmp_path / "out",
+        "OUT.npz": tmp_path / "out.npz",
+    }
+    words: list[object] = [places.get(word, word) for word in command.split()]
+    line = _error(words, None if words[0] in ("train", "info") else model_file, capsys)
+    assert str(link if "LINK" in command else "/proc/self/mem") in line

@@ -130,3 +130,14 @@ def test_classes(tmp_path: Path, beside: bool) -> None:
     write_tar(tmp_path / "b.tar", {"plain.png": data[next(iter(data))]})
     with pytest.raises(ValueError, match="images without one"):
         open_source(tiny_run.config(data=str(tmp_path / "*.tar"), classes=3))
+
+
+def test_hidden_members_are_left_alone(folder: Path, tmp_path: Path) -> None:
+    """macOS writes a file of notes beside each, ._NAME, which is no picture."""
+    with tarfile.open(tmp_path / "mac.tar", "w") as tar:
+        for name in ("._000.png", "000.png", "__MACOSX/._000.png", "./faces/001.png", ".cache/002.png"):
+            if name.endswith("._000.png"):
+                tar.addfile(tarfile.TarInfo(name))
+            else:
+                tar.add(folder / "photos" / "000.png", name)
+    assert len(open_dataset(str(tmp_path / "mac.tar"), 32)) == 2
