@@ -102,7 +102,7 @@ def record(browser: Any, address: str, path: Path, steps: int = _STEPS) -> None:
                 camera.take()
         page.page.mouse.move(2, 2)
         camera.take(8)
-    palette = camera.pictures[-1].quantize(192, dither=Image.Dither.NONE)
+    palette = camera.pictures[-1].quantize(256, dither=Image.Dither.NONE)
     frames = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in camera.pictures]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=160, loop=0, optimize=True)
 

@@ -84,6 +84,28 @@ def test_structure_of_the_page(browser: Any, place: str, width: int, scheme: str
         assert order == 0  # the focus goes as the page is read
 
 
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844), (1280, 600)])
+def test_the_help_opens_at_its_top(browser: Any, place: str, width: int, height: int) -> None:
+    with EditorPage(browser, place, viewport={"width": width, "height": height}) as page:
+        page.page.click("#help-button")
+        page.page.wait_for_selector("#help[open]")
+        assert page.do("document.querySelector('#help').scrollTop") == 0
+        box = page.page.locator("#help").bounding_box()
+        for part in ("#help-title", "#help .dialog-actions .primary"):
+            inner = page.page.locator(part).bounding_box()
+            assert box["y"] < inner["y"]
+            assert inner["y"] + inner["height"] < box["y"] + box["height"]
+
+
+def test_frames_lie_in_the_middle_of_their_bar(browser: Any, place: str) -> None:
+    with EditorPage(browser, place, viewport={"width": 1024, "height": 768}) as page:
+        page.page.wait_for_selector("#frames .frame")
+        parts = "#timeline", "#frames .frame"
+        bar, frame = (page.page.locator(name).first.bounding_box() for name in parts)
+        middle = frame["y"] + frame["height"] / 2
+        assert middle == pytest.approx(bar["y"] + bar["height"] / 2, abs=2)
+
+
 def _overlap(a: dict[str, float], b: dict[str, float]) -> bool:
     return (
         min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"]) > 1
