@@ -12,7 +12,7 @@ from torch import Tensor
 from stylemap import ops
 from stylemap.edit.masks import pool_max
 from stylemap.editor.clients import Snapshot
-from stylemap.editor.composer import Part, Recipe, Slide
+from stylemap.editor.edits import Part, Recipe, Slide
 from stylemap.editor.scene import CAMERA
 from stylemap.engine.images import ImageHandle
 

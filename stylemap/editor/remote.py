@@ -30,7 +30,7 @@ from stylemap import images
 from stylemap.config import Config
 from stylemap.editor import photos
 from stylemap.editor.clients import Away, Unavailable
-from stylemap.editor.composer import AMPLIFY, Recipe
+from stylemap.editor.edits import AMPLIFY, Recipe
 from stylemap.engine.images import ImageHandle
 from stylemap.photo.alignment import CONVENTIONS
 from stylemap.photo.models import Knowledge

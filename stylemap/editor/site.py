@@ -25,7 +25,8 @@ from stylemap import images as pictures
 from stylemap.editor import photos, server
 from stylemap.editor.app import STATIC
 from stylemap.editor.clients import Unavailable
-from stylemap.editor.composer import Composer, Recipe
+from stylemap.editor.composer import Composer
+from stylemap.editor.edits import Recipe
 from stylemap.editor.site_runtime import write_runtime
 from stylemap.editor.studio import Studio
 from stylemap.export.onnx import export_onnx

@@ -26,7 +26,7 @@ from stylemap.editor.clients import (
     Unavailable,
     told,
 )
-from stylemap.editor.composer import Composing, Recipe
+from stylemap.editor.edits import Composing, Recipe
 from stylemap.editor.gallery import Gallery
 from stylemap.editor.limits import Buckets, Limits
 from stylemap.editor.protocol import ProtocolError

@@ -27,6 +27,7 @@ from stylemap import assets, checkpoint, images
 from stylemap.bulk.settings import digest
 from stylemap.edit.masks import drawn
 from stylemap.editor import composer, directions, downloads, photos
+from stylemap.editor.edits import Part, Recipe, Slide
 from stylemap.engine.images import ImageHandle
 from stylemap.engine.plans import handed_over
 from stylemap.export.runtime import Runtime, is_exported
@@ -259,11 +260,10 @@ class Engine:
     def _edit(self, work: Edit, masks: Mapping[Mask, Tensor]) -> Tensor:
         """The images of an edit, T×3×S×S."""
         parts = [
-            composer.Part(self._photos[part.photo], masks[part.mask], part.shift, part.opacity)
-            for part in work.parts
+            Part(self._photos[part.photo], masks[part.mask], part.shift, part.opacity) for part in work.parts
         ]
         slides = [
-            composer.Slide(slider.name, slider.strength, None if slider.mask is None else masks[slider.mask])
+            Slide(slider.name, slider.strength, None if slider.mask is None else masks[slider.mask])
             for slider in work.sliders
         ]
         mix = None
@@ -273,7 +273,7 @@ class Engine:
             if any(code >= most for code in codes):
                 raise ValueError(f"mix.codes: numbers from 0 to {most - 1}")
             mix = self._photos[other], codes
-        recipe = composer.Recipe(self._photos[work.photo], parts, mix=mix, passing=work.once, sliders=slides)
+        recipe = Recipe(self._photos[work.photo], parts, mix=mix, passing=work.once, sliders=slides)
         # By its name: the original with its sliders applied is kept for as long as the photo is.
         return torch.stack(list(self.composer.frames(recipe, work.weights, work.photo.name)))
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from stylemap import edit
-from stylemap.editor.composer import Composer, Part, Recipe
+from stylemap.editor.composer import Composer
+from stylemap.editor.edits import Part, Recipe
 from stylemap.engine.plans import for_inference
 from stylemap.model.protocol import Blending, Sampling
 from stylemap.ops import _native

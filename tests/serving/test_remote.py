@@ -21,7 +21,8 @@ from stylemap import checkpoint, edit, images
 from stylemap.cli.app import main
 from stylemap.editor import server
 from stylemap.editor.clients import Away
-from stylemap.editor.composer import AMPLIFY, Composer, Part, Recipe, Slide
+from stylemap.editor.composer import Composer
+from stylemap.editor.edits import AMPLIFY, Part, Recipe, Slide
 from stylemap.editor.remote import RemoteComposer
 from stylemap.editor.studio import Studio
 from stylemap.engine.plans import handed_over
@@ -292,7 +293,7 @@ def address() -> Iterator[str]:
 
 def test_the_interface_is_that_of_a_composer() -> None:
     """What sessions may call is there on both sides."""
-    from stylemap.editor.composer import Composing
+    from stylemap.editor.edits import Composing
 
     methods = {name for name, value in vars(Composing).items() if callable(value) and name[0] != "_"}
     assert "render" in methods
