@@ -7,11 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper
+
+from stylemap.files import only_writer
 
 # Kept inside the graph: external, a page each would be larger.
 _SMALL = 1024
@@ -25,22 +27,26 @@ def all_or_nothing(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files move to ``folder`` when the block succeeds, and vanish otherwise.
 
     Files of the same names are replaced, others stay. The temporary folder lies inside ``folder``, so
-    that moving is renaming.
+    that moving is renaming. What a killed process left of its own is removed.
 
     Raises:
         OSError: naming ``folder``, which cannot be written.
+        ValueError: another process exports to it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".export.", dir=folder))
-    except OSError as error:
-        raise type(error)(f"cannot write {folder}: {error.strerror or error}") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.name == "posix":
+                stack.enter_context(only_writer(folder))
+            for left in folder.glob(".export.*"):
+                shutil.rmtree(left, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".export.", dir=folder))
+        except OSError as error:
+            raise type(error)(f"cannot write {folder}: {error.strerror or error}") from error
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         yield temporary
         for path in sorted(temporary.iterdir()):
             os.replace(path, folder / path.name)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:

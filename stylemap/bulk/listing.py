@@ -65,6 +65,8 @@ def list_jobs(
         found = _found(source, recursive, size)
         jobs = (_job(i, each, given) for i, each in enumerate(found))
     first = next(jobs, None)
+    if first is None and tables.is_table(source):
+        raise ValueError(f"{source}: no rows")
     if first is None:
         raise ValueError(f"{source} holds no images" + ("" if recursive else " (sub-folders: --recursive)"))
     return itertools.chain([first], jobs)

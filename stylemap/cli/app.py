@@ -17,7 +17,7 @@ from typing import TextIO
 import stylemap
 from stylemap import checkpoint, images
 from stylemap.checkpoint import CheckpointError
-from stylemap.cli import completion, limits, said, streams, torchrun, usage
+from stylemap.cli import completion, limits, said, signals, streams, torchrun, usage
 from stylemap.optional import explained
 
 COMMANDS = (
@@ -94,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     said.begin(quiet=args.quiet, json=args.json, command=args.command)
     try:
         limits.check(args)
-        args.run(_located(args))
+        with signals.ends_in_order(args.command):
+            args.run(_located(args))
         said.finish()
         sys.stdout.flush()
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stylemap.edit.checks import in_chunks
 from stylemap.inputs import ImagesLike
+from stylemap.model.checks import seeded
 from stylemap.model.classes import own_classes
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def latents(model: Model, count: int, seed: int = 0) -> Tensor:
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
     weight = model.like
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     rows = [torch.randn(model.config.latent_channel_size, generator=generator) for _ in range(count)]
     return torch.stack(rows).to(weight.device, weight.dtype)
 
@@ -36,7 +37,7 @@ def latents(model: Model, count: int, seed: int = 0) -> Tensor:
 def latents_of_class(model: Model, number: int, total: int, count: int, seed: int = 0) -> Tensor:
     """count x K values of z, drawn from N(0, 1), of those whose own class is ``number`` among ``total``
     (see `stylemap.model.classes.own_classes`)."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     kept: list[Tensor] = []
     while sum(map(len, kept)) < count:
         z = torch.randn(64, model.config.latent_channel_size, generator=generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import itertools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -77,6 +78,10 @@ class EditSession:
         plan: Plan | None = None,
         renderer: Renderer | None = None,
     ) -> None:
+        if isinstance(model, str | os.PathLike):
+            raise TypeError(
+                f"model: expected a model, got a name: EditSession(stylemap.load({str(model)!r}))"
+            )
         if cache_precision is None:
             cache_precision = "fp32" if precision == "fp32" else "fp16"
         for name, value in (("precision", precision), ("cache_precision", cache_precision)):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from stylemap.config import Config
+from stylemap.files import shown
 from stylemap.inputs import ImagesLike, image_batch
 
 
@@ -62,6 +64,8 @@ def check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], like: Tensor
     if tensor.ndim != len(shape) + 1 or tuple(tensor.shape[1:]) != shape:
         expected, got = "×".join(map(str, shape)), "×".join(map(str, tensor.shape))
         raise ValueError(f"{name}: expected shape N×{expected}, got {got or 'a scalar'}")
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got one of layout {tensor.layout}")
     if tensor.device != like.device:
         raise ValueError(f"{name}: expected on {like.device}, as the model, got {tensor.device}")
     if torch.is_autocast_enabled(like.device.type):
@@ -69,6 +73,20 @@ def check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], like: Tensor
             raise TypeError(f"{name}: expected a floating-point dtype, got {_dtype(tensor)}")
     elif tensor.dtype != like.dtype:
         raise TypeError(f"{name}: expected {_dtype(like)}, as the model, got {_dtype(tensor)}")
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator on the CPU.
+
+    Raises TypeError for a seed that is no whole number, ValueError for one of more than 64 bits.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed: expected a whole number, got {shown(seed)}") from None
+    if not -(1 << 63) <= number < 1 << 64:
+        raise ValueError(f"seed: expected a number of at most 64 bits, got {shown(number)}")
+    return torch.Generator().manual_seed(number)
 
 
 def check_finite(name: str, tensor: Tensor) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from stylemap.config import Config
 from stylemap.inputs import ImagesLike, MaskLike
 from stylemap.model import about
-from stylemap.model.checks import check_stylemap
+from stylemap.model.checks import check_stylemap, seeded
 
 _MAPPING_BATCH = 512
 
@@ -99,7 +99,7 @@ class Sampling:
         """
         if samples < 1:
             raise ValueError(f"samples: expected at least 1, got {samples}")
-        like, generator = self.like, torch.Generator().manual_seed(seed)
+        like, generator = self.like, seeded(seed)
         total = torch.zeros(self.config.stylemap_shape, dtype=torch.promote_types(like.dtype, torch.float32))
         total = total.to(like.device)
         for start in range(0, samples, _MAPPING_BATCH):

@@ -33,6 +33,13 @@ def test_images_in_the_range_of_pixels() -> None:
         session.add(torch.full((3, tiny.SIZE, tiny.SIZE), 255.0))
 
 
+def test_the_name_of_a_model_is_no_model() -> None:
+    with pytest.raises(
+        TypeError, match=r"expected a model, got a name: EditSession\(stylemap.load\('demo'\)\)"
+    ):
+        EditSession("demo")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("channels", [0, 1, 2, 4, tiny.SIZE])
 def test_channels(channels: int) -> None:
     session = EditSession(tiny.model())

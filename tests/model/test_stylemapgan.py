@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stylemap.config import Config
+from stylemap.edit import latents
 from stylemap.model import Discriminator, StyleMapGAN
 from stylemap.model.recipe import recipe_discriminator, recipe_model
 from tests.helpers import small
@@ -154,6 +155,14 @@ def test_truncation() -> None:
             ValueError,
             "images: expected on cpu, as the model, got meta",
         ),
+        (
+            lambda m: m.encode(IMAGES.to_sparse()),
+            TypeError,
+            "images: expected a dense tensor, got one of layout",
+        ),
+        (lambda m: m.mean_stylemap(4, "a"), TypeError, "seed: expected a whole number, got 'a'"),
+        (lambda m: latents(m, 1, 0.5), TypeError, "seed: expected a whole number, got 0.5"),
+        (lambda m: latents(m, 1, 1 << 64), ValueError, "seed: expected a number of at most 64 bits"),
         (lambda m: m.encode([1, 2]), TypeError, "images: expected a tensor, PIL images, .* got list"),
         (lambda m: m.decode(torch.zeros(1, 6, 8, 8)), ValueError, "stylemap: expected shape N×6×4×4, got"),
         (lambda m: m.map(torch.zeros(1, 7)), ValueError, "z: expected shape N×6, got 1×7"),
