@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+
+from stylemap.editor import brush, limits
 from tests.editor.browser import EditorPage
 
 MOVES = 40
@@ -78,3 +83,38 @@ def test_a_piece_is_sent_at_once_and_the_next_one_with_the_frame(page: EditorPag
     )
     assert waiting == [0, 1, 1, 0]
     page.settle()
+
+
+@pytest.mark.parametrize("radius", [8, 64, 300])
+def test_a_fast_mouse_is_painted_at_the_rate_of_a_server(
+    page: EditorPage, radius: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty seconds of a mouse that moves a thousand times a second, over a mask of 1024."""
+    messages = page.do(
+        """async (radius) => {
+            const { Pacing } = await import("/static/pacing.js");
+            const pacing = new Pacing(1024), messages = [];
+            let last = null;
+            for (let time = 0; time < 20000; time++) {
+                const x = 512 + 500 * Math.sin(time / 160), y = 512 + 500 * Math.cos(time / 110);
+                const kept = pacing.take([x, y], last, radius, time);
+                if (kept.length) messages.push([time, last ? [...last, ...kept] : kept]);
+                last = kept.length ? kept : last;
+            }
+            return [messages, pacing.rest()];
+        }""",
+        radius,
+    )
+    now = 0.0
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now))
+    rate = limits.Limits().paint_rate
+    bucket = limits.Bucket(rate, 4 * rate)  # as `clients.Client` has it
+    sent, held = messages
+    for time, points in sent:
+        now = time / 1000
+        xy = np.array(points, np.float32).reshape(-1, 2)
+        assert bucket.take(brush.cost(1024, xy, radius))
+        # At most 5 pixels to the next point, and a quarter of the radius that may be left out.
+        assert np.hypot(*(xy[-1] - xy[0])) < 6 + radius / 4
+    assert len(sent) == 20000 if radius == 8 else len(sent) < 20000
+    assert held or sent[-1][0] == 19999, "the end of a stroke is kept"

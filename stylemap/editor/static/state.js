@@ -1,6 +1,7 @@
 // The state of the page: a scene, its masks, the tools; every change goes through here and to the server.
 
 import { Masks } from "./masks.js";
+import { Pacing } from "./pacing.js";
 import { fill, join } from "./shapes.js";
 
 export const COLOURS = ["#4f7df3", "#e8743b", "#2fa58a", "#b45fd6", "#d9a514", "#e0527a", "#3aa6d0", "#7a9a3a"];
@@ -31,6 +32,7 @@ export class Editor extends EventTarget {
     this.peek = false; // while a key is held: the original
     this.pen = "size"; // what a pen's pressure changes: "size" or "hardness"
     this.lastEnd = null; // of the last stroke
+    this.pacing = new Pacing(model.size);
     this.past = [];
     this.future = [];
     this.before = null;
@@ -255,9 +257,12 @@ export class Editor extends EventTarget {
   /** Points x, y, x, y, … in pixels of the mask, following those before; time: of the pointer's event;
    *  pressure: of a pen, 0 to 1, or null. */
   extendStroke(points, time, pressure = null) {
-    const rounded = points.map(Math.fround);
+    const rounded = this.pacing.take(points.map(Math.fround), this.lastPoint, this.stroke.radius, time);
+    if (rounded.length) this.#extend(rounded, time, pressure);
+  }
+
+  #extend(rounded, time, pressure) {
     const joined = this.lastPoint ? [...this.lastPoint, ...rounded] : rounded;
-    if (!joined.length) return;
     this.lastPoint = joined.slice(-2);
     if (pressure !== null) this.stroke = this.#pressed(pressure);
     this.masks.paint(this.active, joined, this.stroke);
@@ -280,6 +285,8 @@ export class Editor extends EventTarget {
   }
 
   endStroke() {
+    const rest = this.pacing.rest();
+    if (rest.length) this.#extend(rest, performance.now(), null);
     this.link.sendStroke(this.active, this.lastPoint, this.stroke, true);
     this.lastEnd = { mask: this.active, point: this.lastPoint };
     this.stroke = null;
@@ -290,6 +297,7 @@ export class Editor extends EventTarget {
   cancel() {
     const before = this.before;
     this.stroke = this.before = null;
+    this.pacing.rest();
     if (before) this.#show(before);
   }
 
