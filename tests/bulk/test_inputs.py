@@ -96,8 +96,9 @@ def test_a_store_that_refuses_is_named(
         assert f"error: {source}: no credentials\n" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr(memory, "_open", refuse)
-        assert bulk("reconstruct", "memory://bucket/refused", tmp_path / "row", model_file) == 0
+        assert bulk("reconstruct", "memory://bucket/refused", tmp_path / "row", model_file) == 1
     assert "/bucket/refused/p0.png: no credentials" in rows(tmp_path / "row")[0]["error"]
+    capsys.readouterr()
     with monkeypatch.context() as patch:
         patch.setattr(memory, "pipe_file", refuse)
         words = ["bulk", "reconstruct", photos, "-o", "memory://bucket/none", "--work", tmp_path / "w"]
@@ -135,7 +136,7 @@ def test_a_job_is_one_line() -> None:
         ("reconstruct", "photo\na\n", [], "has no column 'original', but photo"),
         ("edit", "original,mask\na,b\n", [], "edit needs a reference: --reference, or a column"),
         ("edit", "original\na\n", ["--shift", "1", "--mask", "m", "--reference", "r"], "shift: expected two"),
-        ("mix", "original,reference\n", [], "holds no images"),
+        ("mix", "original,reference\n", [], "no rows"),
         ("reconstruct", None, [], "no such file or folder"),
     ],
 )

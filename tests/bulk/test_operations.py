@@ -107,9 +107,9 @@ def test_manipulate(model_file: str, photos: Path, tmp_path: Path) -> None:
     assert bulk("manipulate", photos / "p5.png", out, model_file, *how) == 0
     expected = _one("manipulate", tmp_path / "one.png", model_file, photos / "p5.png", *how)
     assert (out / rows(out)[0]["output"]).read_bytes() == expected
-    assert bulk("manipulate", photos / "p5.png", tmp_path / "b", model_file, *how[:2]) == 0
+    assert bulk("manipulate", photos / "p5.png", tmp_path / "b", model_file, *how[:2]) == 1
     assert "needs a strength" in rows(tmp_path / "b")[0]["error"]
-    assert bulk("manipulate", photos / "p5.png", tmp_path / "c", model_file, "--direction", "smile") == 0
+    assert bulk("manipulate", photos / "p5.png", tmp_path / "c", model_file, "--direction", "smile") == 1
     assert "one of the bundled model's" in rows(tmp_path / "c")[0]["error"]
 
 
