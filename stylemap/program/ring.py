@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from stylemap.ops.reference import shift_cells
 Indices = NDArray[np.int64]
 _Bool = NDArray[np.bool_]
 _Labels = NDArray[np.int32]
+_T = TypeVar("_T", np.int32, np.bool_)
 
 #: References that cover a cell, in order; images are numbered 0 (the original), 1 (first reference), …
 Pattern = tuple[int, ...]
@@ -103,12 +105,16 @@ class Labels:
         """The same in a larger frame."""
         if frame == self.frame:
             return self
-        own = self.frame
-        margins = (
-            (own.top - frame.top, frame.bottom - own.bottom),
-            (own.left - frame.left, frame.right - own.right),
+        return Labels(
+            frame, self._placed(self.numbers, frame), self.patterns, self._placed(self.convolved, frame)
         )
-        return Labels(frame, np.pad(self.numbers, margins), self.patterns, np.pad(self.convolved, margins))
+
+    def _placed(self, values: NDArray[_T], frame: Frame) -> NDArray[_T]:
+        rows = slice(self.frame.top - frame.top, self.frame.bottom - frame.top)
+        columns = slice(self.frame.left - frame.left, self.frame.right - frame.left)
+        out = np.zeros((frame.bottom - frame.top, frame.right - frame.left), dtype=values.dtype)
+        out[rows, columns] = values
+        return out
 
     def regions(self, where: _Bool) -> list[Region]:
         """The cells that are on in ``where``, by pattern."""
@@ -180,8 +186,8 @@ def labels(masks: Sequence[CellMask], *, tile: int = 1, opaque: bool = False) ->
 def overlap(masks: Sequence[CellMask]) -> bool:
     """Whether any cell is on in two masks."""
     found = [mask for mask in masks if mask.any]
-    box = _around(found, 1)
-    if box is None or len(found) < 2:
+    box = _around(found, 1) if len(found) > 1 else None
+    if box is None:
         return False
     covered = box.of(found[0]).copy()
     for mask in found[1:]:

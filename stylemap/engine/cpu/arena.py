@@ -118,13 +118,14 @@ class Arena:
 
     def __init__(self) -> None:
         self._regions: list[Region] = []
-        self._small: list[Tensor] = []
+        self._small: list[tuple[int, int, Tensor]] = []  # size, address and block, the smallest first
         self._taken: dict[int, tuple[Tensor, Region | None]] = {}
 
     @property
     def bytes(self) -> int:
         """Memory held, in use or not."""
-        small = [*self._small, *(block for block, region in self._taken.values() if region is None)]
+        small = [block for _, _, block in self._small]
+        small += [block for block, region in self._taken.values() if region is None]
         return sum(block.numel() for block in small) + sum(region.bytes for region in self._regions)
 
     def take(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -132,13 +133,14 @@ class Arena:
         size = math.prod(shape) * dtype.itemsize
         block, region = self._from_region(size) if size >= _LARGE else (self._from_small(size), None)
         self._taken[block.data_ptr()] = block, region
-        return block[:size].view(dtype).view(shape)
+        # Views are what this costs: a frame of a small model takes a hundred buffers.
+        return (block if block.numel() == size else block[:size]).view(dtype).view(shape)
 
     def give(self, *tensors: Tensor | None) -> None:
         """Return buffers; tensors from elsewhere and None are ignored."""
         for tensor in tensors:
-            if tensor is not None and tensor.data_ptr() in self._taken:
-                self._free(*self._taken.pop(tensor.data_ptr()))
+            if tensor is not None and (found := self._taken.pop(tensor.data_ptr(), None)):
+                self._free(*found)
 
     def give_all(self) -> None:
         """Return every buffer that is taken."""
@@ -148,7 +150,7 @@ class Arena:
 
     def _free(self, block: Tensor, region: Region | None) -> None:
         if region is None:
-            self._small.append(block)
+            bisect.insort(self._small, (block.numel(), block.data_ptr(), block))
         else:
             region.give(block)
 
@@ -163,9 +165,9 @@ class Arena:
         return region.take(begin, size), region
 
     def _from_small(self, size: int) -> Tensor:
-        fitting = [i for i, block in enumerate(self._small) if size <= block.numel()]
-        if fitting:
-            return self._small.pop(min(fitting, key=lambda i: self._small[i].numel()))
+        place = bisect.bisect_left(self._small, (size,))
+        if place < len(self._small):
+            return self._small.pop(place)[2]
         return torch.empty(max(1, -(-size // _PAGE)) * _PAGE, dtype=torch.uint8)
 
 
