@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ def blend(
     shifts: ShiftsLike | None = None,
     weights: float | Sequence[float] | Tensor = 1.0,
     *,
+    opacities: Sequence[float] | None = None,
     chunk: int = 4,
 ) -> Tensor:
     """Blend references into the original in W+, one image per weight.
@@ -55,6 +57,7 @@ def blend(
             or what else `edit.masks.as_mask` takes; or a tensor k x 1 x S x S of k masks.
         shifts: (dx, dy) in pixels per reference, right and down, or one for all; None shifts nothing.
         weights: 0 leaves the original, 1 is the full edit. T of them, with N = 1 or N = T.
+        opacities: one per reference, which every weight is multiplied by for that reference; None: 1.
         chunk: how many images are decoded at once.
 
     Returns:
@@ -64,6 +67,10 @@ def blend(
         ValueError: lists of different lengths, shapes that do not go together, a mask of another size.
     """
     reference_ws, masks, moves = references_with_masks(reference_ws, masks, shifts)
+    if opacities is None:
+        opacities = [1.0] * len(masks)
+    elif len(opacities) != len(masks) or not all(map(math.isfinite, opacities)):
+        raise ValueError(f"opacities: expected {len(masks)} finite numbers, got {list(opacities)}")
     weight = per_sample(weights, original_w)
     count = broadcast_batch(len(weight), original_w.shape[0], "weights")
     full = [
@@ -79,32 +86,42 @@ def blend(
 
     def render(part: slice) -> Tensor:
         alpha = weight if len(weight) == 1 else weight[part]
-        mixed = []
-        for index, code in enumerate(originals):
-            layers = [(codes[index], mask) for codes, mask in zip(references, full)]
-            mixed.append(_blend_code(code, layers, moves, alpha, model.config.size, part))
+        mixed = [_of(code, part).expand(part.stop - part.start, -1, -1, -1) for code in originals]
+        for codes, mask, shift, opacity in zip(references, full, moves, opacities):
+            laid = [_of(code, part) for code in codes]
+            mixed = lay_over(mixed, laid, _of(mask, part), shift, opacity * alpha, model.config.size)
         return model.synthesize(mixed)
 
     return in_chunks(count, chunk, render)
 
 
-def _blend_code(
-    code: Tensor,
-    layers: Sequence[tuple[Tensor, Tensor]],
-    shifts: Sequence[tuple[float, float]],
-    alpha: Tensor,
+def lay_over(
+    codes: Sequence[Tensor],
+    reference: Sequence[Tensor],
+    mask: Tensor,
+    shift: tuple[float, float],
+    weight: Tensor,
     size: int,
-    part: slice,
-) -> Tensor:
-    """One stylecode of the images in ``part`` with every (reference code, mask) laid over it in order."""
-    side = code.shape[-1]
-    code = _of(code, part).expand(part.stop - part.start, -1, -1, -1)
-    for (reference, mask), shift in zip(layers, shifts):
-        on = pool_average(_of(mask, part), side)
-        code = ops.blend(
-            code, _of(reference, part), on, shift=shift_in_cells(shift, size // side), weight=alpha
+) -> list[Tensor]:
+    """Stylecodes of N images with those of one reference laid over them, where its mask is on.
+
+    Args:
+        codes, reference: by stylecode N x C x r x r; of the reference also 1 x C x r x r.
+        mask: N or 1 x 1 x S x S over the reference's own pixels.
+        shift: (dx, dy) in pixels.
+        weight: N or 1 of them.
+        size: S.
+    """
+    return [
+        ops.blend(
+            code,
+            laid,
+            pool_average(mask, code.shape[-1]),
+            shift=shift_in_cells(shift, size // code.shape[-1]),
+            weight=weight,
         )
-    return code
+        for code, laid in zip(codes, reference)
+    ]
 
 
 def _of(x: Tensor, part: slice) -> Tensor:

@@ -13,13 +13,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from stylemap import edit, ops
-from stylemap.edit.masks import as_mask, pool_average, pool_max, shift_in_cells
+from stylemap import edit
+from stylemap.edit.blend import lay_over
+from stylemap.edit.masks import as_mask, pool_max
 from stylemap.edit.modulate_map import modulate_map
 from stylemap.editor.edits import AMPLIFY, Part, Recipe
 from stylemap.engine.images import ImageHandle
-from stylemap.engine.patches import Patch, laid, mixed
 from stylemap.engine.plans import PlannedModel
+from stylemap.engine.renderer import Patch
 from stylemap.engine.session import EditSession
 from stylemap.model import Conditional, Model
 from stylemap.program.ring import cell_masks
@@ -156,7 +157,7 @@ class Composer:
         if recipe.mix is not None:
             other = self._stylecodes(recipe.mix[0])
             for index in recipe.mix[1]:
-                patches[index] += _some(mixed(other[index], recipe.weight))
+                patches[index] += _some(Patch.of_image(other[index], recipe.weight))
         for part in recipe.parts:
             for found, patch in zip(patches, self._patches(part, recipe.weight * part.opacity)):
                 found += _some(patch)
@@ -178,7 +179,7 @@ class Composer:
         if found is None:
             cells = cell_masks(mask, part.shift, self.config.resolutions)
             codes = self._stylecodes(part.image)
-            found = [laid(code, cells[code.shape[-1]], weight) for code in codes]
+            found = [Patch.of_reference(code, cells[code.shape[-1]], weight) for code in codes]
         self._laid[key] = found
         while len(self._laid) > _KEPT_CODES:
             self._laid.popitem(last=False)
@@ -201,12 +202,8 @@ class Composer:
         size = self.config.size
         for part in recipe.parts:
             weight = torch.tensor([recipe.weight * part.opacity], device=w.device)
-            full = as_mask(part.mask, size, w.device)
-            theirs = self._stylecodes(part.image)
-            for index, (code, reference) in enumerate(zip(codes, theirs)):
-                side = code.shape[-1]
-                on, cells = pool_average(full, side), shift_in_cells(part.shift, size // side)
-                codes[index] = ops.blend(code, reference, on, shift=cells, weight=weight)
+            mask = as_mask(part.mask, size, w.device)
+            codes = lay_over(codes, self._stylecodes(part.image), mask, part.shift, weight, size)
         return self.model.synthesize(codes)[0].float().cpu()
 
     def _resolved(self, recipe: Recipe) -> Recipe:

@@ -11,6 +11,5 @@ An edit goes straight down:
     kernels                          csrc/kernels
 
 A *plan* (`CpuPlan`, `GpuPlan`) is a model's weights made ready for one device and precision; plans.py shares
-one among all that run a model, and gives a `Model` that computes on it. images.py has what a session keeps,
-patches.py what an edit changes where nothing is kept.
+one among all that run a model, and gives a `Model` that computes on it. images.py has what a session keeps.
 """

@@ -6,18 +6,17 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Generic, Protocol
 
 import torch
 from torch import Tensor
 
-from stylemap import ops
 from stylemap.config import Config
 from stylemap.edit import blend, mix_styles
-from stylemap.edit.masks import pool_average, shift_in_cells
 from stylemap.engine.images import Edit, Image, ImageCache, K
-from stylemap.engine.patches import Patch
 from stylemap.model import Blending, Model
+from stylemap.program.ring import CellMask
 
 #: Entered for a part of the work on a frame, by its name.
 Stage = Callable[[str], AbstractContextManager[object]]
@@ -51,6 +50,44 @@ class Plan(Protocol):
     @property
     def bytes(self) -> dict[str, int]:
         """Memory held: ``weights`` and ``activations``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """What an edit puts into one stylecode.
+
+    ``cells``: their numbers y·r + x, or None for all of them. ``rows``: of the other image, cells × channels.
+    ``weight``: 1 replaces the code's own rows by them, what is less mixes both.
+    """
+
+    cells: Tensor | None
+    rows: Tensor
+    weight: float
+
+    def apply(self, code: Tensor) -> None:
+        """Change a code 1×r×r×C in place."""
+        rows = code.view(-1, code.shape[-1])
+        if self.cells is None:
+            rows.lerp_(self.rows, self.weight)
+        elif self.weight == 1:
+            rows.index_copy_(0, self.cells, self.rows)
+        else:
+            own = rows.index_select(0, self.cells)
+            rows.index_copy_(0, self.cells, own.lerp_(self.rows, self.weight))
+
+    @classmethod
+    def of_reference(cls, code: Tensor, mask: CellMask, weight: float) -> Patch | None:
+        """That of a reference, where its mask is on anywhere. code: of its image, 1×C×r×r."""
+        if not mask.any or not weight:
+            return None
+        cells = mask.on.flatten().nonzero().flatten()
+        dx, dy = mask.shift
+        return cls(cells, _rows(code).index_select(0, cells - (dy * code.shape[-1] + dx)), weight)
+
+    @classmethod
+    def of_image(cls, code: Tensor, weight: float) -> Patch | None:
+        """That of a whole stylecode 1×C×r×r of another image."""
+        return cls(None, _rows(code), weight) if weight else None
 
 
 class Aside(Protocol):
@@ -213,23 +250,11 @@ class PlainRenderer(Renderer):
             return self.decode(edit.original.w).repeat(len(weights), 1, 1, 1)
         masks, shifts = [r.mask[0, 0] for r in edit.references], [r.shift for r in edit.references]
         ws = [image.w for image in edit.images]
-        if any(reference.weight != 1 for reference in edit.references):
-            return torch.cat([self._weighted(edit, weight) for weight in weights])
-        if isinstance(self._model, Blending):
+        opacities = [reference.weight for reference in edit.references]
+        if isinstance(self._model, Blending) and all(opacity == 1 for opacity in opacities):
             return self._model.edit(edit.original.w, ws, masks, shifts, weights, chunk=1).float()
-        return blend(self._model, edit.original.w, ws, masks, shifts, weights, chunk=1).float()
-
-    def _weighted(self, edit: Edit, weight: float) -> Tensor:
-        """References of different weights, 1×3×S×S."""
-        codes, size = self._model.stylecodes(edit.original.w), self._model.config.size
-        for reference, image in zip(edit.references, edit.images, strict=True):
-            part = torch.tensor([weight * reference.weight], device=edit.original.w.device)
-            mask = reference.mask.to(edit.original.w.device)
-            for index, laid in enumerate(self._model.stylecodes(image.w)):
-                side = laid.shape[-1]
-                on, cells = pool_average(mask, side), shift_in_cells(reference.shift, size // side)
-                codes[index] = ops.blend(codes[index], laid, on, shift=cells, weight=part)
-        return self._model.synthesize(codes).float()
+        made = blend(self._model, edit.original.w, ws, masks, shifts, weights, opacities=opacities, chunk=1)
+        return made.float()
 
     @torch.no_grad()
     def mix(self, a: Image, b: Image, chosen: set[int]) -> Tensor:
@@ -241,3 +266,8 @@ class PlainRenderer(Renderer):
         if not isinstance(self._model, torch.nn.Module):
             return {}
         return {"weight_bytes": sum(p.numel() * p.element_size() for p in self._model.parameters())}
+
+
+def _rows(code: Tensor) -> Tensor:
+    """(r·r)×C of 1×C×r×r."""
+    return code[0].permute(1, 2, 0).reshape(-1, code.shape[1])

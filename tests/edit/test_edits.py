@@ -131,6 +131,23 @@ def test_blend_batches() -> None:
     assert _same(shared[1:], edit.blend(model, w[:1], [w[3:4]], [LEFT]))
 
 
+def test_blend_by_the_opacity_of_each_reference() -> None:
+    model, w = tiny.model(), tiny.stylemaps(3)
+    references, masks, shifts = [w[1:2], w[2:]], [LEFT, LEFT.T], [(3, 0), (0, -9)]
+    one = edit.blend(model, w[:1], references[:1], masks[:1], shifts[:1], 0.3)
+    faded = edit.blend(model, w[:1], references[:1], masks[:1], shifts[:1], [0.5, 1.0], opacities=[0.6])
+    assert _same(faded[:1], one)
+    both = edit.blend(model, w[:1], references, masks, shifts, opacities=[0.6, 0.0])
+    assert _same(both, edit.blend(model, w[:1], references[:1], masks[:1], shifts[:1], 0.6))
+    assert torch.equal(
+        edit.blend(model, w[:1], references, masks, shifts, 0.7, opacities=[1.0, 1.0]),
+        edit.blend(model, w[:1], references, masks, shifts, 0.7),
+    )
+    for wrong in ([1.0], [1.0, float("nan")]):
+        with pytest.raises(ValueError, match="opacities: expected 2 finite numbers"):
+            edit.blend(model, w[:1], references, masks, shifts, opacities=wrong)
+
+
 def test_blend_refuses_what_does_not_fit() -> None:
     model, w = tiny.model(), tiny.stylemaps(3)
     message = r"masks: expected 1, .*reference_ws \(1 x 8 x 8 x 8\).*got 2 \(32 x 32, 32 x 32\)"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP, Shape, blocking_of
-from stylemap.engine.cpu.weights import Filters, alternating, padded
+from stylemap.engine.cpu.convolution import Filters, alternating, padded
 from stylemap.ops import _native
 from tests.helpers import needs
 from tests.helpers.convolution_case import Case, nhwc, relative_error

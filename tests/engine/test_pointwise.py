@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemap.engine.cpu.weights import padded, padded_bias
+from stylemap.engine.cpu.convolution import padded, padded_bias
 from stylemap.ops import _native, reference
 from tests.helpers import needs
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP, round_up
-from stylemap.engine.cpu.weights import Filters, alternating, padded, padded_bias
+from stylemap.engine.cpu.convolution import Filters, alternating, padded, padded_bias
 from stylemap.ops import reference
 from tests.helpers.tolerances import tolerance
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stylemap import _build
 from stylemap.engine.cpu.blocking import DOWN, PLAIN, UP
-from stylemap.engine.cpu.weights import padded, padded_bias
+from stylemap.engine.cpu.convolution import padded, padded_bias
 from stylemap.ops import reference
 from tests.helpers import needs
 from tests.helpers.convolution_case import BLUR, nhwc, relative_error

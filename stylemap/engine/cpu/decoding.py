@@ -15,7 +15,7 @@ from stylemap import program
 from stylemap.engine.cpu.convolution import Moments
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.images import EditReference
-from stylemap.engine.patches import Patch
+from stylemap.engine.renderer import Patch
 from stylemap.program import Box, Features, Start, Window
 
 # Features are kept up to this side: together 11 MB at 512 channels. Every further resolution doubles that,

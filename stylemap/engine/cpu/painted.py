@@ -59,6 +59,7 @@ class Painted:
         self._numbers: dict[Hashable, int] = {}  # of blends
         self._next = itertools.count(1)
         self._frame: Frame | None = None  # all that is not the original's own lies in it
+        self._wanted = self._blends  # of the frame, once the difference is written
 
     @property
     def bytes(self) -> int:
