@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,20 @@ needs.package("onnx")
 from stylemap.export import onnx  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def _nobody_handles_them() -> Iterator[None]:
+    """As in a new process: Ray leaves handlers of its own in this one, which end it."""
+    if os.name != "posix":
+        pytest.skip("signals of POSIX")
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def _sends(number: int) -> Callable[..., None]:
     def send(*_: object, **__: object) -> None:
+        assert signal.getsignal(number) != signal.SIG_DFL, "it would end this process"
         os.kill(os.getpid(), number)
 
     return send
@@ -29,7 +41,6 @@ def _export(model_file: str, folder: Path) -> int:
     return main([*words, "--quiet"])
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_an_export_that_is_ended_leaves_nothing(
     number: int, model_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -46,13 +57,10 @@ def test_a_signal_that_is_ignored_stays_so(
     model_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As nohup asks for."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        write = onnx._write
-        monkeypatch.setattr(onnx, "_write", lambda *args: (_sends(signal.SIGHUP)(), write(*args))[1])
-        assert _export(model_file, tmp_path / "out") == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    write = onnx._write
+    monkeypatch.setattr(onnx, "_write", lambda *args: (_sends(signal.SIGHUP)(), write(*args))[1])
+    assert _export(model_file, tmp_path / "out") == 0
 
 
 def test_an_export_removes_what_a_killed_one_left_and_works_alone(
