@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     said.begin(quiet=args.quiet, json=args.json, command=args.command)
     try:
         limits.check(args)
-        with signals.ends_in_order(args.command):
+        with signals.ends_in_order(args.command), signals.interrupted_for_certain():
             args.run(_located(args))
         said.finish()
         sys.stdout.flush()

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stylemap.cli import common, said
+from stylemap.cli import common, results, said
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -44,12 +44,13 @@ def _run_faces(args: argparse.Namespace) -> None:
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
     dataset = FacesDataset(args.size, args.count, args.seed, held_out=args.held_out)
-    sheet = write_faces(
-        dataset,
-        Path(args.output),
-        masks=not args.no_masks,
-        progress=lambda rows: common.progress(rows, "faces"),
-    )
+    with results.alone_in(Path(args.output)):
+        sheet = write_faces(
+            dataset,
+            Path(args.output),
+            masks=not args.no_masks,
+            progress=lambda rows: common.progress(rows, "faces"),
+        )
     said.note(output=args.output, count=args.count, sheet=sheet)
     said.say(f"wrote {args.count} faces in {args.output}, contact sheet {sheet}")
 

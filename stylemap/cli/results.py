@@ -7,7 +7,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stylemap import checkpoint, images, video
 from stylemap.cli import kinds, said
+from stylemap.files import only_writer
 from stylemap.photo import Photo
 
 _MAX_BYTES = 255  # of a file name, on every file system in use
@@ -57,6 +58,7 @@ class Output:
     sheet_wanted: bool = True
     frames: video.Writer | None = None
     _saved: int = 0
+    _folder: ExitStack = field(default_factory=ExitStack)  # locked as long as this object lives
 
     @classmethod
     def of(
@@ -80,7 +82,8 @@ class Output:
             beside: endings of further files of a group, with their suffix.
 
         Raises:
-            ValueError: a file name for several images; an output that is an input, or of an unknown kind.
+            ValueError: a file name for several images; an output that is an input, or of an unknown kind; a
+                folder that another command is writing to.
             ImportError: a video without PyAV.
             OSError: the folder cannot be made.
         """
@@ -101,7 +104,10 @@ class Output:
                 _refuse_others(targets, read, own)
         else:
             refuse_inputs([target for group in targets for target in group], read)
-        (output.path.parent if output.is_file else output.path).mkdir(parents=True, exist_ok=True)
+        if output.is_file:
+            output.path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            output._folder.enter_context(alone_in(output.path))
         if moving:
             output.frames = video.open_writer(output.path, video.RATE if args.fps is None else args.fps)
         elif args.fps is not None:
@@ -181,7 +187,23 @@ class Output:
             said.note(sheet=self.sheet_path)
             images.save(sheet, self.sheet_path)
             what += f", contact sheet {self.sheet_path}"
+        self._folder.close()
         said.say(f"wrote {what}")
+
+
+def alone_in(folder: Path) -> AbstractContextManager[None]:
+    """No other command writes results to a folder meanwhile: names are unique within one command alone.
+
+    The folder is made. Where the platform has no such locks, nobody is kept out.
+
+    Raises:
+        ValueError: another command writes to it.
+        OSError: it cannot be made.
+    """
+    if os.name == "posix":
+        return only_writer(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return nullcontext()
 
 
 def picture(image: Tensor | Image.Image | Photo) -> Image.Image:

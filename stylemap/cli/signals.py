@@ -1,8 +1,9 @@
-"""A command that is told to end, by `kill` or a closed terminal, first removes what it was writing."""
+"""A command that is told to end: by `kill` or a closed terminal it removes what it was writing; Ctrl-C ends it."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,39 @@ def ends_in_order(command: str) -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def interrupted_for_certain() -> Iterator[None]:
+    """Ctrl-C in the block is a KeyboardInterrupt also where it meets a finalizer or a callback of C.
+
+    Python prints and drops whatever these raise. The interruption is then sent once more.
+    """
+    before = sys.unraisablehook
+    again: list[threading.Timer] = []
+
+    def drop(dropped: sys.UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            before(dropped)
+            return
+        # Later, since in this function it would be dropped, too.
+        again.append(threading.Timer(0.05, _interrupt))
+        again[-1].start()
+
+    sys.unraisablehook = drop
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in again:
+            timer.cancel()
+
+
+def _interrupt() -> None:
+    if hasattr(signal, "pthread_kill"):  # ends a main thread's sleep, too
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _end(number: int, _: object) -> None:

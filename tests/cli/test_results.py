@@ -15,6 +15,7 @@ from PIL import Image
 from stylemap import edit, images
 from stylemap.cli import main, results
 from stylemap.engine.session import EditSession
+from stylemap.files import only_writer
 from tests.helpers import tiny
 
 
@@ -216,3 +217,20 @@ def test_a_sheet_of_many_frames_shows_some() -> None:
     shown = common.shown_of(500)
     assert (shown[0], shown[-1], len(set(shown))) == (0, 499, 16)
     assert common.thumbnail(torch.zeros(3, 1024, 512)).size == (256, 512)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no locks of folders")
+def test_two_commands_do_not_write_into_one_folder(
+    command, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The names of both would meet."""
+    out = tmp_path / "o"
+    with only_writer(out):
+        status, _, line = command("reconstruct", folder, "--output", out)
+        assert (status, line) == (1, f"stylemap reconstruct: error: another run is writing to {out}")
+        assert main(["data", "faces", "--size", "32", "--count", "1", "--output", str(out)]) == 1
+        assert f"another run is writing to {out}" in capsys.readouterr().err
+        assert not list(out.iterdir())
+        assert command("reconstruct", folder / "p1.jpg", "--output", out / "one.png")[0] == 0
+    assert command("reconstruct", folder / "gone.jpg", "--output", out)[0] == 1
+    assert command("reconstruct", folder, "--output", out)[0] == 0

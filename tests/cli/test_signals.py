@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,3 +88,26 @@ def test_an_interruption_before_the_command_begins(
     monkeypatch.setattr(app, "build_parser", build)
     assert main(["--version"]) == 130
     assert capsys.readouterr().err == "stylemap: interrupted\n"
+
+
+def test_an_interruption_in_a_finalizer(
+    model_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python drops it there."""
+
+    class Dropped:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    def write(*_: object) -> None:
+        Dropped()
+        time.sleep(20)
+
+    monkeypatch.setattr(onnx, "_write", write)
+    hook = sys.unraisablehook
+    began = time.monotonic()
+    assert _export(model_file, tmp_path / "out") == 130
+    assert time.monotonic() - began < 15
+    assert capsys.readouterr().err == "stylemap: interrupted\n"
+    assert sys.unraisablehook is hook
+    assert not list((tmp_path / "out").iterdir())
