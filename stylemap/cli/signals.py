@@ -1,4 +1,4 @@
-"""A command that is told to end: by `kill` or a closed terminal it removes what it was writing; Ctrl-C ends it."""
+"""Commands that are told to end: after `kill` they remove what they were writing; Ctrl-C ends them."""
 
 from __future__ import annotations
 
