@@ -154,6 +154,7 @@ class Convolution {
     const int64_t x_lines = ceil_div(x.lines(), steps);
     const int64_t modulation_lines = ceil_div(modulation.lines(), steps);
     transform_input(units, v, 0, tiles);
+    const Multiplying multiplying(kernels_, p_, l_, tiles);
     for (int64_t block = 0; block < l_.blocks; ++block) {
       for (int i = 0; i < l_.scheme.products; ++i) {
         multiply(kernels_, p_, l_, v, tiles, l_.packed_u(p_, block), 0, i, products);

@@ -10,6 +10,8 @@ struct alignas(64) TileConfig {
 
 constexpr int kTileRows = 16;  // also the words of a row
 
+inline int tile_depth(int64_t words) { return words % kTileRows == 0 ? kTileRows : kTileRows / 2; }
+
 // Registers 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights, of which each has `depth` rows.
 inline void configure_tiles(int rows, int depth) {
   TileConfig config;
@@ -17,6 +19,8 @@ inline void configure_tiles(int rows, int depth) {
     config.row_bytes[i] = static_cast<uint16_t>(i == 4 || i == 5 ? depth * 4 : 64);
     config.rows[i] = static_cast<uint8_t>(i < 6 ? rows : depth);
   }
+  // GCC's intrinsic says that it reads the first 8 of the 64 bytes.
+  __asm__ volatile("" : : "r"(&config) : "memory");
   _tile_loadconfig(&config);
 }
 
@@ -49,9 +53,8 @@ inline void multiply_tiles(const GemmArgs& args, const uint32_t* first, const ui
 
 // The last rows are done with some before them, which get the same values again.
 inline void gemm_amx(const GemmArgs& args) {
-  const int step = args.depth % kTileRows == 0 ? kTileRows : kTileRows / 2;
+  const int step = tile_depth(args.words);
   const int last = args.rows > kTileRows ? args.rows - kTileRows : 0;
-  configure_tiles(args.rows < kTileRows ? args.rows : kTileRows, step);
   const auto* inputs = static_cast<const uint32_t*>(args.inputs);
   for (int row = 0; row < args.rows; row += 2 * kTileRows) {
     const int first = smaller(row, last), second = smaller(row + kTileRows, last);
@@ -61,5 +64,4 @@ inline void gemm_amx(const GemmArgs& args) {
                    args.products + first * args.product_stride,
                    args.products + second * args.product_stride);
   }
-  _tile_release();
 }

@@ -30,6 +30,20 @@ inline void gemm_last_rows(const GemmArgs& args, int row, int rows) {
   }
 }
 
+template <bool Pairs>
+void begin_gemm([[maybe_unused]] int rows, [[maybe_unused]] int64_t words) {
+#if defined(SM_HAS_AMX)
+  if constexpr (Pairs) configure_tiles(smaller(rows, kTileRows), tile_depth(words));
+#endif
+}
+
+template <bool Pairs>
+void end_gemm() {
+#if defined(SM_HAS_AMX)
+  if constexpr (Pairs) _tile_release();
+#endif
+}
+
 // Rows in groups of nearly equal size, none above kMaxRows.
 template <bool Pairs>
 void gemm(const GemmArgs& args) {

@@ -28,6 +28,7 @@ struct GemmArgs {
   int64_t input_stride;
   int64_t product_stride;
   int64_t depth;
+  int64_t words;  // K as 32-bit words, of which depth is a multiple
   int rows;
 };
 
@@ -171,6 +172,9 @@ struct ToRgbArgs {
 struct ConvKernels {
   const char* name;
   void (*gemm[2])(const GemmArgs&);  // float, bfloat16
+  // Around all calls of gemm that have the same rows and words.
+  void (*begin_gemm[2])(int rows, int64_t words);
+  void (*end_gemm[2])();
   // F(2), F(4), F(6), kUp, kDown; float, bfloat16, bfloat16 of taps in float16.
   void (*weights[5][3])(const WeightArgs&);
   void (*input[5][2])(const InputArgs&);  // likewise

@@ -14,6 +14,8 @@ constexpr ConvKernels make_kernels(const char* name) {
   return {
       name,
       {gemm<false>, gemm<true>},
+      {begin_gemm<false>, begin_gemm<true>},
+      {end_gemm<false>, end_gemm<true>},
       {{transform_weights<2, false>, transform_weights<2, true>,
         transform_weights<2, true, float16>},
        {transform_weights<4, false>, transform_weights<4, true>,

@@ -72,6 +72,22 @@ inline int kernel_index(const Conv2dParams& p) {
   return p.mode == ConvMode::kUp ? 3 : p.mode == ConvMode::kDown ? 4 : p.tile / 2 - 1;
 }
 
+// Lasts as long as a thread calls `multiply` with one count of tiles.
+class Multiplying {
+ public:
+  Multiplying(const ConvKernels& kernels, const Conv2dParams& p, const Layout& layout,
+              int64_t count)
+      : end_(kernels.end_gemm[p.bf16]) {
+    kernels.begin_gemm[p.bf16](static_cast<int>(count), layout.words);
+  }
+  ~Multiplying() { end_(); }
+  Multiplying(const Multiplying&) = delete;
+  Multiplying& operator=(const Multiplying&) = delete;
+
+ private:
+  void (*end_)();
+};
+
 // Product `which` of `count` tiles and one block; v holds these tiles, `products` is the first
 // one's, `u` the rows of the block's U from `first_row` on.
 inline void multiply(const ConvKernels& kernels, const Conv2dParams& p, const Layout& layout,
@@ -83,6 +99,7 @@ inline void multiply(const ConvKernels& kernels, const Conv2dParams& p, const La
   args.weights = u + (product.weight_row - first_row) * layout.words * kBlock;
   args.products = products + int64_t{which} * kBlock;
   args.depth = layout.scheme.depth(product.input_plane) * layout.words;
+  args.words = layout.words;
   args.input_stride = args.depth;
   args.product_stride = layout.product_tile;
   args.rows = static_cast<int>(count);

@@ -55,6 +55,8 @@ void pointwise(const PointwiseArgs& args) {
   }
   const int64_t panel = int64_t{padded} * kBlock / (args.bf16 ? 2 : 1);
   const Vec slope = vset(args.slope);
+  gemm_args.words = gemm_args.depth;
+  if (args.bf16) begin_gemm<true>(args.count, gemm_args.words);
   for (int block = 0; block * kBlock < args.out_channels; ++block) {
     gemm_args.weights = static_cast<const uint32_t*>(args.weights) + block * panel;
     if (args.bf16)
@@ -76,6 +78,7 @@ void pointwise(const PointwiseArgs& args) {
       }
     }
   }
+  if (args.bf16) end_gemm<true>();
 }
 
 void to_rgb(const ToRgbArgs& args) {

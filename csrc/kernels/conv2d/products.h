@@ -35,6 +35,7 @@ inline void multiply_blocks(const ConvKernels& kernels, const Conv2dParams& p, c
   if (!p.taps) {
     const int64_t tasks = scheme.products * layout.blocks;
     parallel_dynamic(tasks, even_chunk(tasks), [&](int64_t begin, int64_t end) {
+      const Multiplying multiplying(kernels, p, layout, count);
       for (int64_t i = begin; i < end; ++i) {
         const int64_t block = i % layout.blocks;
         multiply(kernels, p, layout, v, count, layout.packed_u(p, block), 0,
@@ -45,6 +46,7 @@ inline void multiply_blocks(const ConvKernels& kernels, const Conv2dParams& p, c
   }
   // The groups of a block one after the other: its taps are in the cache.
   parallel_dynamic(scheme.groups * layout.blocks, 1, [&](int64_t begin, int64_t end) {
+    const Multiplying multiplying(kernels, p, layout, count);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t block = i / scheme.groups;
       const Scheme::Group& group = scheme.group[i % scheme.groups];
