@@ -8,6 +8,10 @@ inline Vec multiply_add(uint32_t input, PairVec weights, Vec sum) {
   return vdot2(sum, pairs_set(input), weights);
 }
 
+// Bytes from the weights in use to those fetched: often of the next product, which lies behind this
+// one. From the third-level cache they would come too slowly.
+constexpr int kWeightsAhead = 4096;
+
 template <int Rows, bool Pairs>
 inline void gemm_rows(const GemmArgs& args, int row) {
   constexpr int kVectors = 2;
@@ -24,6 +28,9 @@ inline void gemm_rows(const GemmArgs& args, int row) {
     for (int64_t k = 0; k < args.depth; ++k, weights += kBlock) {
       const auto first_weights = load_weights<Pairs>(weights);
       const auto second_weights = load_weights<Pairs>(weights + kWidth);
+      if (row == 0)  // further rows find them in the cache
+        for (int line = 0; line < kVectors * kWidth; line += 16)
+          __builtin_prefetch(reinterpret_cast<const char*>(weights + line) + kWeightsAhead, 0, 2);
 #pragma GCC unroll 16
       for (int r = 0; r < Rows; ++r) {
         const uint32_t input = from[r / 3][(r % 3) * stride + k];
