@@ -181,7 +181,7 @@ class Output:
         )
         if self.frames is not None:
             self.frames.finish()
-            what += f" ({self.count} frames)"
+            what += f" ({self.count} frame{'s' * (self.count != 1)})"
         said.note(output=self.path)
         if self.sheet_wanted and sheet is not None:
             said.note(sheet=self.sheet_path)

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
@@ -22,7 +22,7 @@ from stylemap.editor import api, schemas, websocket
 from stylemap.editor.clients import Away, Unavailable
 from stylemap.editor.models import Models
 from stylemap.editor.protocol import ProtocolError, reason
-from stylemap.editor.security import LOOPBACK, Guard
+from stylemap.editor.security import LOOPBACK, Guard, gone
 from stylemap.editor.studio import Studio
 from stylemap.images import ImageError
 
@@ -68,6 +68,7 @@ def create_app(
             **dict.fromkeys(_STATUS, _told),
             HTTPException: _refused,
             RequestValidationError: _malformed,
+            ClientDisconnect: gone,
             Exception: _failed,
         },
     )

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stylemap.editor.limits import Buckets, Limits
@@ -57,10 +57,12 @@ def content_security_policy(host: str) -> str:
 def bounded(request: Request, limit: int) -> Request:
     """The request with a body that is refused as soon as it exceeds a limit, whatever its headers say.
 
-    Raises, when the body is read:
+    Raises, at once where the headers say so, else when the body is read:
         HTTPException: 413.
     """
-    length = 0
+    length, told = 0, request.headers.get("content-length", "")
+    if told.isdecimal() and (len(told) > 18 or int(told) > limit):
+        raise HTTPException(413, f"the limit is {limit} bytes")
 
     async def receive() -> Message:
         nonlocal length
@@ -71,6 +73,11 @@ def bounded(request: Request, limit: int) -> Request:
         return message
 
     return Request(request.scope, receive)
+
+
+async def gone(_: Request, error: Exception) -> Response:
+    """The handler of ClientDisconnect: who leaves while sending gets no answer, and that is no fault."""
+    return Response(status_code=400)
 
 
 class Guard:

@@ -14,14 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import stylemap
 from stylemap.editor.limits import Limits
 from stylemap.editor.protocol import reason
-from stylemap.editor.security import LOOPBACK, Guard
+from stylemap.editor.security import LOOPBACK, Guard, gone
 from stylemap.images import ImageError
 from stylemap.serving import api, bodies
 from stylemap.serving.access import Access, read_tokens
@@ -70,6 +70,7 @@ def create_app(settings: Settings, service: Service, store: PhotoStore) -> FastA
             RequestValidationError: _malformed,
             ImageError: _unreadable,
             Missing: _missing,
+            ClientDisconnect: gone,
             Exception: _failed,
         },
     )

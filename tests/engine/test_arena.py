@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu import arena as arena_module
-from stylemap.engine.cpu.arena import Arena, Pages, empty_on_huge_pages, map_bytes
+from stylemap.engine.cpu.arena import Arena, Pages, empty_on_huge_pages, empty_on_small_pages, map_bytes
 
 MIB = 1 << 20
 
@@ -132,3 +132,9 @@ def test_an_arena_takes_less_where_addresses_are_limited(monkeypatch: pytest.Mon
     assert first.data_ptr() != second.data_ptr()
     with pytest.raises(OSError, match="Cannot allocate"):
         arena.take(6 * MIB)
+
+
+def test_no_memory_is_an_error_of_memory() -> None:
+    for make in (map_bytes, lambda size: empty_on_small_pages(size, dtype=torch.uint8)):
+        with pytest.raises(MemoryError, match=r"no memory for \d+ MiB: "):
+            make(1 << 60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -215,3 +216,30 @@ def test_settings_are_checked() -> None:
         with pytest.raises(ValueError, match=words) as caught:
             Settings.of(bad)
         assert "\n" not in str(caught.value)
+
+
+def _begun(client: httpx.Client, path: str, length: int) -> socket.socket:
+    """A connection on which a body of that length has been announced, and two bytes sent."""
+    url = client.base_url
+    connection = socket.create_connection((url.host, url.port or 80), timeout=10)
+    head = f"POST {path} HTTP/1.1\r\nHost: {url.host}:{url.port}\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {length}\r\n\r\n{{}}".encode())
+    return connection
+
+
+def test_a_body_that_is_told_to_be_too_long_is_refused_before_it_comes(start: Started) -> None:
+    client, _ = start()
+    for path in ("/v1/edit", "/v1/images"):
+        with _begun(client, path, 10**12) as connection:
+            assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_fault(
+    start: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, _ = start()
+    for path in ("/v1/edit", "/v1/images"):
+        _begun(client, path, 1000).close()
+        count = f'stylemap_requests_total{{endpoint="{path}",status="400"}} 1.0'
+        _until(lambda: count in client.get("/metrics").text)  # noqa: B023 (called at once)
+    assert not caplog.records

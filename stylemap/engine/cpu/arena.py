@@ -29,17 +29,24 @@ def map_bytes(count: int) -> Tensor:
 
     For at least as many bytes as such a page has.
     """
-    if hasattr(mmap, "MAP_PRIVATE"):
-        # Python's own choice, MAP_SHARED, is a file in memory, and most systems keep those on small pages.
-        pages = mmap.mmap(-1, count + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    else:
-        pages = mmap.mmap(-1, count + _HUGE_PAGE)
+    pages = _pages(count + _HUGE_PAGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a wish: kernels without huge pages refuse it
             pages.madvise(mmap.MADV_HUGEPAGE)
     memory = torch.frombuffer(pages, dtype=torch.uint8)
     start = -memory.data_ptr() % _HUGE_PAGE
     return memory[start : start + count]
+
+
+def _pages(size: int) -> mmap.mmap:
+    """Memory of this process alone; MemoryError where the system, or a limit of the process, has no more."""
+    try:
+        if hasattr(mmap, "MAP_PRIVATE"):
+            # Python's own choice, MAP_SHARED, is a file in memory: most systems keep those on small pages.
+            return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return mmap.mmap(-1, size)
+    except OSError as error:
+        raise MemoryError(f"there is no memory for {size >> 20} MiB: {error.strerror or error}") from error
 
 
 def empty_on_huge_pages(*shape: int, dtype: torch.dtype) -> Tensor:
@@ -73,8 +80,7 @@ def empty_on_small_pages(*shape: int, dtype: torch.dtype) -> Tensor:
     size = math.prod(shape) * dtype.itemsize
     if size < 4 * _PAGE:
         return torch.empty(shape, dtype=dtype)
-    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-    pages = mmap.mmap(-1, size, **private)
+    pages = _pages(size)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         with contextlib.suppress(OSError):  # for systems that take huge pages unasked
             pages.madvise(mmap.MADV_NOHUGEPAGE)
