@@ -19,8 +19,8 @@ from tests.helpers import tiny, warm
 
 # The files that take longest, in that order: the two processes of a whole run end at about the same time.
 LONGEST = """
-cuda/test_sass cuda/test_emulated model/test_training_goldens train/test_demo_script export/test_real_sizes
-test_build test_documents train/test_step editor/test_browser editor/test_browser_reported
+cuda/test_sass cuda/test_emulated model/test_training_goldens export/test_real_sizes train/test_demo_script
+train/test_on_ray test_build test_documents train/test_step editor/test_browser editor/test_browser_reported
 model/test_goldens edit/test_goldens cli/test_photos train/test_elastic checkpoint/test_large
 editor/test_browser_photos native/test_aarch64 train/test_resume cuda/test_sass_gates editor/test_browser_kept
 engine/test_gpu_edit benchmarks/test_edit editor/test_browser_hands train/test_projected editor/test_site
