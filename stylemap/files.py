@@ -84,6 +84,14 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise _named(error, target) from error
 
 
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder and those above it, where they are missing; OSError says what stands in its place."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise FileExistsError(f"{path} is {kind_of(path) or 'a file'}, not a folder") from None
+
+
 def check_file(path: str | os.PathLike[str]) -> None:
     """Raise OSError, which names it, for what is there and no file."""
     kind = kind_of(path)
@@ -133,7 +141,7 @@ def only_writer(folder: str | os.PathLike[str], patience: float = 0.0) -> Iterat
         OSError: the folder cannot be made.
         NotImplementedError: as `lock`.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     handle = os.open(folder, os.O_RDONLY)
     end = time.monotonic() + patience
     try:

@@ -333,3 +333,13 @@ def test_wheel_serves_every_python_and_contains_everything(tmp_path: Path) -> No
     )
     assert str(tmp_path / "installed" / "stylemap" / "export") in run.stdout
     assert run.stdout.strip().endswith("True")
+
+
+def test_kernels_that_the_processor_lacks_are_an_error() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "stylemap", "--version"],
+        env={**os.environ, "STYLEMAP_ISA": "avx9000"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert run.stderr.startswith("stylemap: error: STYLEMAP_ISA=avx9000: there are no such kernels")
+    assert run.stderr.count("\n") == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stylemap.files import write_whole
+from stylemap.files import make_folder, only_writer, write_whole
 
 
 def test_the_file_appears_at_the_end_only(tmp_path: Path) -> None:
@@ -50,3 +50,13 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"cannot write .*a\.bin: No space left on device"):
         write()
     assert os.listdir(tmp_path) == []
+
+
+def test_what_stands_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path, kind in ((file, "a file"), (Path(os.devnull), "a device")):
+        with pytest.raises(FileExistsError, match=f"^{path} is {kind}, not a folder$"):
+            make_folder(path)
+        with pytest.raises(FileExistsError, match="not a folder"), only_writer(path):
+            pass

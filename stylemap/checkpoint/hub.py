@@ -46,6 +46,8 @@ def locate(name: str | os.PathLike[str]) -> Path:
         return bundled
     if is_remote(name):
         return _fetched(str(name))
+    if isinstance(name, str) and "://" in name:
+        raise CheckpointError(f"{name}: models are files, or of the Hub, {PREFIX}USER/REPOSITORY")
     path = Path(name)
     return _in_folder(path) if path.is_dir() else path
 

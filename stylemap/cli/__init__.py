@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from stylemap._build import BuildError
+
 __all__ = ["main"]
 
 
@@ -20,3 +22,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stylemap: interrupted", file=sys.stderr)
         return 130
+    except BuildError as error:  # of the imports: what the environment asks for
+        print(f"stylemap: error: {error}", file=sys.stderr)
+        return 1

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylemap import checkpoint, images, video
 from stylemap.cli import kinds, said
-from stylemap.files import only_writer
+from stylemap.files import make_folder, only_writer
 from stylemap.photo import Photo
 
 _MAX_BYTES = 255  # of a file name, on every file system in use
@@ -202,7 +202,7 @@ def alone_in(folder: Path) -> AbstractContextManager[None]:
     """
     if os.name == "posix":
         return only_writer(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return nullcontext()
 
 

@@ -29,8 +29,11 @@ class Parser(argparse.ArgumentParser):
     def _get_value(self, action, arg_string):  # type: ignore[no-untyped-def]
         """As argparse's; numbers that no option has a use for are wrong usage."""
         value = super()._get_value(action, arg_string)  # type: ignore[misc]
-        if arg_string == "" and action.metavar in _PATHS:  # of a variable that is not set: else this folder
-            raise argparse.ArgumentError(action, "expected a path, got an empty text")
+        # Of a variable that is not set: else this folder. argparse asks for defaults, too, and for all words.
+        path = action.metavar in _PATHS
+        if arg_string == "" and (path or (action.default != "" and action.nargs != argparse.PARSER)):
+            what = "a path" if path else "a value"
+            raise argparse.ArgumentError(action, f"expected {what}, got an empty text")
         for one in value if isinstance(value, list | tuple) else [value]:
             if isinstance(one, float) and not math.isfinite(one):
                 raise argparse.ArgumentError(action, f"expected a finite number, got {arg_string}")

@@ -6,6 +6,7 @@ operators, so it is only loaded beside it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -54,8 +55,19 @@ def _load(name: str) -> str | None:
     return None
 
 
+def _check_isa() -> None:
+    """Raise BuildError where STYLEMAP_ISA names kernels that there are not, or not for this processor."""
+    wanted = os.environ.get("STYLEMAP_ISA")
+    if wanted and not torch.ops.stylemap.conv2d_select_isa(wanted):
+        raise _build.BuildError(
+            f"STYLEMAP_ISA={wanted}: there are no such kernels for this processor; auto takes its best"
+        )
+
+
 def _load_all() -> None:
     missing["cpu"] = _load("cpu")
+    if missing["cpu"] is None:
+        _check_isa()
     if missing["cpu"] is not None:
         missing["cuda"] = missing["cpu"]
     elif not torch.cuda.is_available():

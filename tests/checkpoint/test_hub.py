@@ -183,6 +183,10 @@ def test_names_of_another_form(name: str) -> None:
     assert _refused(name).startswith("expected hf://USER/REPOSITORY")
 
 
+def test_addresses_of_elsewhere() -> None:
+    assert _refused("https://example.org/a.pt").startswith("models are files, or of the Hub")
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # makes the import fail
     with pytest.raises(

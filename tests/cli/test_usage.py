@@ -304,6 +304,15 @@ def test_an_empty_path_is_not_this_folder(words: list[str], capsys: pytest.Captu
     assert "expected a path, got an empty text" in line
 
 
+@pytest.mark.parametrize("flag", ["--mask", "--model", "--crop"])
+def test_an_empty_value_is_none(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["edit", "--original", "a.png", "--reference", "b.png", "--mask", "box:0,0,1,1", "-o", "o"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, flag, ""])
+    assert stop.value.code == 2
+    assert f"argument {flag}: expected a value, got an empty text" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("value", ["many", "-1", "1.5", "4097", "0" * 9 + "9999", "9" * 5000, "", "AUTO"])
 def test_numbers_of_replicas(wrong, value: str) -> None:
     line = wrong("serve", f"--replicas={value}")
