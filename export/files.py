@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from stylemap.files import only_writer
+from stylemap.files import make_folder, only_writer
 
 # Kept inside the graph: external, a page each would be larger.
 _SMALL = 1024
@@ -35,7 +35,7 @@ def all_or_nothing(folder: Path) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             if os.name == "posix":
                 stack.enter_context(only_writer(folder))
             for left in folder.glob(".export.*"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import select
 import stat
 import tempfile
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 _MAX_TEXT_BYTES = 64 << 20
+_PATIENCE = 10  # seconds between pieces of a text from a pipe
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -35,7 +38,7 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """
     target = Path(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         if kind := kind_of(target):  # a rename would put a file in the place of /dev/null
             raise FileExistsError(None, f"it is {kind}")
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", dir=target.parent)
@@ -75,7 +78,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
     """Raise OSError, as `write_whole` would, for what cannot become a file: before the work that makes it."""
     target = Path(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         if kind := kind_of(target):
             raise FileExistsError(None, f"it is {kind}")
         if not os.access(target.parent, os.W_OK):
@@ -119,14 +122,34 @@ def read_text(path: str | os.PathLike[str]) -> str:
         OSError: naming the file, where there is none, or it may not be read.
         ValueError: naming the file, where it is no text, or longer than any that is meant here.
     """
-    with reading(path), open(path, "rb") as file:
-        content = file.read(_MAX_TEXT_BYTES + 1)  # a device may have no end
+    with reading(path), open(path, "rb", buffering=0, opener=_unblocked) as file:
+        content = _read(file, _MAX_TEXT_BYTES + 1)  # a device may have no end
     if len(content) > _MAX_TEXT_BYTES:
         raise ValueError(f"{path} has more than {_MAX_TEXT_BYTES >> 20} MiB, and is no text to read here")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def _unblocked(path: str, flags: int) -> int:
+    """A pipe that nobody writes to, or a device that has nothing to say, would wait for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _read(file: io.RawIOBase, most: int) -> bytes:
+    """At most so many bytes; OSError where none come for some seconds."""
+    content = bytearray()
+    while len(content) < most:
+        piece = file.read(min(most - len(content), 1 << 20))
+        if piece is None:
+            if not select.select([file], [], [], _PATIENCE)[0]:
+                raise OSError(errno.ETIMEDOUT, f"nothing came in {_PATIENCE} seconds")
+        elif piece:
+            content += piece
+        else:
+            break
+    return bytes(content)
 
 
 @contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from stylemap.files import make_folder, only_writer, write_whole
+from stylemap import files
+from stylemap.files import make_folder, only_writer, read_text, write_whole
 
 
 def test_the_file_appears_at_the_end_only(tmp_path: Path) -> None:
@@ -60,3 +62,25 @@ def test_what_stands_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
             make_folder(path)
         with pytest.raises(FileExistsError, match="not a folder"), only_writer(path):
             pass
+        with (
+            pytest.raises(FileExistsError, match=f"cannot write {path}/a: {path} is {kind}, not a folder"),
+            write_whole(path / "a"),
+        ):
+            pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_a_text_from_a_pipe_is_waited_for_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PATIENCE", 0.2)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert read_text(pipe) == "", "nobody writes to it"
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(pipe, os.O_WRONLY)
+    os.close(reader)
+    with pytest.raises(TimeoutError, match=r"pipe cannot be read: nothing came in 0.2 seconds"):
+        read_text(pipe)
+    threading.Timer(0.05, lambda: (os.write(writer, b"a text"), os.close(writer))).start()
+    assert read_text(pipe) == "a text"

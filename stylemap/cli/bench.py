@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from stylemap.cli import common, said
+from stylemap.files import make_folder
 
 _DEFAULT = "out/bench"
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         isolated=not args.quick,
     )
     folder = Path(args.output)
-    folder.mkdir(parents=True, exist_ok=True)  # else a name that is taken is told after hours
+    make_folder(folder)  # else a name that is taken is told after hours
     partial = folder / "bench.partial.json"
     results = _benchmarks("results")
 

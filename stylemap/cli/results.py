@@ -105,7 +105,7 @@ class Output:
         else:
             refuse_inputs([target for group in targets for target in group], read)
         if output.is_file:
-            output.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(output.path.parent)
         else:
             output._folder.enter_context(alone_in(output.path))
         if moving:

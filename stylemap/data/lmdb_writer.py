@@ -32,7 +32,7 @@ from stylemap.data.lmdb_store import (
     reader,
 )
 from stylemap.data.protocol import check_size
-from stylemap.files import write_whole
+from stylemap.files import make_folder, write_whole
 
 FORMATS = ("png", "jpg")
 _PER_TRANSACTION = 128
@@ -147,7 +147,7 @@ def write(
     path = Path(output)
     if path.exists() and not path.is_dir() and not is_store(path):
         raise FileExistsError(f"cannot write {path}: it is another file, and no LMDB")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     fingerprint = hashlib.sha256(json.dumps([settings, skip_corrupt, len(names)]).encode()).hexdigest()
     reader(path).close()
     environment = None

@@ -30,6 +30,7 @@ from stylemap.editor.edits import Recipe
 from stylemap.editor.site_runtime import write_runtime
 from stylemap.editor.studio import Studio
 from stylemap.export.onnx import export_onnx
+from stylemap.files import make_folder
 from stylemap.model import StyleMapGAN
 
 GRAPHS = ("encoder", "stylecodes", "part_maps", "picture")
@@ -79,7 +80,7 @@ def write_site(
     folder = Path(os.path.abspath(folder))
     _check_replaceable(folder)
     studio = server.open_studio(model, name, folder=images, directions=directions)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         progress("the runtime")

@@ -9,7 +9,7 @@ import re
 import threading
 from pathlib import Path
 
-from stylemap.files import write_whole
+from stylemap.files import make_folder, write_whole
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -34,7 +34,7 @@ class PhotoStore:
     def __init__(self, root: Path, limit: int) -> None:
         self._root, self._limit = root, limit
         self._lock = threading.Lock()
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         self._bytes = sum(size for _, size, _ in self._files())
 
     def put(self, owner: str, data: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 from PIL import Image
 
-from stylemap.files import kind_of, write_whole
+from stylemap.files import kind_of, make_folder, write_whole
 from stylemap.images import ImageError
 from stylemap.video import pages
 from stylemap.video.reading import pyav
@@ -123,7 +123,7 @@ class _Spooled:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             if kind := kind_of(path):
                 raise FileExistsError(None, f"it is {kind}")
             self.file = _Scratch(path)

@@ -16,7 +16,7 @@ from stylemap import images
 from stylemap.data.faces.dataset import FacesDataset
 from stylemap.data.faces.labels import BINARY, NAMES
 from stylemap.data.faces.parts import Part
-from stylemap.files import write_whole
+from stylemap.files import make_folder, write_whole
 
 # Colours of the parts in mask files, whose pixels are the part numbers themselves.
 PART_COLOURS = (
@@ -38,7 +38,7 @@ def write_faces(
 
     Masks are palette images whose pixel values are :class:`Part` numbers. Returns the contact sheet's path.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     if masks:
         (output / "masks").mkdir(exist_ok=True)
         names = {part.name.lower(): int(part) for part in Part}
