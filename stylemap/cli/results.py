@@ -82,11 +82,15 @@ class Output:
             beside: endings of further files of a group, with their suffix.
 
         Raises:
-            ValueError: a file name for several images; an output that is an input, or of an unknown kind; a
-                folder that another command is writing to.
+            ValueError: a file name for several images; an output that is an input, or of an unknown kind, or
+                stdout; a folder that another command is writing to.
             ImportError: a video without PyAV.
             OSError: the folder cannot be made.
         """
+        if args.output == "-":
+            raise ValueError(
+                "results are files, and none goes to stdout: name a file or folder, ./- for one called -"
+            )
         output = cls(Path(args.output), [], tuple(parts), not args.no_sheet)
         moving = kinds.is_moving(output.path, len(stems) * len(parts))
         endings = [f"{part}.png" for part in parts] + list(beside)

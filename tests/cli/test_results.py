@@ -234,3 +234,10 @@ def test_two_commands_do_not_write_into_one_folder(
         assert command("reconstruct", folder / "p1.jpg", "--output", out / "one.png")[0] == 0
     assert command("reconstruct", folder / "gone.jpg", "--output", out)[0] == 1
     assert command("reconstruct", folder, "--output", out)[0] == 0
+
+
+def test_results_do_not_go_to_stdout(command, folder: Path) -> None:
+    status, _, line = command("reconstruct", folder, "--output", "-")
+    assert status == 1
+    assert "none goes to stdout" in line
+    assert not Path("-").exists()
