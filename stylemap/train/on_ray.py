@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +61,22 @@ def train_on_ray(
             failure_config=ray_train.FailureConfig(max_failures=max_failures),
         ),
     )
-    fault = (trainer.fit().metrics or {}).get("fault")
+    with _interruptions_as_before():
+        fault = (trainer.fit().metrics or {}).get("fault")
     if fault:
         raise TrainingError(fault)
     return checkpoints.found(folder / "checkpoints")[-1]
+
+
+@contextmanager
+def _interruptions_as_before() -> Iterator[None]:
+    """Ray Train's handler of Ctrl-C, which asks for the end of that run, does not stay after it."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def _worker(arguments: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ def _nobody_handles_them() -> Iterator[None]:
     if os.name != "posix":
         pytest.skip("signals of POSIX")
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -71,7 +71,9 @@ def test_the_losses_are_those_of_torchrun_though_a_process_was_killed(ray: Any, 
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
+    handler = signal.getsignal(signal.SIGINT)
     assert main([*TRAIN, "--output", str(folder), "--ray", "auto", "--ray-workers", "2"]) == 0
+    assert signal.getsignal(signal.SIGINT) is handler, "Ctrl-C is Ray's"
     killer.join(1)
     assert killed
     assert [row["iteration"] for row in _losses(folder)] == list(range(1, 9))
