@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from stylemap.files import check_file
+from stylemap.files import check_file, kind_of
 from stylemap.images import ImageError
 from stylemap.optional import require
 
@@ -26,8 +26,19 @@ def pyav() -> ModuleType:
 
 
 def is_clip(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names a video, by its suffix, and no folder."""
-    return Path(path).suffix.lower() in CLIP_SUFFIXES and not Path(path).is_dir()
+    """Whether a path names a video, by its suffix, and no folder; a GIF of one frame is a photo."""
+    suffix = Path(path).suffix.lower()
+    return suffix in CLIP_SUFFIXES and not Path(path).is_dir() and not (suffix == ".gif" and _is_still(path))
+
+
+def _is_still(path: str | os.PathLike[str]) -> bool:
+    if kind_of(path):
+        return False
+    try:
+        with Image.open(path, formats=("GIF",)) as picture:
+            return not getattr(picture, "is_animated", False)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return False  # whoever reads it says what is wrong
 
 
 def opened(path: Path) -> Any:

@@ -146,6 +146,25 @@ def test_a_gif_in_and_out(run, tmp_path: Path) -> None:
     assert (found.n_frames, found.info["duration"]) == (3, 100)
 
 
+def test_a_gif_of_one_frame_is_a_photo(
+    model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status(name: str) -> int:
+        out = str(tmp_path / "out.png")
+        return main(["reconstruct", str(tmp_path / name), "-o", out, "--model", model_file])
+
+    for picture in pictures(1):
+        picture.save(tmp_path / "still.gif")
+    assert status("still.gif") == 0
+    whole = (tmp_path / "still.gif").read_bytes()
+    (tmp_path / "half.gif").write_bytes(whole[: len(whole) * 4 // 5])
+    (tmp_path / "none.gif").write_text("no picture")
+    capsys.readouterr()
+    assert status("half.gif") == 1
+    assert "half.gif is damaged or incomplete" in capsys.readouterr().err
+    assert status("none.gif") == 1
+
+
 def test_other_commands_take_videos(model_file: str, tmp_path: Path) -> None:
     film = films.write(tmp_path / "in.mp4", pictures(3), sound=False)
     model = ["--model", model_file, "--no-sheet"]
