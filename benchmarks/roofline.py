@@ -35,9 +35,9 @@ from stylemap.benchmarks.tables import markdown
 from stylemap.benchmarks.timing import Budget, Clock, compare
 from stylemap.engine.cpu.arena import Arena
 from stylemap.engine.cpu.blocking import PRECISIONS
+from stylemap.engine.cpu.cells import Difference
 from stylemap.engine.cpu.convolution import Convolution, Pointwise
 from stylemap.engine.cpu.edits import Writing
-from stylemap.engine.cpu.painted import Difference
 from stylemap.engine.cpu.renderer import CpuRenderer
 from stylemap.model import StyleMapGAN
 from stylemap.program import Conv, Folded, Mode, Part

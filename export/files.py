@@ -36,8 +36,7 @@ def all_or_nothing(folder: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             make_folder(folder)
-            if os.name == "posix":
-                stack.enter_context(only_writer(folder))
+            stack.enter_context(only_writer(folder))
             for left in folder.glob(".export.*"):
                 shutil.rmtree(left, ignore_errors=True)
             temporary = Path(tempfile.mkdtemp(prefix=".export.", dir=folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import io
 import os
 import select
@@ -16,6 +17,7 @@ from typing import IO
 
 _MAX_TEXT_BYTES = 64 << 20
 _PATIENCE = 10  # seconds between pieces of a text from a pipe
+_HAS_LOCKS = importlib.util.find_spec("fcntl") is not None
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -156,15 +158,17 @@ def _read(file: io.RawIOBase, most: int) -> bytes:
 def only_writer(folder: str | os.PathLike[str], patience: float = 0.0) -> Iterator[None]:
     """Nobody else who asks for the same writes to a folder meanwhile; it is made where it is missing.
 
-    patience: seconds to wait for another one, who may be about to end. On file systems without locks nobody
-    is kept out.
+    patience: seconds to wait for another one, who may be about to end. On file systems and platforms
+    (Windows) without locks nobody is kept out.
 
     Raises:
         ValueError: somebody writes to it.
         OSError: the folder cannot be made.
-        NotImplementedError: as `lock`.
     """
     make_folder(folder)
+    if not _HAS_LOCKS:
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     end = time.monotonic() + patience
     try:

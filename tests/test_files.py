@@ -84,3 +84,12 @@ def test_a_text_from_a_pipe_is_waited_for_but_not_for_ever(
         read_text(pipe)
     threading.Timer(0.05, lambda: (os.write(writer, b"a text"), os.close(writer))).start()
     assert read_text(pipe) == "a text"
+
+
+def test_a_platform_without_locks_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with only_writer(tmp_path):
+        with pytest.raises(ValueError, match="another run is writing"), only_writer(tmp_path):
+            pass
+        monkeypatch.setattr(files, "_HAS_LOCKS", False)
+        with only_writer(tmp_path), only_writer(tmp_path / "new"):
+            assert (tmp_path / "new").is_dir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from stylemap import images, video
 from stylemap.cli import common, kinds, results, said
 from stylemap.cli.photos import Album
+from stylemap.files import only_writer
 from stylemap.photo import Photo
 from stylemap.sheets import Row, contact_sheet
 
@@ -102,6 +104,7 @@ class _Frames:
             self._path.with_name(f"{self._path.stem}_sheet.png") if moving else self._path / "sheet.png"
         )
         self.sheet_wanted = not args.no_sheet
+        self._folder = ExitStack()
         self._digits = max(6, len(str(clip.count)))
         self._count = 0
         self._stem = clip.path.stem
@@ -117,6 +120,8 @@ class _Frames:
             self._times = args.fps is None
         elif args.fps is not None:
             raise ValueError(f"--fps is of moving pictures, and {args.output} is none")
+        else:
+            self._folder.enter_context(only_writer(self._path))  # as long as this object lives
 
     def add(self, image: Tensor | Photo, frame: Frame) -> None:
         self._count += 1
@@ -131,12 +136,13 @@ class _Frames:
             self._writer.finish()
         said.note(output=self._path, frames=self._count)
         what = (
-            f"{self._path} ({self._count} frames)"
+            f"{self._path} ({self._count} frame{'s' * (self._count != 1)})"
             if self._writer
-            else f"{self._count} images in {self._path}"
+            else f"{self._count} image{'s' * (self._count != 1)} in {self._path}"
         )
         if sheet is not None and self.sheet_wanted:
             images.save(sheet, self._sheet)
             said.note(sheet=self._sheet)
             what += f", contact sheet {self._sheet}"
+        self._folder.close()
         said.say(f"wrote {what}")

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stylemap.cli import common, results, said
+from stylemap.cli import common, said
+from stylemap.files import only_writer
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -44,7 +45,7 @@ def _run_faces(args: argparse.Namespace) -> None:
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
     dataset = FacesDataset(args.size, args.count, args.seed, held_out=args.held_out)
-    with results.alone_in(Path(args.output)):
+    with only_writer(args.output):
         sheet = write_faces(
             dataset,
             Path(args.output),

@@ -7,7 +7,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,15 +82,11 @@ class Output:
             beside: endings of further files of a group, with their suffix.
 
         Raises:
-            ValueError: a file name for several images; an output that is an input, or of an unknown kind, or
-                stdout; a folder that another command is writing to.
+            ValueError: a file name for several images; an output that is an input, or of an unknown kind; a
+                folder that another command is writing to.
             ImportError: a video without PyAV.
             OSError: the folder cannot be made.
         """
-        if args.output == "-":
-            raise ValueError(
-                "results are files, and none goes to stdout: name a file or folder, ./- for one called -"
-            )
         output = cls(Path(args.output), [], tuple(parts), not args.no_sheet)
         moving = kinds.is_moving(output.path, len(stems) * len(parts))
         endings = [f"{part}.png" for part in parts] + list(beside)
@@ -110,8 +106,8 @@ class Output:
             refuse_inputs([target for group in targets for target in group], read)
         if output.is_file:
             make_folder(output.path.parent)
-        else:
-            output._folder.enter_context(alone_in(output.path))
+        else:  # names are unique within one command alone
+            output._folder.enter_context(only_writer(output.path))
         if moving:
             output.frames = video.open_writer(output.path, video.RATE if args.fps is None else args.fps)
         elif args.fps is not None:
@@ -193,21 +189,6 @@ class Output:
             what += f", contact sheet {self.sheet_path}"
         self._folder.close()
         said.say(f"wrote {what}")
-
-
-def alone_in(folder: Path) -> AbstractContextManager[None]:
-    """No other command writes results to a folder meanwhile: names are unique within one command alone.
-
-    The folder is made. Where the platform has no such locks, nobody is kept out.
-
-    Raises:
-        ValueError: another command writes to it.
-        OSError: it cannot be made.
-    """
-    if os.name == "posix":
-        return only_writer(folder)
-    make_folder(folder)
-    return nullcontext()
 
 
 def picture(image: Tensor | Image.Image | Photo) -> Image.Image:

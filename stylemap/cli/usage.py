@@ -34,6 +34,8 @@ class Parser(argparse.ArgumentParser):
         if arg_string == "" and (path or (action.default != "" and action.nargs != argparse.PARSER)):
             what = "a path" if path else "a value"
             raise argparse.ArgumentError(action, f"expected {what}, got an empty text")
+        if arg_string == "-" and action.dest == "output":
+            raise argparse.ArgumentError(action, "results are files, not stdout; ./- is one called -")
         for one in value if isinstance(value, list | tuple) else [value]:
             if isinstance(one, float) and not math.isfinite(one):
                 raise argparse.ArgumentError(action, f"expected a finite number, got {arg_string}")

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from stylemap.engine.cpu.plan import CpuPlan
 from stylemap.engine.cpu.renderer import CpuRenderer
-from stylemap.engine.gpu.lowering import why_not
-from stylemap.engine.gpu.plan import GpuPlan
+from stylemap.engine.gpu.plan import GpuPlan, why_not
 from stylemap.engine.gpu.renderer import GpuRenderer
 from stylemap.engine.renderer import PlainRenderer, Plan, Renderer
 from stylemap.inputs import ImagesLike

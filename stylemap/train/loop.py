@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -115,7 +114,7 @@ class _Run:
 
     def run(self) -> Path:
         """Train; the last checkpoint. Of all processes the first one writes, and keeps other runs out."""
-        if self.share.rank or os.name != "posix":
+        if self.share.rank:
             return self._run()
         # A process that was killed may take a moment to end, with those that prepared its data.
         with only_writer(self.folder, _PATIENCE):

@@ -136,3 +136,21 @@ def test_nothing_is_left_of_a_film_that_fails(
     assert "b.png is not" in capsys.readouterr().err
     assert os.listdir(tmp_path / "out") == ["x.gif"]
     assert path.read_text() == "before"
+
+
+def test_a_gif_of_one_frame_is_a_photo(
+    model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status(name: str) -> int:
+        out = str(tmp_path / "out.png")
+        return main(["reconstruct", str(tmp_path / name), "-o", out, "--model", model_file])
+
+    images.to_image(tiny.photos(1)[0]).save(tmp_path / "still.gif")
+    assert status("still.gif") == 0
+    whole = (tmp_path / "still.gif").read_bytes()
+    (tmp_path / "half.gif").write_bytes(whole[: len(whole) * 4 // 5])
+    (tmp_path / "none.gif").write_text("no picture")
+    capsys.readouterr()
+    assert status("half.gif") == 1
+    assert "half.gif is damaged or incomplete" in capsys.readouterr().err
+    assert status("none.gif") == 1

@@ -94,7 +94,7 @@ def _parser() -> usage.Parser:
         (["--out", "x", "a"], {"plain": ["a"], "output": "x"}),
         (["a", "--many", "-1", "2", "--flag"], {"plain": ["a"], "many": ["-1", "2"], "flag": True}),
         (["--flag", "--", "-a", "b"], {"plain": ["./-a", "b"], "flag": True}),
-        (["-", "-o", "-"], {"plain": ["-"], "output": "-"}),
+        (["-", "--shift", "-", "-o", "./-"], {"plain": ["-"], "shift": ["-"], "output": "./-"}),
     ],
 )
 def test_any_order_and_values_with_a_minus(words: list[str], expected: dict[str, object]) -> None:

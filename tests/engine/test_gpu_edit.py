@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stylemap import EditSession, edit
-from stylemap.engine.gpu.lowering import GpuLowering
-from stylemap.engine.gpu.plan import DTYPES, GpuPlan
+from stylemap.engine.gpu.plan import DTYPES, GpuLowering, GpuPlan
 from stylemap.engine.gpu.renderer import GpuRenderer
 from stylemap.engine.images import Edit, EditReference, Image, ImageHandle, edit_reference
 from stylemap.engine.renderer import PlainRenderer

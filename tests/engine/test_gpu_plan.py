@@ -11,8 +11,7 @@ from torch import Tensor
 
 from stylemap import program
 from stylemap.config import Config
-from stylemap.engine.gpu.lowering import why_not
-from stylemap.engine.gpu.plan import GpuPlan
+from stylemap.engine.gpu.plan import GpuPlan, why_not
 from stylemap.model import StyleMapGAN
 from stylemap.model.recipe import recipe_model
 from tests.helpers import goldens

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from stylemap import EditSession
 from stylemap.engine.cpu import edits
+from stylemap.engine.cpu.cells import Difference
 from stylemap.engine.cpu.edits import Original
-from stylemap.engine.cpu.painted import Difference
 from stylemap.engine.cpu.renderer import CpuRenderer
 from stylemap.engine.images import EditReference, ImageHandle
 from stylemap.engine.renderer import PlainRenderer

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylemap.engine.cpu.decoding import Resumed
 from stylemap.engine.cpu.plan import CpuPlan
+from stylemap.engine.cpu.renderer import Resumed
 from stylemap.ops import _native
 from tests.engine.test_plan import from_maps
 from tests.engine.test_plan import maps_of as made_of

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from stylemap.engine.cpu.arena import Arena
-from stylemap.engine.cpu.cells import convolve_tiles
+from stylemap.engine.cpu.cells import Difference, Painted, convolve_tiles, gathered, parts
 from stylemap.engine.cpu.convolution import Convolution
-from stylemap.engine.cpu.painted import Difference, Painted, gathered, parts
 from stylemap.engine.cpu.stored import Maker, Stored
 from stylemap.engine.images import EditReference
 from stylemap.engine.renderer import Stage
